@@ -1,0 +1,65 @@
+"""Stops the commonest mistake with IoU-type losses where the head is built: boxes are asked for, deltas come."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from mmdet.models.dense_heads.anchor_head import AnchorHead
+from mmdet.models.dense_heads.free_anchor_retina_head import FreeAnchorRetinaHead
+from mmdet.models.losses import balanced_l1_loss, ghm_loss, iou_loss, mse_loss, smooth_l1_loss
+from mmdet.models.roi_heads.bbox_heads.bbox_head import BBoxHead
+from mmengine.logging import print_log
+
+from .modules import Loss
+
+STOCK_BOX_LOSSES = (iou_loss.__name__,)
+STOCK_COORDINATE_LOSSES = tuple(m.__name__ for m in (balanced_l1_loss, ghm_loss, mse_loss, smooth_l1_loss))
+
+
+def honours_flag(head: Any) -> bool:
+    """Whether ``reg_decoded_bbox`` decides what reaches the head's box loss.
+
+    It does where mmdet's own loss computation is used as it is; a head that overrides it (GFL, LD, DDOD, ATSS,
+    VFNet, DII, ...) decodes, or does not, by rules of its own.
+    """
+    kind = type(head)
+    if isinstance(head, AnchorHead):
+        inherited = kind.loss_by_feat_single is AnchorHead.loss_by_feat_single
+        return inherited and not isinstance(head, FreeAnchorRetinaHead)
+    return isinstance(head, BBoxHead) and kind.loss is BBoxHead.loss
+
+
+def wants_boxes(loss: Any) -> bool | None:
+    """True for a loss of boxes, False for one of coordinates, None for one that is not known."""
+    if isinstance(loss, Loss):
+        return loss.boxes if loss.slot == "bbox" else None
+    module = type(loss).__module__
+    return True if module in STOCK_BOX_LOSSES else False if module in STOCK_COORDINATE_LOSSES else None
+
+
+def check_head(head: Any) -> None:
+    """Check that a head passes its box loss what the loss is made for; anything else passes through.
+
+    Raises:
+        ValueError: For an IoU-type loss on a head that regresses deltas. The opposite, a coordinate loss on decoded
+            boxes, is logged as a warning.
+    """
+    if not honours_flag(head):
+        return
+    loss = getattr(head, "loss_bbox", None)
+    boxes, decoded = wants_boxes(loss), head.reg_decoded_bbox
+    names = f"loss_bbox={type(loss).__name__} of {type(head).__name__}"
+    if boxes is True and not decoded:
+        raise ValueError(
+            f"{names} needs decoded boxes, but the head passes it deltas (reg_decoded_bbox=False). Add "
+            f"reg_decoded_bbox=True to the config of {type(head).__name__}, or choose a coordinate loss such as L1Loss."
+        )
+    if boxes is False and decoded:
+        print_log(
+            f"{names} is a loss of coordinates, but the head passes it decoded boxes in pixels "
+            "(reg_decoded_bbox=True): its value depends on the size of the objects. Set reg_decoded_bbox=False for "
+            "deltas, or choose an IoU-type loss.",
+            logger="current",
+            level=logging.WARNING,
+        )

@@ -1,0 +1,1 @@
+"""What the command-line tools call: data sets, runtime set-up and comparisons."""

@@ -1,0 +1,248 @@
+"""The contract that every loss keeps, written once: checks, weights, dtype, reduction and facts."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import math
+import numbers
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ..functional.dtype import upcast
+from ..functional.reduce import REDUCTIONS, match_rank, weighted_loss
+from .errors import OptionError, ReductionError
+
+
+INPUT_NAMES = ("pred", "target", "target[1]")
+
+
+class Loss(nn.Module):
+    """Base of all losses: ``forward(pred, target, weight, avg_factor, reduction_override) -> Tensor``.
+
+    A subclass checks and aligns its inputs in :meth:`align` and computes the unreduced loss in
+    :meth:`unreduced`; the rest is the same for all of them.
+
+    Args:
+        reduction: ``'mean'`` (divides by ``avg_factor``, or by the number of elements), ``'sum'`` or ``'none'``.
+        loss_weight: Multiplies the result, whatever the reduction.
+        debug: Checks values in ``forward`` and raises a ``ValueError`` that names the first bad row. Waits for
+            the device, so it is for finding an error and not for training.
+    """
+
+    slot: ClassVar[str] = ""
+    """Where a head takes it: ``'cls'``, ``'bbox'`` or ``'dfl'``."""
+    boxes: ClassVar[bool] = False
+    """Whether it needs decoded boxes, and not deltas."""
+    paper: ClassVar[str] = ""
+    """Address of the paper; empty where there is none."""
+    bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
+    """Range of one unreduced value over valid inputs."""
+    best: ClassVar[float | None] = 0.0
+    """Value at a perfect match; None where the target decides."""
+    scale_invariant: ClassVar[bool] = False
+    """Whether scaling prediction and target alike leaves the loss as it is."""
+    symmetric: ClassVar[bool] = False
+    """Whether prediction and target can be exchanged."""
+
+    def __new__(cls, *args: Any, **options: Any) -> Loss:
+        known = cls.option_names()
+        for name in options:
+            if name not in known:
+                close = difflib.get_close_matches(name, known, 1)
+                hint = f" Did you mean {close[0]!r}?" if close else ""
+                raise OptionError(
+                    f"{cls.__name__} has no option {name!r}.{hint} Its options are {', '.join(known)}. "
+                    "Where the option comes from a base config, write the slot with _delete_=True."
+                )
+        return super().__new__(cls)
+
+    def __init__(self, reduction: str = "mean", loss_weight: float = 1.0, *, debug: bool = False) -> None:
+        # Not super().__init__(): the registered classes of two losses also inherit MMDetection's class.
+        nn.Module.__init__(self)
+        check_reduction("reduction", reduction)
+        self.reduction = reduction
+        self.loss_weight = loss_weight
+        self.debug = debug
+
+    @classmethod
+    def option_names(cls) -> tuple[str, ...]:
+        """Names of the constructor's options."""
+        return tuple(inspect.signature(cls.__init__).parameters)[1:]
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Any,
+        weight: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+        reduction_override: str | None = None,
+    ) -> Tensor:
+        """Loss of a batch.
+
+        Args:
+            pred: Prediction; its shape is the class's to say.
+            target: Target.
+            weight: Weight of each row, or of each element; a row of weight 0 counts as deleted.
+            avg_factor: Divisor of reduction ``'mean'``: a number or a one-element tensor. Nothing is added to
+                it, and a divisor of 0 gives 0. Ignored with ``'none'``.
+            reduction_override: Reduction of this call.
+
+        Returns:
+            A float32 scalar (float64 for float64 inputs), or the unreduced loss with reduction ``'none'``.
+
+        Raises:
+            ValueError: For a shape, type or reduction that does not fit, and for ``avg_factor`` with ``'sum'``.
+        """
+        reduction = self.resolve_reduction(reduction_override, avg_factor)
+        return self.evaluate(pred, target, weight, avg_factor, reduction)
+
+    def resolve_reduction(self, override: str | None, avg_factor: Any) -> str:
+        """The reduction of a call, checked together with its ``avg_factor``."""
+        if override is not None:
+            check_reduction("reduction_override", override)
+        reduction = override or self.reduction
+        if avg_factor is not None:
+            if reduction == "sum":
+                raise ValueError(
+                    "avg_factor divides a 'mean' and cannot go with reduction 'sum': leave it out, or use 'mean'."
+                )
+            if isinstance(avg_factor, Tensor):
+                if avg_factor.numel() != 1:
+                    raise ValueError(
+                        "avg_factor must be a number or a tensor of one element, "
+                        f"got a tensor of shape {tuple(avg_factor.shape)}."
+                    )
+            elif not isinstance(avg_factor, numbers.Real | torch.SymInt | torch.SymFloat):
+                raise ValueError(
+                    f"avg_factor must be a number or a tensor of one element, got {type(avg_factor).__name__}."
+                )
+        return reduction
+
+    def evaluate(
+        self, pred: Tensor, target: Any, weight: Tensor | None, avg_factor: Any, reduction: str
+    ) -> Tensor:
+        """Check and align the inputs, then compute, weight and reduce the loss."""
+        check_floating("pred", pred)
+        inputs, weight = self.align(pred, target, weight)
+        return self.evaluate_aligned(inputs, weight, avg_factor, reduction)
+
+    def evaluate_aligned(
+        self, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_factor: Any, reduction: str
+    ) -> Tensor:
+        """Compute, weight and reduce the loss of aligned inputs."""
+        if self.debug:
+            self.check_values(inputs, weight)
+        with torch.autocast(inputs[0].device.type, enabled=False):
+            loss = weighted_loss(self.unreduced, inputs, weight, reduction=reduction, avg_factor=avg_factor)
+            return self.loss_weight * loss
+
+    def align(
+        self, pred: Tensor, target: Any, weight: Tensor | None
+    ) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        """Check shapes, and return ``(pred, *targets)`` with a weight that broadcasts to the unreduced loss."""
+        raise NotImplementedError
+
+    def unreduced(self, pred: Tensor, *targets: Tensor) -> Tensor:
+        """The loss of each row or element; the inputs are as :meth:`align` returned them, or some of their rows."""
+        raise NotImplementedError
+
+    def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
+        """Raise for the first row of a weight other than 0 that holds a value which the loss is not defined for."""
+        for name, tensor in zip(INPUT_NAMES, inputs, strict=False):
+            if tensor.is_floating_point():
+                check_rows(f"{type(self).__name__}: {name}", tensor, tensor.isfinite(), weight, "finite values")
+
+    def extra_repr(self) -> str:
+        """The options that this object holds."""
+        held = [name for name in self.option_names() if isinstance(getattr(self, name, None), str | float | int)]
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in held)
+
+
+def check_reduction(name: str, reduction: Any) -> None:
+    """Raise for anything but ``'none'``, ``'mean'`` and ``'sum'``."""
+    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
+        raise ReductionError(f"{name} must be one of {', '.join(map(repr, REDUCTIONS))}, got {reduction!r}.")
+
+
+def check_option(name: str, value: Any, condition: bool, expected: str) -> None:
+    """Raise for an option's value outside of its range."""
+    if not condition:
+        raise OptionError(f"{name} must be {expected}, got {value!r}.")
+
+
+def check_floating(name: str, tensor: Any) -> None:
+    """Raise for what is no floating-point tensor."""
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f"{name} must be a tensor, got {type(tensor).__name__}.")
+    if not tensor.is_floating_point():
+        raise ValueError(f"{name} must be a floating-point tensor, got {tensor.dtype}: convert it with .float().")
+
+
+def check_target(target: Any) -> None:
+    """Raise for a target that is no tensor."""
+    if not isinstance(target, Tensor):
+        raise ValueError(f"target must be a tensor, got {type(target).__name__}.")
+
+
+def check_same_shape(pred: Tensor, target: Any) -> None:
+    """Raise for a target that is no tensor of the prediction's shape."""
+    check_target(target)
+    if target.shape != pred.shape:
+        raise ValueError(
+            f"target must have the shape of pred, {tuple(pred.shape)}, got {tuple(target.shape)}."
+        )
+
+
+def check_rows(name: str, tensor: Tensor, good: Tensor, weight: Tensor | None, expected: str) -> None:
+    """Raise for the first row of ``tensor`` that is not good and whose weight is not 0. Reads values back."""
+    bad = ~good if weight is None else ~good & ~match_rank(weight == 0, good.ndim)
+    rows = bad.flatten(1).any(1) if bad.ndim > 1 else bad
+    if rows.any():
+        row = int(rows.nonzero()[0])
+        raise ValueError(f"{name} must hold {expected}, got {tensor[row].tolist()} in row {row}.")
+
+
+def check_weight(weight: Any) -> None:
+    """Raise for a weight that is no tensor."""
+    if not isinstance(weight, Tensor):
+        raise ValueError(f"weight must be a tensor or None, got {type(weight).__name__}.")
+
+
+def row_weight(weight: Tensor | None, shape: torch.Size, last: int | None = None) -> Tensor | None:
+    """Weight of each row: of ``shape``, or with a last axis of 1 or, for boxes, ``last``, which is averaged.
+
+    Returns:
+        Tensor of one axis.
+    """
+    if weight is None:
+        return None
+    check_weight(weight)
+    if weight.shape == shape:
+        return weight.reshape(-1)
+    if weight.shape[:-1] == shape and weight.ndim and weight.shape[-1] in (1, last):
+        return upcast(weight)[0].mean(-1).reshape(-1)
+    forms = [tuple(shape), (*shape, 1)] + ([(*shape, last)] if last else [])
+    raise ValueError(f"weight must have shape {' or '.join(map(str, forms))}, got {tuple(weight.shape)}.")
+
+
+def element_weight(weight: Tensor | None, pred: Tensor) -> Tensor | None:
+    """Weight of each element: ``(n,)`` for rows, or with pred's rank and each axis equal to pred's or 1.
+
+    Returns:
+        Tensor of pred's rank.
+    """
+    if weight is None:
+        return None
+    check_weight(weight)
+    if weight.ndim == 1 and pred.ndim > 1 and weight.shape[0] == pred.shape[0]:
+        return weight.reshape(-1, *(1,) * (pred.ndim - 1))
+    fits = all(size in (1, full) for size, full in zip(weight.shape, pred.shape, strict=False))
+    if weight.ndim != pred.ndim or not fits:
+        raise ValueError(
+            f"weight must have shape {(pred.shape[0],) if pred.ndim else ()}, or as many axes as pred with each "
+            f"equal to pred's or 1; pred has shape {tuple(pred.shape)}, got {tuple(weight.shape)}."
+        )
+    return weight
