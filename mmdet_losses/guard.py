@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from mmdet.models.dense_heads.anchor_head import AnchorHead
-from mmdet.models.dense_heads.free_anchor_retina_head import FreeAnchorRetinaHead
+from mmdet.models.dense_heads import AnchorHead, FSAFHead, GuidedAnchorHead, RPNHead
 from mmdet.models.losses import balanced_l1_loss, ghm_loss, iou_loss, mse_loss, smooth_l1_loss
-from mmdet.models.roi_heads.bbox_heads.bbox_head import BBoxHead
+from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmengine.logging import print_log
 
 from .modules import Loss
 
 STOCK_BOX_LOSSES = (iou_loss.__name__,)
 STOCK_COORDINATE_LOSSES = tuple(m.__name__ for m in (balanced_l1_loss, ghm_loss, mse_loss, smooth_l1_loss))
+CALLERS = tuple(kind.loss_by_feat for kind in (AnchorHead, FSAFHead, GuidedAnchorHead, RPNHead))
+"""What calls ``AnchorHead.loss_by_feat_single``, where the flag is read."""
 
 
 def honours_flag(head: Any) -> bool:
@@ -26,8 +27,9 @@ def honours_flag(head: Any) -> bool:
     kind = type(head)
     if isinstance(head, AnchorHead):
         inherited = kind.loss_by_feat_single is AnchorHead.loss_by_feat_single
-        return inherited and not isinstance(head, FreeAnchorRetinaHead)
-    return isinstance(head, BBoxHead) and kind.loss is BBoxHead.loss
+        return inherited and kind.loss_by_feat in CALLERS
+    inherited = isinstance(head, BBoxHead) and kind.loss_and_target is BBoxHead.loss_and_target
+    return inherited and kind.loss is BBoxHead.loss
 
 
 def wants_boxes(loss: Any) -> bool | None:

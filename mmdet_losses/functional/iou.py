@@ -118,7 +118,7 @@ def box_iou_loss(
 
 def log_cost(eps: float) -> Callable[[Tensor], Tensor]:
     """``-ln(max(overlap, eps))``, UnitBox's cost."""
-    return lambda overlap: -overlap.clamp(min=eps).log()
+    return lambda overlap: 0 - overlap.clamp(min=eps).log()
 
 
 def square_cost(overlap: Tensor) -> Tensor:
@@ -199,11 +199,10 @@ def extended_iou_loss(pred: Tensor, target: Tensor, *, smooth_point: float = 0.1
     corner = torch.minimum(pair.pred[:, 0], pair.target[:, 0])
     low = torch.maximum(pair.pred[:, 0], pair.target[:, 0]) - corner
     high = torch.minimum(pair.pred[:, 1], pair.target[:, 1]) - corner
-    near, far = torch.minimum(low, high), torch.maximum(low, high)
-    # The area of the intersection where the boxes overlap, and a negative one where they do not.
-    intersection = (
-        high[:, 0] * high[:, 1] + near[:, 0] * near[:, 1] - low[:, 0] * far[:, 1] - far[:, 0] * low[:, 1]
-    )
+    size, double_centre = high - low, high + low
+    # The area of the intersection where the boxes overlap, and a negative one where a side of it is negative.
+    signed = (size.clamp(max=0) * double_centre.flip(-1)).sum(-1)
+    intersection = torch.where((size >= 0).all(-1), size[:, 0] * size[:, 1], signed)
     union = area(pair.pred_size) + area(pair.target_size) - intersection
     loss = 1 - divide(intersection, union)
     return torch.where(loss < smooth_point, loss.square() / (2 * smooth_point), loss - smooth_point / 2)

@@ -15,7 +15,6 @@ from ..functional.dtype import upcast
 from ..functional.reduce import REDUCTIONS, match_rank, weighted_loss
 from .errors import OptionError, ReductionError
 
-
 INPUT_NAMES = ("pred", "target", "target[1]")
 
 
@@ -121,9 +120,7 @@ class Loss(nn.Module):
                 )
         return reduction
 
-    def evaluate(
-        self, pred: Tensor, target: Any, weight: Tensor | None, avg_factor: Any, reduction: str
-    ) -> Tensor:
+    def evaluate(self, pred: Tensor, target: Any, weight: Tensor | None, avg_factor: Any, reduction: str) -> Tensor:
         """Check and align the inputs, then compute, weight and reduce the loss."""
         check_floating("pred", pred)
         inputs, weight = self.align(pred, target, weight)
@@ -139,9 +136,7 @@ class Loss(nn.Module):
             loss = weighted_loss(self.unreduced, inputs, weight, reduction=reduction, avg_factor=avg_factor)
             return self.loss_weight * loss
 
-    def align(
-        self, pred: Tensor, target: Any, weight: Tensor | None
-    ) -> tuple[tuple[Tensor, ...], Tensor | None]:
+    def align(self, pred: Tensor, target: Any, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
         """Check shapes, and return ``(pred, *targets)`` with a weight that broadcasts to the unreduced loss."""
         raise NotImplementedError
 
@@ -191,9 +186,7 @@ def check_same_shape(pred: Tensor, target: Any) -> None:
     """Raise for a target that is no tensor of the prediction's shape."""
     check_target(target)
     if target.shape != pred.shape:
-        raise ValueError(
-            f"target must have the shape of pred, {tuple(pred.shape)}, got {tuple(target.shape)}."
-        )
+        raise ValueError(f"target must have the shape of pred, {tuple(pred.shape)}, got {tuple(target.shape)}.")
 
 
 def check_rows(name: str, tensor: Tensor, good: Tensor, weight: Tensor | None, expected: str) -> None:

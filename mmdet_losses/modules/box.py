@@ -30,9 +30,7 @@ class BoxLoss(Loss):
     scale_invariant = True
     symmetric = True
 
-    def align(
-        self, pred: Tensor, target: Tensor, weight: Tensor | None
-    ) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
+    def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
         if pred.ndim == 0 or pred.shape[-1] != 4:
             raise ValueError(
                 f"pred must hold boxes (x1, y1, x2, y2) in its last axis, shape (n, 4), got {tuple(pred.shape)}."
@@ -332,9 +330,7 @@ class FocalEIoULoss(EIoULoss):
         power: float = 1.0,
         debug: bool = False,
     ) -> None:
-        super().__init__(
-            eps, reduction, loss_weight, power=power, focus=IoUFocus(gamma, detach=detach), debug=debug
-        )
+        super().__init__(eps, reduction, loss_weight, power=power, focus=IoUFocus(gamma, detach=detach), debug=debug)
 
 
 class AlphaIoULoss(IoUTypeLoss):

@@ -11,7 +11,6 @@ from torch import Tensor
 from .. import functional as F
 from .base import (
     Loss,
-    check_floating,
     check_option,
     check_rows,
     check_same_shape,
@@ -110,18 +109,14 @@ class FocalLoss(ClassificationLoss):
         self.alpha = alpha
         self.activated = activated
 
-    def align(
-        self, pred: Tensor, target: Tensor, weight: Tensor | None
-    ) -> tuple[tuple[Tensor, ...], Tensor | None]:
+    def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
         check_labels_or_dense(pred, target)
         if isinstance(weight, Tensor) and weight.ndim == 1 and weight.numel() == pred.numel():
             weight = weight.reshape(pred.shape)
         return (pred, target), element_weight(weight, pred)
 
     def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.sigmoid_focal_loss(
-            pred, target, gamma=self.gamma, alpha=self.alpha, activated=self.activated
-        )
+        return F.sigmoid_focal_loss(pred, target, gamma=self.gamma, alpha=self.alpha, activated=self.activated)
 
 
 class VarifocalLoss(ClassificationLoss):
@@ -174,9 +169,7 @@ class VarifocalLoss(ClassificationLoss):
         self.gamma = gamma
         self.iou_weighted = iou_weighted
 
-    def align(
-        self, pred: Tensor, target: Tensor, weight: Tensor | None
-    ) -> tuple[tuple[Tensor, ...], Tensor | None]:
+    def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
         if isinstance(target, Tensor) and target.ndim < pred.ndim:
             raise ValueError(
                 f"target must hold qualities in the shape of pred, {tuple(pred.shape)}, got {tuple(target.shape)}: "
@@ -186,9 +179,7 @@ class VarifocalLoss(ClassificationLoss):
         return (pred, target), element_weight(weight, pred)
 
     def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.varifocal_loss(
-            pred, target, alpha=self.alpha, gamma=self.gamma, iou_weighted=self.iou_weighted
-        )
+        return F.varifocal_loss(pred, target, alpha=self.alpha, gamma=self.gamma, iou_weighted=self.iou_weighted)
 
 
 class QualityFocalLoss(ClassificationLoss):

@@ -14,9 +14,7 @@ class CoordinateLoss(Loss):
     slot = "bbox"
     symmetric = True
 
-    def align(
-        self, pred: Tensor, target: Tensor, weight: Tensor | None
-    ) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
+    def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
         check_same_shape(pred, target)
         return (pred, target), element_weight(weight, pred)
 

@@ -37,9 +37,7 @@ class DistributionFocalLoss(Loss):
     paper = "https://arxiv.org/abs/2006.04388"
     best = None
 
-    def align(
-        self, pred: Tensor, target: Tensor, weight: Tensor | None
-    ) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
+    def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
         if pred.ndim != 2 or pred.shape[1] < 2:
             raise ValueError(f"pred must have shape (m, bins) with 2 bins or more, got {tuple(pred.shape)}.")
         check_target(target)
