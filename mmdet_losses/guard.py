@@ -6,14 +6,15 @@ import logging
 from typing import Any
 
 from mmdet.models.dense_heads import AnchorHead, FSAFHead, GuidedAnchorHead, RPNHead
-from mmdet.models.losses import balanced_l1_loss, ghm_loss, iou_loss, mse_loss, smooth_l1_loss
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmengine.logging import print_log
 
 from .modules import Loss
 
-STOCK_BOX_LOSSES = (iou_loss.__name__,)
-STOCK_COORDINATE_LOSSES = tuple(m.__name__ for m in (balanced_l1_loss, ghm_loss, mse_loss, smooth_l1_loss))
+STOCK_BOX_LOSSES = ("iou_loss",)
+STOCK_COORDINATE_LOSSES = ("balanced_l1_loss", "ghm_loss", "mse_loss", "smooth_l1_loss")
+"""Files of mmdet's own losses, for those that have no counterpart here."""
+
 CALLERS = tuple(kind.loss_by_feat for kind in (AnchorHead, FSAFHead, GuidedAnchorHead, RPNHead))
 """What calls ``AnchorHead.loss_by_feat_single``, where the flag is read."""
 
@@ -36,8 +37,10 @@ def wants_boxes(loss: Any) -> bool | None:
     """True for a loss of boxes, False for one of coordinates, None for one that is not known."""
     if isinstance(loss, Loss):
         return loss.boxes if loss.slot == "bbox" else None
-    module = type(loss).__module__
-    return True if module in STOCK_BOX_LOSSES else False if module in STOCK_COORDINATE_LOSSES else None
+    package, _, file = type(loss).__module__.rpartition(".")
+    if package != "mmdet.models.losses" or file not in STOCK_BOX_LOSSES + STOCK_COORDINATE_LOSSES:
+        return None
+    return file in STOCK_BOX_LOSSES
 
 
 def check_head(head: Any) -> None:

@@ -1,0 +1,131 @@
+"""An IoU-type loss on a head that regresses deltas stops where the head is built; nothing else does."""
+
+import copy
+import logging
+import re
+from pathlib import Path
+
+import mmdet
+import pytest
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmdet_losses import guard
+from mmdet_losses.registry import LOSSES, stock
+
+MMDET_CONFIGS = Path(mmdet.__file__).parent / ".mim/configs"
+
+HEADS = {
+    "RetinaHead": dict(type="RetinaHead", num_classes=3, in_channels=8, stacked_convs=0),
+    "RPNHead": dict(type="RPNHead", in_channels=8),
+    "Shared2FCBBoxHead": dict(
+        type="Shared2FCBBoxHead",
+        in_channels=8,
+        fc_out_channels=8,
+        num_classes=3,
+        bbox_coder=dict(type="DeltaXYWHBBoxCoder"),
+        loss_cls=dict(type="CrossEntropyLoss"),
+    ),
+}
+
+
+@pytest.fixture
+def warnings_of_guard(monkeypatch):
+    messages = []
+    monkeypatch.setattr(guard, "print_log", lambda message, **kwargs: messages.append((message, kwargs["level"])))
+    return messages
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.boxes])
+def test_box_loss_on_deltas_stops(head, name):
+    with pytest.raises(ValueError, match=rf"of {head} needs decoded boxes.* reg_decoded_bbox=True to the config"):
+        MODELS.build(dict(HEADS[head], loss_bbox=dict(type=name)))
+    MODELS.build(dict(HEADS[head], reg_decoded_bbox=True, loss_bbox=dict(type=name)))
+
+
+def test_stock_box_loss_on_deltas_stops_too():
+    with pytest.raises(ValueError, match="BoundedIoULoss of RetinaHead needs decoded boxes"):
+        MODELS.build(dict(HEADS["RetinaHead"], loss_bbox=dict(type="BoundedIoULoss")))
+
+
+def test_it_stops_inside_a_detector():
+    init_default_scope("mmdet")
+    cfg = Config.fromfile(MMDET_CONFIGS / "retinanet/retinanet_r18_fpn_1x_coco.py")
+    cfg.model.backbone.init_cfg = None
+    cfg.model.bbox_head.loss_bbox.type = "CIoULoss"
+    with pytest.raises(ValueError, match="loss_bbox=CIoULoss of RetinaHead needs decoded boxes"):
+        MODELS.build(cfg.model)
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("name", ["L1Loss", "SmoothL1Loss", "MSELoss", "BalancedL1Loss"])
+def test_coordinate_loss_on_boxes_warns(head, name, warnings_of_guard):
+    MODELS.build(dict(HEADS[head], loss_bbox=dict(type=name)))
+    assert warnings_of_guard == []
+    MODELS.build(dict(HEADS[head], reg_decoded_bbox=True, loss_bbox=dict(type=name)))
+    (message, level), *rest = warnings_of_guard
+    assert not rest
+    assert level == logging.WARNING
+    assert head in message
+    assert name in message
+
+
+def test_what_the_guard_knows_of_losses():
+    for name, loss in LOSSES.items():
+        expected = loss.boxes if loss.slot == "bbox" else None
+        if name != "EfficientIoULoss":
+            assert guard.wants_boxes(loss()) is expected
+    for name in ("CIoULoss", "EIoULoss", "IoULoss"):
+        assert guard.wants_boxes(stock(name)()) is True
+    for name in ("L1Loss", "SmoothL1Loss", "MSELoss", "BalancedL1Loss"):
+        assert guard.wants_boxes(stock(name)()) is False
+    assert guard.wants_boxes(MODELS.build(dict(type="GHMR"))) is False
+    assert guard.wants_boxes(object()) is None
+
+
+def heads_in(node):
+    """Configs of everything that ends in Head, outermost first."""
+    if isinstance(node, dict):
+        if str(node.get("type", "")).endswith("Head"):
+            yield node
+        for value in node.values():
+            yield from heads_in(value)
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from heads_in(value)
+
+
+def shipped_heads():
+    """Every different head with a box loss in mmdet's configs, with one config that has it."""
+    heads = {}
+    for path in sorted(MMDET_CONFIGS.rglob("*.py")):
+        if "_base_" in path.parts:
+            continue
+        try:
+            model = Config.fromfile(path, import_custom_modules=False).get("model", {})
+        except (ImportError, FileNotFoundError):
+            # Configs of mmpretrain's models, and two whose bases the wheel does not carry.
+            continue
+        for head in heads_in(model):
+            if "loss_bbox" in head or "reg_decoded_bbox" in head:
+                heads.setdefault(repr(head), (head, path))
+    return list(heads.values())
+
+
+# What cannot be built on its own here, for reasons that have nothing to do with losses.
+UNBUILDABLE = "transformers is not installed|Default process group|unexpected keyword argument 'sampling'"
+
+
+def test_no_false_alarm_on_any_head_that_mmdet_ships(warnings_of_guard):
+    built = 0
+    for head, path in shipped_heads():
+        try:
+            MODELS.build(copy.deepcopy(head))
+        except (RuntimeError, ValueError, TypeError) as error:
+            assert re.search(UNBUILDABLE, str(error)), f"{path}: {error}"
+        else:
+            built += 1
+        assert warnings_of_guard == [], path
+    assert built > 140

@@ -1,0 +1,102 @@
+"""The four heads with every loss that fits the slot: built by a one-word swap, run forward and backward."""
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.structures import InstanceData
+
+import mmdet_losses  # noqa: F401
+from mmdet_losses.registry import LOSSES
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+BASES = {
+    "retinanet": "retinanet/retinanet_r50_fpn_giou_8xb2-1x_coco.py",
+    "fcos": "fcos/fcos_r50-caffe_fpn_gn-head_iou_8xb2-1x_coco.py",
+    "atss": "atss/atss_r50_fpn_giou_8xb2-1x_coco.py",
+    "gfl": "gfl/gfl_r50_fpn_giou_8xb2-1x_coco.py",
+}
+BOX_LOSSES = [name for name, loss in LOSSES.items() if loss.slot == "bbox"]
+LABEL_LOSSES = ["FocalLoss", "CrossEntropyLoss"]
+SLOTS = {
+    "loss_cls": {"retinanet": LABEL_LOSSES, "fcos": LABEL_LOSSES, "atss": LABEL_LOSSES, "gfl": ["QualityFocalLoss"]},
+    "loss_bbox": dict.fromkeys(BASES, BOX_LOSSES),
+    "loss_centerness": {"fcos": ["CrossEntropyLoss", "FocalLoss", "VarifocalLoss"], "atss": LABEL_LOSSES},
+    "loss_dfl": {"gfl": ["DistributionFocalLoss"]},
+}
+CASES = [
+    pytest.param(head, slot, name, id=f"{head}-{slot}-{name}")
+    for slot, heads in SLOTS.items()
+    for head, names in heads.items()
+    for name in names
+]
+STRIDES = (8, 16, 32, 64, 128)
+SIZE = 128
+
+
+@cache
+def base(head):
+    return Config.fromfile(CONFIGS / BASES[head])
+
+
+def build_head(head, options):
+    """The head of the COCO config with narrow layers, built after ``--cfg-options`` like changes."""
+    from mmdet.registry import MODELS
+
+    cfg = base(head).copy()
+    cfg.merge_from_dict({f"model.bbox_head.{key}": value for key, value in options.items()})
+    narrow = dict(in_channels=32, feat_channels=32, stacked_convs=1, num_classes=4)
+    train_cfg, test_cfg = cfg.model.get("train_cfg"), cfg.model.test_cfg
+    return MODELS.build(dict(cfg.model.bbox_head, **narrow, train_cfg=train_cfg, test_cfg=test_cfg))
+
+
+def instances(boxes):
+    boxes = torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
+    return InstanceData(bboxes=boxes, labels=torch.arange(len(boxes)) % 4)
+
+
+def loss_by_feat(module, boxes):
+    """The head's losses on two images of random features, the second without ground truth; and the features."""
+    torch.manual_seed(0)
+    features = [torch.randn(2, 32, SIZE // s or 1, SIZE // s or 1, requires_grad=True) for s in STRIDES]
+    metas = [dict(img_shape=(SIZE, SIZE), pad_shape=(SIZE, SIZE), scale_factor=(1.0, 1.0))] * 2
+    return module.loss_by_feat(*module(features), [instances(boxes), instances([])], metas), features
+
+
+@pytest.mark.parametrize("ground_truth", ["with", "without", "tiny"])
+@pytest.mark.parametrize(("head", "slot", "name"), CASES)
+def test_swap_builds_runs_and_steps(head, slot, name, ground_truth):
+    options = {f"{slot}.type": name}
+    if head == "retinanet" and slot == "loss_bbox" and not LOSSES[name].boxes:
+        options["reg_decoded_bbox"] = False
+    module = build_head(head, options)
+    assert type(getattr(module, slot)) is LOSSES[name]
+
+    boxes = {
+        "with": [[8.0, 8, 60, 50], [30.0, 20, 120, 127]],
+        "without": [],
+        "tiny": [[64.0, 64, 65, 65], [0.0, 0, 128, 128]],
+    }[ground_truth]
+    losses, features = loss_by_feat(module, boxes)
+
+    values = {key: sum(v) if isinstance(v, list) else v for key, v in losses.items()}
+    assert slot in values
+    assert all(value.isfinite() for value in values.values()), values
+    # Positives cost something in every slot; without ground truth only the classification does.
+    if ground_truth == "with" or slot == "loss_cls":
+        assert values[slot] > 0
+    sum(values.values()).backward()
+    for parameter in module.parameters():
+        assert parameter.grad is None or parameter.grad.isfinite().all()
+    assert all(feature.grad is None or feature.grad.isfinite().all() for feature in features)
+    assert any(feature.grad is not None for feature in features)
+
+
+@pytest.mark.parametrize("head", ["retinanet", "fcos", "atss"])
+@pytest.mark.parametrize("name", ["QualityFocalLoss", "VarifocalLoss"])
+def test_a_loss_that_does_not_fit_says_so(head, name):
+    module = build_head(head, {"loss_cls.type": name})
+    with pytest.raises(ValueError, match="target must .* FocalLoss"):
+        loss_by_feat(module, [[8.0, 8, 60, 50]])
