@@ -1,0 +1,163 @@
+"""Run the steps of a build: one line each, a sign of life, a full log, and one clear sentence on failure."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+AGAIN = "then run the same command again"
+# (what the log says, what it means, what to do), the surest first.
+CAUSES = (
+    (
+        r"No space left on device|Disk quota exceeded",
+        "the disk is full",
+        "free 4 GB (15 GB for the CUDA build of torch), or put the environment, the cache or temporary files "
+        f"on another disk (MMDET_LOSSES_VENV, MMDET_LOSSES_CACHE, TMPDIR), {AGAIN}",
+    ),
+    (
+        r"Killed signal terminated program|signal 9|MemoryError|virtual memory exhausted",
+        "the memory ran out",
+        "run it with MAX_JOBS=1, which needs 2 GB",
+    ),
+    (r"Python\.h: No such file", "Python's headers are missing", f"install python3-dev, {AGAIN}"),
+    (
+        r"ninja: build stopped|Failed building wheel|Failed to build",
+        "the build failed",
+        f"see the last lines of the log, {AGAIN}",
+    ),
+    (
+        r"Temporary failure in name resolution|Name or service not known|Failed to establish a new connection"
+        r"|Network is unreachable|Connect(ion)?Timeout|ReadTimeout|Read timed out|Max retries exceeded"
+        r"|ProxyError|Cannot connect to proxy|SSLError"
+        r"|Connection(Reset|Refused)?Error|Connection (refused|reset)",
+        "the package index cannot be reached",
+        f"check the network, the proxy (HTTPS_PROXY) and `python3 -m pip config list`, {AGAIN}",
+    ),
+    (
+        r"No matching distribution found for ([^\s]+)",
+        r"the package index has no \1 for this Python and machine",
+        f"check `python3 -m pip config list`, or use another Python (MMDET_LOSSES_PYTHON), {AGAIN}",
+    ),
+)
+
+
+class Failure(Exception):
+    """What went wrong and what to do, as one sentence for the user."""
+
+
+class Steps:
+    """Numbered steps of one build, shown on stderr, with the output of their commands in a log file."""
+
+    def __init__(self, total: int, log: Path):
+        self.total = total
+        self.log = log
+        self.number = 0
+        self.title = ""
+        self.inherit: tuple[int, ...] = ()  # file descriptors, of locks, that commands keep open
+        self.live = sys.stderr.isatty()
+        try:
+            log.write_bytes(b"")
+        except OSError as error:
+            raise Failure(f"{log} cannot be written ({error.strerror}): make its folder writable.") from None
+
+    @contextlib.contextmanager
+    def step(self, title: str) -> Iterator[None]:
+        """Show one step, and how long it took."""
+        self.number += 1
+        self.title = title
+        start = time.monotonic()
+        self._show("...")
+        try:
+            yield
+        except BaseException:
+            if self.live:
+                print(file=sys.stderr)
+            raise
+        self._show(f"done in {_clock(time.monotonic() - start)}", last=True)
+
+    def note(self, text: str) -> None:
+        """Tell the user something within a step."""
+        print(("\r\x1b[K" if self.live else "") + f"      {text}", file=sys.stderr, flush=True)
+
+    def run(self, command: Sequence[str | Path], environ: Mapping[str, str]) -> None:
+        """Run a command with its output in the log; raise Failure when it does not succeed."""
+        with self.log.open("ab") as log:
+            log.write(f"\n$ {' '.join(map(str, command))}\n".encode())
+            log.flush()
+            begin = log.tell()
+            child = subprocess.Popen(
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=dict(environ),
+                start_new_session=True,
+                pass_fds=self.inherit,
+                preexec_fn=_die_with_parent,
+            )
+            try:
+                self._wait(child, begin)
+            finally:
+                if child.poll() is None:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(child.pid, signal.SIGKILL)
+                    child.wait()
+        if child.returncode:
+            raise Failure(self._explain(begin, child.returncode))
+
+    def _wait(self, child: subprocess.Popen[bytes], begin: int) -> None:
+        start = shown = time.monotonic()
+        pause = 0.02
+        while child.poll() is None:
+            time.sleep(pause)
+            pause = min(2 * pause, 0.5)
+            now = time.monotonic()
+            if now - shown >= (0.5 if self.live else 30):
+                shown = now
+                self._show(f"{_clock(now - start)}{self._compiled(begin)}", tick=True)
+
+    def _compiled(self, begin: int) -> str:
+        """Ninja's own count, where the command is a build."""
+        with self.log.open("rb") as log:
+            log.seek(max(begin, log.seek(0, os.SEEK_END) - 65536))
+            counts = re.findall(rb"^\s*\[(\d+)/(\d+)\] ", log.read(), re.MULTILINE)
+        return ", {} of {} files".format(*(int(count) for count in counts[-1])) if counts else ""
+
+    def _show(self, text: str, last: bool = False, tick: bool = False) -> None:
+        head = f"[{self.number}/{self.total}] {self.title}"
+        if self.live:
+            print(f"\r\x1b[K{head}: {text}", end="\n" if last else "", file=sys.stderr, flush=True)
+        elif tick:
+            self.note(text)
+        else:
+            print(f"{head}: {text}", file=sys.stderr, flush=True)
+
+    def _explain(self, begin: int, code: int) -> str:
+        output = self.log.read_bytes()[begin:].decode(errors="replace")
+        if code == -signal.SIGKILL:
+            output += "\nsignal 9"
+        what, remedy = f"a command ended with exit code {code}", f"see the last lines of the log, {AGAIN}"
+        for pattern, cause, cure in CAUSES:
+            match = re.search(pattern, output)
+            if match:
+                what, remedy = match.expand(cause), cure
+                break
+        tail = "\n".join(f"    {line}" for line in output.strip().splitlines()[-12:])
+        problem = f"step {self.number} ({self.title}) failed: {what}; {remedy}."
+        return f"{problem}\n  Log: {self.log}, which ends:\n{tail}"
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: nobody else would end it after a kill -9
