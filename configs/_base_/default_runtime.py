@@ -1,0 +1,8 @@
+_base_ = "mmdet::_base_/default_runtime.py"
+
+custom_imports = dict(imports=["mmdet_losses", "mmdet_losses.lab.datasets"], allow_failed_imports=False)
+
+default_hooks = dict(logger=dict(interval=10), checkpoint=dict(interval=1, max_keep_ckpts=2, save_best="coco/bbox_mAP"))
+log_processor = dict(window_size=10)
+# Another run: --cfg-options randomness.seed=1
+randomness = dict(seed=0)

@@ -1,0 +1,12 @@
+_base_ = "mmdet::retinanet/retinanet_r50_fpn_1x_coco.py"
+
+custom_imports = dict(imports=["mmdet_losses"], allow_failed_imports=False)
+
+model = dict(
+    bbox_head=dict(
+        # Losses of the IoU family need boxes, coordinate losses need reg_decoded_bbox=False.
+        reg_decoded_bbox=True,
+        loss_cls=dict(_delete_=True, type="FocalLoss", use_sigmoid=True, loss_weight=1.0),
+        loss_bbox=dict(_delete_=True, type="GIoULoss", loss_weight=2.0),
+    )
+)

@@ -1,0 +1,49 @@
+"""The error of the command line tools: one sentence to the user and no traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+
+TRACEBACK_VARIABLE = "MMDET_LOSSES_TRACEBACK"
+
+
+class ToolError(Exception):
+    """Something that the user can put right: what was expected, what came, what to do."""
+
+
+class report_errors:
+    """Context of a tool's ``main``: ends the process with one message instead of a traceback.
+
+    A :class:`ToolError` exits with code 2. An interruption exits with 128 plus the number of the signal. Everything
+    else is a defect, and keeps its traceback. Set the environment variable ``MMDET_LOSSES_TRACEBACK=1`` to see the
+    traceback behind a message, too.
+
+    Args:
+        tool: name that starts the message.
+    """
+
+    def __init__(self, tool: str) -> None:
+        self.tool = tool
+
+    def __enter__(self) -> report_errors:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: types.TracebackType | None,
+    ) -> None:
+        if not isinstance(error, (ToolError, KeyboardInterrupt)):
+            return
+        if os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0"):
+            return
+        if isinstance(error, ToolError):
+            message, code = f"{self.tool}: error: {error}", 2
+        else:
+            message, code = f"{self.tool}: {str(error) or 'interrupted'}", getattr(error, "exit_code", 130)
+        rank = os.environ.get("RANK")
+        print(message if rank is None else f"[rank {rank}] {message}", file=sys.stderr, flush=True)
+        raise SystemExit(code) from None

@@ -1,0 +1,164 @@
+"""What ``tools/train.py`` and ``tools/test.py`` share: options, config, process set-up and the Runner."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import warnings
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from mmdet.utils import setup_cache_size_limit_of_dynamo
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner
+
+from . import checkpoints, distributed
+from .data_root import merge_options
+from .errors import ToolError
+from .preflight import check_losses, check_option_keys, config_errors
+
+# mmengine 0.10 reads package data through pkg_resources, which warns on every use
+warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+
+
+class _Options(DictAction):
+    """mmengine's ``DictAction``, with a usage error for a word that is no ``key=value``."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Sequence[str],
+        option_string: str | None = None,
+    ) -> None:
+        for value in values:
+            if "=" not in value or value.startswith("="):
+                parser.error(f"argument {option_string}: expected key=value, got {value!r}")
+        super().__call__(parser, namespace, values, option_string)
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--cfg-options``."""
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        action=_Options,
+        metavar="KEY=VALUE",
+        help="settings that override the config, such as model.bbox_head.loss_bbox.type=SIoULoss; a list is "
+        'key="[a,b]" or key=a,b, and may be nested: key="[(a,b),(c,d)]" (quoted, without spaces)',
+    )
+
+
+def add_launch_options(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--work-dir``, ``--cfg-options``, ``--launcher`` and ``--local-rank``."""
+    parser.add_argument("--work-dir", help="where logs and checkpoints go; ./work_dirs/<config name> by default")
+    add_config_options(parser)
+    parser.add_argument(
+        "--launcher",
+        choices=["none", "pytorch", "slurm", "mpi"],
+        default="none",
+        help="what started the processes; without a GPU they talk through gloo",
+    )
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help="set by the launcher")
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Reads ``args.config`` and applies the command line to it.
+
+    Args:
+        args: with ``config`` and what :func:`add_launch_options` adds.
+
+    Returns:
+        The config, with ``launcher`` and ``work_dir`` set.
+
+    Raises:
+        ToolError: the file is missing or cannot be read, or an option does not fit it.
+    """
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    cfg = read_config(args.config, args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get("work_dir") is None:
+        cfg.work_dir = os.path.join("work_dirs", Path(args.config).stem)
+    return cfg
+
+
+def read_config(path: str, options: dict[str, Any] | None = None) -> Config:
+    """Reads a config file and merges ``--cfg-options`` into it.
+
+    Raises:
+        ToolError: the file is missing or cannot be read, or an option does not fit it.
+    """
+    file = Path(path)
+    if not file.is_file():
+        near = get_close_matches(file.name, [found.name for found in file.parent.glob("*.py")], n=1)
+        raise ToolError(
+            f"config {path} does not exist"
+            + (f"; did you mean {file.parent / near[0]}?" if near else f" (looked in {file.absolute().parent})")
+        )
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:  # a config is a program of the user's: whatever it raises is about the config
+        raise ToolError(f"config {path} cannot be read: {type(error).__name__}: {error}") from error
+    if options:
+        check_option_keys(cfg, options)
+        try:
+            merge_options(cfg, options)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            reason = error.args[0] if error.args else type(error).__name__
+            raise ToolError(f"--cfg-options does not fit {path}: {reason}") from error
+    return cfg
+
+
+def enable_amp(cfg: Config) -> None:
+    """Trains with mmengine's automatic mixed precision and a dynamic loss scale.
+
+    Raises:
+        ToolError: there is no GPU, which mmengine's wrapper requires.
+    """
+    if get_device() == "cpu":
+        raise ToolError("--amp needs a GPU, and none is visible: leave --amp out")
+    cfg.optim_wrapper.type = "AmpOptimWrapper"
+    cfg.optim_wrapper.loss_scale = "dynamic"
+
+
+class Stopped(KeyboardInterrupt):
+    """The process was asked to end by a signal other than Ctrl-C's."""
+
+    exit_code = 128 + signal.SIGTERM
+
+
+def prepare_process() -> None:
+    """Once per process, before a Runner: checkpoint loading and writing, limits of torch.compile, and SIGTERM."""
+    setup_cache_size_limit_of_dynamo()
+    checkpoints.install()
+    main_process = os.getpid()
+
+    def stop(number: int, frame: object) -> None:
+        if os.getpid() != main_process:  # a worker of a data loader
+            os._exit(Stopped.exit_code)
+        raise Stopped("terminated")
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Checks the losses of ``cfg``, sets up processes without a GPU, and builds the Runner that the config asks for.
+
+    Raises:
+        ToolError: the config has an error that a user can put right.
+    """
+    if cfg.get("load_from") and "://" not in cfg.load_from and not Path(cfg.load_from).expanduser().is_file():
+        raise ToolError(f"checkpoint {cfg.load_from} does not exist")
+    check_losses(cfg)
+    distributed.setup_cpu(cfg)
+    with config_errors(cfg.filename):
+        if "runner_type" in cfg:
+            return RUNNERS.build(cfg)
+        return Runner.from_cfg(cfg)

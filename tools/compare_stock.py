@@ -1,0 +1,77 @@
+#!/usr/bin/env python
+"""Train configs with this package's losses and with MMDetection's own of the same names, and compare.
+
+Without --iters, the config's whole schedule is trained and the val bbox mAP compared. With --iters N, the losses of
+the first N iterations are compared. Runs that are complete are reused; stopped ones start again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmdet_losses.lab import compare, runtime
+from mmdet_losses.lab.errors import report_errors
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("configs", nargs="+", metavar="CONFIG", help="paths of configs")
+    parser.add_argument("--iters", type=int, metavar="N", help="compare the losses of the first N iterations")
+    parser.add_argument(
+        "--sgd",
+        type=float,
+        nargs="?",
+        const=0.01,
+        metavar="LR",
+        help="plain SGD without momentum, clipping and schedule, at this rate (0.01 if none is given)",
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="SEED", help="one pair of runs per seed")
+    parser.add_argument("--work-dir", default="work_dirs/compare_stock", help="where the runs are kept")
+    parser.add_argument("--parallel", action="store_true", help="run the two sides at once, with one thread each")
+    parser.add_argument("--threads", type=int, metavar="N", help="CPU threads per run")
+    parser.add_argument("--fresh", action="store_true", help="do not reuse complete runs")
+    parser.add_argument("--json", metavar="FILE", help="write all figures, versions and the commit")
+    parser.add_argument("--markdown", metavar="FILE", help="write the table that is printed")
+    parser.add_argument("--plot", metavar="FILE.png", help="draw mAP per epoch")
+    runtime.add_config_options(parser)
+    return parser
+
+
+def parse_args() -> argparse.Namespace:
+    parser = build_parser()
+    args = parser.parse_args()
+    if args.plot and args.iters is not None:
+        parser.error("--plot shows mAP per epoch: leave out --iters")
+    if args.parallel and args.threads is None:
+        args.threads = 1
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    with report_errors("compare_stock"):
+        pairs = compare.run_pairs(
+            args.configs,
+            args.seeds,
+            args.work_dir,
+            iters=args.iters,
+            lr=args.sgd,
+            threads=args.threads,
+            parallel=args.parallel,
+            fresh=args.fresh,
+            options=args.cfg_options,
+        )
+        table = compare.training_table(pairs) if args.iters is None else compare.iteration_table(pairs)
+        if args.json:
+            compare.write_json(pairs, args.json)
+        if args.markdown:
+            Path(args.markdown).parent.mkdir(parents=True, exist_ok=True)
+            Path(args.markdown).write_text(table)
+        if args.plot:
+            compare.plot_training(pairs, args.plot)
+        print(f"\n{table}", end="")
+
+
+if __name__ == "__main__":
+    main()
