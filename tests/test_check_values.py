@@ -1,0 +1,349 @@
+"""Published and hand-computed values, as literals, against the package and against the scalar reference.
+
+All in float64. The values of the box losses are those without an eps, on six pairs:
+
+A  equal size, shifted on the diagonal      D  disjoint
+B  contained, IoU 0.8                       E  identical
+C  IoU 0.23 with a strong aspect difference F  generic
+"""
+
+import math
+
+import pytest
+import torch
+from oracle import boxes, classification, coordinates, distribution
+from oracle.dual import value_and_grad
+from torch import Tensor
+
+import mmdet_losses as ml
+
+PAIRS = {
+    "A": ([0, 0, 10, 10], [5, 5, 15, 15]),
+    "B": ([0, 0, 10, 8], [0, 0, 10, 10]),
+    "C": ([0, 0, 12, 4], [1, 1, 7, 9]),
+    "D": ([0, 0, 10, 10], [20, 20, 30, 30]),
+    "E": ([0, 0, 10, 10], [0, 0, 10, 10]),
+    "F": ([2, 3, 9, 11], [1, 2, 11, 10]),
+}
+
+
+def close(expected, rel=1e-8):
+    return pytest.approx(expected, rel=rel, abs=1e-9)
+
+
+def tensor(x, **kwargs) -> Tensor:
+    return torch.tensor(x, dtype=torch.float64, **kwargs)
+
+
+# name, options of the module, the scalar reference, values on A to F
+BOX_VALUES = [
+    ("IoULoss", {"mode": "linear"}, boxes.iou_linear, (0.857142857, 0.2, 0.769230769, 1, 0, 0.436781609)),
+    ("IoULoss", {"mode": "square"}, boxes.iou_square, (0.979591837, 0.36, 0.946745562, 1, 0, 0.682785044)),
+    ("IoULoss", {}, boxes.iou_log, (1.94591015, 0.223143551, 1.46633707, 13.8155106, 0, 0.574087821)),
+    ("GIoULoss", {}, boxes.giou, (1.07936508, 0.2, 1.04700855, 1.77777778, 0, 0.470114943)),
+    ("DIoULoss", {}, boxes.diou, (0.968253968, 0.205, 0.827008547, 1.44444444, 0, 0.443687687)),
+    ("CIoULoss", {}, boxes.ciou, (0.968253968, 0.205120161, 0.851070847, 1.44444444, 0, 0.444048169)),
+    (
+        "CIoULoss",
+        {"alpha_gate": 0.5},
+        lambda p, t: boxes.ciou(p, t, gate=0.5),
+        (0.968253968, 0.205120161, 0.827008547, 1.44444444, 0, 0.444048169),
+    ),
+    ("EIoULoss", {}, boxes.efficient_iou, (0.968253968, 0.245, 1.27453941, 1.44444444, 0, 0.533687687)),
+    ("EfficientIoULoss", {}, boxes.efficient_iou, (0.968253968, 0.245, 1.27453941, 1.44444444, 0, 0.533687687)),
+    (
+        "FocalEIoULoss",
+        {},
+        boxes.focal_efficient_iou,
+        (0.365965601, 0.219134662, 0.612268929, 0, 0, 0.400521281),
+    ),
+    (
+        "FocalEIoULoss",
+        {"detach": False},
+        lambda p, t: boxes.focal_efficient_iou(p, t, detach=False),
+        (0.365965601, 0.219134662, 0.612268929, 0, 0, 0.400521281),
+    ),
+    ("ExtendedIoULoss", {}, boxes.extended_iou, (0.807142857, 0.15, 0.719230769, 1.7, 0, 0.386781609)),
+    ("SIoULoss", {}, boxes.siou, (0.96230354, 0.210440505, 0.864323325, 1.35881961, 0, 0.447888423)),
+    ("AlphaIoULoss", {}, boxes.alpha_iou, (0.997084548, 0.488, 0.987710514, 1, 0, 0.821338703)),
+    (
+        "AlphaIoULoss",
+        {"base": "giou"},
+        lambda p, t: boxes.alpha_iou(p, t, base="giou"),
+        (1.00805849, 0.488, 1.00914398, 1.47050754, 0, 0.82137574),
+    ),
+    (
+        "AlphaIoULoss",
+        {"base": "diou"},
+        lambda p, t: boxes.alpha_iou(p, t, base="diou"),
+        (0.99845629, 0.488000125, 0.987903392, 1.0877915, 0, 0.821339032),
+    ),
+    (
+        "AlphaIoULoss",
+        {"base": "ciou"},
+        lambda p, t: boxes.alpha_iou(p, t, base="ciou"),
+        (0.99845629, 0.488000125, 0.987917324, 1.0877915, 0, 0.821339033),
+    ),
+    (
+        "GIoULoss",
+        {"power": 3.0},
+        lambda p, t: boxes.alpha_iou(p, t, base="giou"),
+        (1.00805849, 0.488, 1.00914398, 1.47050754, 0, 0.82137574),
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "reference", "values"), BOX_VALUES)
+def test_box_loss_values(name, options, reference, values):
+    pred, target = (tensor([pair[i] for pair in PAIRS.values()]) for i in range(2))
+    loss = getattr(ml, name)(reduction="none", **options)(pred, target)
+    assert loss.tolist() == close(values)
+    assert [float(reference(*pair)) for pair in PAIRS.values()] == close(values)
+
+
+def test_terms_of_the_box_losses():
+    """The quantities that the tables print beside the losses."""
+    ious = (0.142857143, 0.8, 0.230769231, 0, 1, 0.563218391)
+    aspects = (0, 0.00496271992, 0.148611565, 0, 0, 0.0127295222)
+    pairs = [boxes.pair(*pair) for pair in PAIRS.values()]
+    assert [pair.iou for pair in pairs] == close(ious)
+    assert [boxes.aspect(pair) for pair in pairs] == close(aspects)
+
+
+# d loss / d (x1, y1, x2, y2) on F; values alone cannot show which factor is taken as a constant
+BOX_GRADIENTS = [
+    ("IoULoss", {"mode": "linear"}, boxes.iou_linear, (0.073985996, 0.08045977, -0.073985996, 0.045316422)),
+    ("IoULoss", {}, boxes.iou_log, (0.13136289, 0.14285714, -0.13136289, 0.08045977)),
+    ("GIoULoss", {}, boxes.giou, (0.085097107, 0.08045977, -0.085097107, 0.074946052)),
+    ("DIoULoss", {}, boxes.diou, (0.071223565, 0.085984632, -0.076748426, 0.050154492)),
+    ("CIoULoss", {}, boxes.ciou, (0.071511569, 0.085732628, -0.077036431, 0.050406496)),
+    ("EIoULoss", {}, boxes.efficient_iou, (0.13122356, 0.085984632, -0.13674843, 0.050154492)),
+    ("FocalEIoULoss", {}, boxes.focal_efficient_iou, (0.0984805, 0.064529641, -0.10262679, 0.037639882)),
+    (
+        "FocalEIoULoss",
+        {"detach": False},
+        lambda p, t: boxes.focal_efficient_iou(p, t, detach=False),
+        (0.072173683, 0.035920978, -0.076319975, 0.021526957),
+    ),
+    ("SIoULoss", {}, boxes.siou, (0.077092191, 0.089517044, -0.076039031, 0.052751812)),
+    ("AlphaIoULoss", {}, boxes.alpha_iou, (0.070408393, 0.076569127, -0.070408393, 0.043125141)),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "reference", "gradient"), BOX_GRADIENTS)
+def test_box_loss_gradients(name, options, reference, gradient):
+    p, t = PAIRS["F"]
+    pred = tensor([p], requires_grad=True)
+    getattr(ml, name)(reduction="sum", **options)(pred, tensor([t])).backward()
+    assert pred.grad[0].tolist() == close(gradient, rel=1e-7)
+    assert value_and_grad(lambda x: reference(x, t), p)[1] == close(gradient, rel=1e-7)
+
+
+def test_ciou_gradient_does_not_run_through_alpha():
+    p, t = PAIRS["F"]
+    wrong = (0.071732085, 0.085423236, -0.077256947, 0.050615022)
+    assert value_and_grad(lambda x: boxes.ciou_alpha_not_frozen(x, t), p)[1] == close(wrong, rel=1e-7)
+    pred = tensor([p], requires_grad=True)
+    ml.CIoULoss(reduction="sum")(pred, tensor([t])).backward()
+    assert all(abs(a - b) > 1e-4 for a, b in zip(pred.grad[0].tolist(), wrong, strict=True))
+
+
+# |d| is 0.5, 0, 2, 3
+COORDINATE_VALUES = [
+    ("L1Loss", {}, coordinates.l1, (0.5, 0, 2, 3), 5.5),
+    ("MSELoss", {}, coordinates.mse, (0.25, 0, 4, 9), 13.25),
+    ("SmoothL1Loss", {}, coordinates.smooth_l1, (0.125, 0, 1.5, 2.5), 4.125),
+    (
+        "SmoothL1Loss",
+        {"beta": 1 / 9},
+        lambda d: coordinates.smooth_l1(d, 1 / 9),
+        (0.4444444444, 0, 1.9444444444, 2.9444444444),
+        5.3333333333,
+    ),
+    ("BalancedL1Loss", {}, coordinates.balanced_l1, (0.4005675069, 0, 2.578593545, 4.078593545), 7.057754596),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "reference", "values", "total"), COORDINATE_VALUES)
+def test_coordinate_loss_values(name, options, reference, values, total):
+    pred, target = [0.0, 1.0, 2.0, -3.0], [0.5, 1.0, 0.0, 0.0]
+    loss = getattr(ml, name)(**options)
+    arguments = tensor([pred]), tensor([target])
+    assert loss(*arguments, reduction_override="none")[0].tolist() == close(values)
+    assert loss(*arguments, reduction_override="sum").item() == close(total)
+    assert loss(*arguments).item() == close(total / 4)
+    assert [reference(p - t) for p, t in zip(pred, target, strict=True)] == close(values)
+
+
+def test_balanced_l1_of_another_beta_has_a_continuous_slope():
+    d = tensor([[0.05, 0.5, 0.0, 0.0]])
+    expected = [0.03827962649, 0.7036452899]
+    loss = ml.BalancedL1Loss(beta=0.11, reduction="none")
+    assert loss(d, torch.zeros_like(d))[0, :2].tolist() == close(expected)
+    assert [coordinates.balanced_l1(x, beta=0.11) for x in (0.05, 0.5)] == close(expected)
+
+    edges = tensor([[0.0, 0.11 - 1e-9, 0.11 + 1e-9, 1.0]], requires_grad=True)
+    loss(edges, torch.zeros_like(edges)).sum().backward()
+    assert edges.grad[0].tolist() == pytest.approx([0, 1.5, 1.5, 1.5], abs=1e-6)
+
+
+DFL_LOGITS = [0.0, 1.0, 2.0, -1.0, 0.5]
+BIN_CROSS_ENTROPIES = (2.57443794, 1.57443794, 0.57443794, 3.57443794, 2.07443794)
+
+
+@pytest.mark.parametrize(
+    ("label", "value"),
+    [
+        (1.3, 1.27443794),
+        (3.9, 2.22443794),
+        (0.0, BIN_CROSS_ENTROPIES[0]),
+        (2.0, BIN_CROSS_ENTROPIES[2]),
+        # the last bin itself, for which "floor(y) + 1" would be outside
+        (4.0, BIN_CROSS_ENTROPIES[4]),
+    ],
+)
+def test_dfl_values(label, value):
+    loss = ml.DistributionFocalLoss(reduction="none")
+    assert loss(tensor([DFL_LOGITS]), tensor([label])).tolist() == close([value])
+    assert distribution.dfl(DFL_LOGITS, label) == close(value)
+
+
+@pytest.mark.parametrize(("label", "nearest"), [(-0.4, 0), (-3.0, 0), (4.2, 4), (1e9, 4)])
+def test_dfl_label_outside_the_bins_is_clamped(label, nearest):
+    loss = ml.DistributionFocalLoss(reduction="none")
+    assert loss(tensor([DFL_LOGITS]), tensor([label])).item() == close(BIN_CROSS_ENTROPIES[nearest])
+
+
+def test_dfl_lower_bound_is_the_entropy_of_the_label():
+    best = [-50.0, math.log(0.7), math.log(0.3), -50.0, -50.0]
+    loss = ml.DistributionFocalLoss(reduction="none")
+    assert loss(tensor([best]), tensor([1.3])).item() == close(0.6108643021)
+    assert distribution.dfl(best, 1.3) == close(0.6108643021)
+
+
+LOGITS = [0.0, 2.0, -1.0]
+SIGMOIDS = (0.5, 0.880797078, 0.2689414214)
+BACKGROUND = 3
+
+
+def test_cross_entropy_values():
+    softmax, sigmoid = ml.CrossEntropyLoss(), ml.CrossEntropyLoss(use_sigmoid=True)
+    logits, label = tensor([LOGITS]), torch.tensor([1])
+    assert softmax(logits, label).item() == close(0.1698460196)
+    assert softmax(tensor([DFL_LOGITS] * 5), torch.arange(5), reduction_override="none").tolist() == close(
+        BIN_CROSS_ENTROPIES
+    )
+    elements = (0.6931471806, 0.126928011, 0.3132616875)
+    for target in (label, tensor([[0.0, 1.0, 0.0]])):
+        assert sigmoid(logits, target, reduction_override="none")[0].tolist() == close(elements)
+        assert sigmoid(logits, target, reduction_override="sum").item() == close(1.133336879)
+
+    assert classification.softmax_cross_entropy(LOGITS, 1) == close(0.1698460196)
+    assert [classification.softmax_cross_entropy(DFL_LOGITS, j) for j in range(5)] == close(BIN_CROSS_ENTROPIES)
+    assert [classification.bce(z, y) for z, y in zip(LOGITS, (0, 1, 0), strict=True)] == close(elements)
+    assert [classification.sigmoid(z) for z in LOGITS] == close(SIGMOIDS)
+
+
+def test_focal_values():
+    loss = ml.FocalLoss()
+    logits = tensor([LOGITS])
+    elements = (0.1299650964, 0.0004508907088, 0.01699354313)
+    for target in (torch.tensor([1]), tensor([[0.0, 1.0, 0.0]])):
+        assert loss(logits, target, reduction_override="none")[0].tolist() == close(elements)
+        assert loss(logits, target, reduction_override="sum").item() == close(0.1474095302)
+    activated = ml.FocalLoss(activated=True)(logits.sigmoid(), torch.tensor([1]), reduction_override="none")
+    assert activated[0].tolist() == close(elements)
+    assert loss(logits, torch.tensor([BACKGROUND]), reduction_override="sum").item() == close(1.384517274)
+
+    assert [classification.focal(z, y) for z, y in zip(LOGITS, (0, 1, 0), strict=True)] == close(elements)
+    assert [
+        classification.focal_probability(p, y) for p, y in zip(SIGMOIDS, (0, 1, 0), strict=True)
+    ] == close(elements, rel=1e-6)
+    assert sum(classification.focal(z, 0) for z in LOGITS) == close(1.384517274)
+
+
+def test_quality_focal_values():
+    loss = ml.QualityFocalLoss(reduction="none")
+    logits = tensor([LOGITS])
+    elements = (0.1732867951, 0.02376151999, 0.02265805751)
+    row, background = 0.2197063726, 1.846023032
+    assert loss(logits, (torch.tensor([1]), tensor([0.7]))).tolist() == close([row])
+    assert loss(logits, tensor([[0.0, 0.7, 0.0]])).tolist() == close([row])
+    activated = ml.QualityFocalLoss(reduction="none", activated=True)
+    assert activated(logits.sigmoid(), (torch.tensor([1]), tensor([0.7]))).tolist() == close([row])
+    assert loss(logits, (torch.tensor([BACKGROUND]), tensor([0.7]))).tolist() == close([background])
+    # a positive of quality 0 is what a background row is, in both forms
+    assert loss(logits, (torch.tensor([1]), tensor([0.0]))).tolist() == close([background])
+    assert loss(logits, torch.zeros_like(logits)).tolist() == close([background])
+
+    parts = [classification.quality_focal_dense([z], [y]) for z, y in zip(LOGITS, (0, 0.7, 0), strict=True)]
+    assert parts == close(elements)
+    assert classification.quality_focal(LOGITS, 1, 0.7) == close(row)
+    assert classification.quality_focal(LOGITS, BACKGROUND, 0.7) == close(background)
+    assert classification.quality_focal_probability(SIGMOIDS, (0, 0.7, 0)) == close(row, rel=1e-6)
+
+
+def test_varifocal_values():
+    logits, target = tensor([LOGITS]), tensor([[0.0, 0.7, 0.0]])
+    elements = (0.1299650964, 0.5088496077, 0.01699354313)
+    loss = ml.VarifocalLoss()
+    assert loss(logits, target, reduction_override="none")[0].tolist() == close(elements)
+    assert loss(logits, target, reduction_override="sum").item() == close(0.6558082472)
+    unweighted = ml.VarifocalLoss(iou_weighted=False, reduction="sum")
+    assert unweighted(logits, target).item() == close(0.8738866505)
+
+    assert [classification.varifocal(z, q) for z, q in zip(LOGITS, (0, 0.7, 0), strict=True)] == close(elements)
+    total = sum(classification.varifocal(z, q, iou_weighted=False) for z, q in zip(LOGITS, (0, 0.7, 0), strict=True))
+    assert total == close(0.8738866505)
+
+
+@pytest.mark.parametrize("weight", [[1.0, 0.5], [[1.0], [0.5]], [[1.0, 1.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0]]])
+def test_weight_and_avg_factor(weight):
+    """GIoU of A and B, the second at half weight, averaged over 2."""
+    pred, target = (tensor([PAIRS[name][i] for name in "AB"]) for i in range(2))
+    loss = ml.GIoULoss()
+    assert loss(pred, target, tensor(weight), avg_factor=2).item() == close(0.5896825397)
+    rows = loss(pred, target, tensor(weight), avg_factor=2, reduction_override="none")
+    assert rows.tolist() == close([1.0793650794, 0.1])
+    with pytest.raises(ValueError, match="avg_factor"):
+        loss(pred, target, tensor(weight), avg_factor=2, reduction_override="sum")
+
+
+# ------------------------------------------------------------------------------------------------------------
+# The generalized focal loss of two anchors with logits (0, 2, -1): one positive of class 1 whose box is pair F
+# in units of the stride and whose four sides have the logits of the DFL test at 1.3, and one background anchor.
+GFL_QUALITY = (0.2968506187, 1.8460230321)
+GFL_BOX_WEIGHT = 0.8807970780
+GFL_GIOU, GFL_DFL = 0.4701149425, 1.2744379396
+
+
+def test_gfl_terms():
+    logits = tensor([LOGITS, LOGITS])
+    iou = boxes.pair(*PAIRS["F"]).iou
+    assert iou == close(0.5632183908)
+    labels, scores = torch.tensor([1, BACKGROUND]), tensor([iou, 0.0])
+    quality = ml.QualityFocalLoss()
+    assert quality(logits, (labels, scores), reduction_override="none").tolist() == close(GFL_QUALITY)
+    loss_cls = quality(logits, (labels, scores), weight=tensor([1.0, 1.0]), avg_factor=1.0).item()
+    assert loss_cls == close(2.1428736508)
+    assert classification.quality_focal(LOGITS, 1, iou) == close(GFL_QUALITY[0])
+    assert classification.quality_focal(LOGITS, BACKGROUND, 0.0) == close(GFL_QUALITY[1])
+
+    weight = tensor([GFL_BOX_WEIGHT])
+    giou = ml.GIoULoss(loss_weight=2.0)(*(tensor([box]) for box in PAIRS["F"]), weight=weight, avg_factor=1.0)
+    assert giou.item() == close(0.8281517354)
+    dfl = ml.DistributionFocalLoss(loss_weight=0.25)(
+        tensor([DFL_LOGITS] * 4), tensor([1.3] * 4), weight=weight[:, None].expand(-1, 4).reshape(-1), avg_factor=4.0
+    )
+    assert dfl.item() == close(0.2806303033)
+    assert loss_cls + giou.item() + dfl.item() == close(3.2516556895)
+
+    # divided by the sum of the weights instead of by at least 1
+    assert giou.item() / GFL_BOX_WEIGHT == close(0.9402298851)
+    assert dfl.item() / GFL_BOX_WEIGHT == close(0.3186094849)
+    assert loss_cls + (giou.item() + dfl.item()) / GFL_BOX_WEIGHT == close(3.4017130208)
+
+    target = tensor([[0.0, iou, 0.0], [0.0, 0.0, 0.0]])
+    varifocal = ml.VarifocalLoss(reduction="none")(logits, target).sum(-1)
+    assert varifocal.tolist() == close([0.7104536997, 1.3845172741])
+    assert varifocal.sum().item() == close(2.0949709738)

@@ -1,0 +1,85 @@
+"""Every loss is one graph, for batches of every size."""
+
+import pytest
+import torch
+from cases import CASES, map_target, over
+from torch import Tensor
+
+SIZES = [6, 0, 1, 2, 3, 17, 64, 5, 129, 33]
+
+
+class Counting:
+    """A compiler that runs graphs as they are and counts them."""
+
+    def __init__(self) -> None:
+        self.graphs = 0
+
+    def __call__(self, graph: torch.fx.GraphModule, inputs: list[Tensor]):
+        self.graphs += 1
+        return graph.forward
+
+
+@pytest.fixture(autouse=True)
+def _fresh_compiler():
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+def batch(case, n: int):
+    pred, target = case.batch(max(n, 1), seed=n)
+    weight = torch.rand(max(n, 1), generator=torch.Generator().manual_seed(n))
+    weight[::3] = 0
+    return pred[:n], map_target(target, lambda x: x[:n]), weight[:n]
+
+
+@over(CASES)
+def test_one_graph_for_all_sizes(case):
+    """Sizes 0 and 1 are compiled for themselves, so two graphs beside the first are allowed."""
+    loss = case.build()
+    backend = Counting()
+    compiled = torch.compile(loss, fullgraph=True, dynamic=True, backend=backend)
+    for n in SIZES:
+        pred, target, weight = batch(case, n)
+        factor = torch.tensor(float(n + 1))
+        eager, other = (pred.clone().requires_grad_() for _ in range(2))
+        expected = loss(eager, target, weight, avg_factor=factor)
+        value = compiled(other, target, weight, avg_factor=factor)
+        torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-7)
+        expected.backward()
+        value.backward()
+        torch.testing.assert_close(other.grad, eager.grad, rtol=1e-5, atol=1e-7)
+    assert backend.graphs <= 3
+
+
+@over(CASES)
+def test_rows_of_weight_zero_under_the_compiler(case):
+    """There the rows cannot be picked; what stands in them still has no part in the result."""
+    loss = case.build()
+    compiled = torch.compile(loss, fullgraph=True, dynamic=True, backend="eager")
+    pred, target, weight = batch(case, 17)
+    pred = torch.where((weight == 0)[:, None], torch.nan, pred)
+    eager, other = (pred.clone().requires_grad_() for _ in range(2))
+    expected = loss(eager, target, weight)
+    value = compiled(other, target, weight)
+    expected.backward()
+    value.backward()
+    torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(other.grad, eager.grad, rtol=1e-5, atol=1e-7)
+    assert (other.grad[weight == 0] == 0).all()
+
+
+@over([case for case in CASES if case.id in ("CIoULoss", "FocalLoss-labels")])
+def test_inductor(case):
+    """Through the compiler that users have, value and gradient."""
+    loss = case.build()
+    compiled = torch.compile(loss, fullgraph=True, dynamic=True)
+    for n in (17, 64):
+        pred, target, weight = batch(case, n)
+        eager, other = (pred.clone().requires_grad_() for _ in range(2))
+        expected = loss(eager, target, weight, avg_factor=3.0)
+        value = compiled(other, target, weight, avg_factor=3.0)
+        torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-6)
+        expected.backward()
+        value.backward()
+        torch.testing.assert_close(other.grad, eager.grad, rtol=1e-4, atol=1e-6)

@@ -1,0 +1,189 @@
+"""Errors name the argument, what was expected and what came."""
+
+import inspect
+
+import pytest
+import torch
+from cases import BINS, BOX_CASES, CASES, CLASSES, CLS_CASES, COORDINATE_CASES, over
+
+import mmdet_losses as ml
+
+N = 7
+
+
+@over(CASES)
+def test_unknown_reduction(case):
+    """Also an AssertionError, which is what MMDetection raises and its tests expect."""
+    pred, target = case.batch(N)
+    for wrong in ("avg", "", True, 1):
+        for kind in (ValueError, AssertionError):
+            with pytest.raises(kind, match="reduction_override"):
+                case.build()(pred, target, reduction_override=wrong)
+    for kind in (ValueError, AssertionError):
+        with pytest.raises(kind, match=r"reduction.*'none'.*'mean'.*'sum'.*'avg'"):
+            case.build(reduction="avg")
+
+
+@over(CASES)
+def test_reduction_is_checked_before_anything_else(case):
+    with pytest.raises(AssertionError, match="reduction_override"):
+        case.build()(torch.zeros(3), None, torch.zeros(9), reduction_override="avg")
+
+
+@over(CASES)
+def test_unknown_option_lists_the_valid_ones(case):
+    for kind in (ValueError, TypeError):
+        with pytest.raises(kind, match="loss_wieght") as error:
+            case.build(loss_wieght=2.0)
+    names = list(inspect.signature(case.loss_class.__init__).parameters)[1:]
+    assert "loss_weight" in names
+    assert case.name in str(error.value)
+    for name in names:
+        assert name in str(error.value)
+    assert tuple(case.loss_class.option_names()) == tuple(names)
+
+
+@over(CASES)
+def test_unknown_keyword_of_forward_raises(case):
+    pred, target = case.batch(N)
+    with pytest.raises((TypeError, ValueError), match="wieght"):
+        case.build()(pred, target, wieght=torch.ones(N))
+
+
+@over(CASES)
+def test_prediction_that_is_no_floating_tensor(case):
+    pred, target = case.batch(N)
+    with pytest.raises(ValueError, match="pred"):
+        case.build()(pred.long(), target)
+    with pytest.raises(ValueError, match="pred"):
+        case.build()(pred.tolist(), target)
+
+
+@over(BOX_CASES)
+def test_shape_of_boxes(case):
+    pred, target = case.batch(N)
+    for wrong in (pred[:, :3], pred[0, 0], torch.zeros(N, 5), torch.zeros(4, 3)):
+        with pytest.raises(ValueError, match="pred"):
+            case.build()(wrong, wrong)
+
+
+@over(BOX_CASES + COORDINATE_CASES)
+def test_shape_of_target(case):
+    pred, target = case.batch(N)
+    for wrong in (target[:-1], target[:1], target[:, :1], target[0], target.flatten(), target[None]):
+        with pytest.raises(ValueError, match="target") as error:
+            case.build()(pred, wrong)
+        assert str(tuple(wrong.shape)) in str(error.value)
+    with pytest.raises(ValueError, match="target"):
+        case.build()(pred, None)
+
+
+@over(CLS_CASES)
+def test_shape_of_classification_target(case):
+    pred, target = case.batch(N)
+    if isinstance(target, tuple):
+        label, score = target
+        wrong = [(label[:-1], score[:-1]), (label, score[:-1]), (label[:, None], score), (label,), (label, score, score)]
+        wrong += [(label.float(), score)]
+    elif target.is_floating_point():
+        wrong = [target[:-1], target[:, :-1], target[None]]
+    else:
+        wrong = [target[:-1], target[None], target[:, None].expand(N, CLASSES + 1)]
+    wrong += [None, "target"]
+    for bad in wrong:
+        with pytest.raises(ValueError, match=r"target|label|score"):
+            case.build()(pred, bad)
+
+
+def test_integer_labels_where_qualities_are_needed():
+    logits = torch.zeros(N, CLASSES)
+    labels = torch.zeros(N, dtype=torch.long)
+    for name in ("QualityFocalLoss", "VarifocalLoss"):
+        with pytest.raises(ValueError, match="target"):
+            getattr(ml, name)()(logits, labels)
+
+
+def test_distribution_shapes():
+    loss = ml.DistributionFocalLoss()
+    for pred, target in (
+        (torch.zeros(8, BINS), torch.zeros(7)),
+        (torch.zeros(8, BINS), torch.zeros(2, 4)),
+        (torch.zeros(2, 4, BINS), torch.zeros(2, 4)),
+        (torch.zeros(8), torch.zeros(8)),
+        (torch.zeros(8, 1), torch.zeros(8)),
+    ):
+        with pytest.raises(ValueError, match=r"pred|target"):
+            loss(pred, target)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "match"),
+    [
+        ("EIoULoss", {"smooth_point": 0.1}, "ExtendedIoULoss"),
+        ("EfficientIoULoss", {"smooth_point": 0.1}, "ExtendedIoULoss"),
+        ("SIoULoss", {"neg_gamma": False}, "neg_gamma"),
+        ("IoULoss", {"mode": "cubic"}, "mode"),
+        ("AlphaIoULoss", {"base": "siou"}, "base"),
+        ("AlphaIoULoss", {"alpha": 0.0}, "alpha"),
+        ("SmoothL1Loss", {"beta": -1.0}, "beta"),
+        ("BalancedL1Loss", {"beta": 0.0}, "beta"),
+        ("ExtendedIoULoss", {"smooth_point": 0.0}, "smooth_point"),
+        ("FocalLoss", {"use_sigmoid": False}, "use_sigmoid"),
+        ("QualityFocalLoss", {"use_sigmoid": False}, "use_sigmoid"),
+        ("VarifocalLoss", {"use_sigmoid": False}, "use_sigmoid"),
+        ("CrossEntropyLoss", {"use_sigmoid": True, "use_mask": True}, "use_mask"),
+        ("GIoULoss", {"power": 0.0}, "power"),
+    ],
+)
+def test_wrong_option(name, options, match):
+    with pytest.raises(ValueError, match=match):
+        getattr(ml, name)(**options)
+
+
+def test_accepted_spellings():
+    assert ml.SIoULoss(neg_gamma=True)
+    with pytest.warns(Warning, match="linear"):
+        linear = ml.IoULoss(linear=True)
+    boxes = torch.tensor([[0.0, 0, 10, 8]]), torch.tensor([[0.0, 0, 10, 10]])
+    assert linear(*boxes).item() == pytest.approx(0.2)
+
+
+@over(BOX_CASES + COORDINATE_CASES)
+def test_debug_names_the_first_bad_row(case):
+    loss = case.build(debug=True)
+    pred, target = case.batch(N)
+    assert torch.equal(loss(pred, target), case.build()(pred, target))
+    pred[3, 1] = torch.nan
+    with pytest.raises(ValueError, match=r"pred .*row 3"):
+        loss(pred, target)
+    weight = torch.ones(N)
+    weight[3] = 0
+    loss(pred, target, weight)
+    target[5, 0] = torch.inf
+    with pytest.raises(ValueError, match=r"target .*row 5"):
+        loss(pred, target, weight)
+
+
+def test_debug_names_the_first_bad_label():
+    logits = torch.zeros(N, CLASSES)
+    label = torch.arange(N) % CLASSES
+    for index, name in ((CLASSES, "CrossEntropyLoss"), (-1, "CrossEntropyLoss")):
+        bad = label.clone()
+        bad[4] = index
+        with pytest.raises(ValueError, match=r"row 4"):
+            getattr(ml, name)(debug=True)(logits, bad)
+    distances = torch.linspace(0, BINS - 1, N)
+    distances[2] = BINS
+    with pytest.raises(ValueError, match=r"target .*row 2"):
+        ml.DistributionFocalLoss(debug=True)(torch.zeros(N, BINS), distances)
+    with pytest.raises(ValueError, match=r"target .*row 2"):
+        ml.DistributionFocalLoss(debug=True)(torch.zeros(N, BINS), distances, torch.ones(N))
+    score = torch.rand(N)
+    score[6] = torch.nan
+    with pytest.raises(ValueError, match=r"row 6"):
+        ml.QualityFocalLoss(debug=True)(logits, (label, score))
+
+
+def test_softmax_label_out_of_range_raises():
+    with pytest.raises((IndexError, ValueError, RuntimeError)):
+        ml.CrossEntropyLoss()(torch.zeros(2, CLASSES), torch.tensor([0, CLASSES]))
