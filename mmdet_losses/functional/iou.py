@@ -26,8 +26,8 @@ def raise_to(base: Tensor, power: float) -> Tensor:
     """``base**power`` for a base of at least 0, with gradient 0 (and not infinity) where the base is 0."""
     if power == 1:
         return base
-    positive = base > 0
-    return torch.where(positive, base, 1.0) ** power * positive
+    zero = base == 0
+    return torch.where(zero, 1.0, base) ** power * ~zero
 
 
 def linear_cost(overlap: Tensor) -> Tensor:
