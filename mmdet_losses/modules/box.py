@@ -200,8 +200,8 @@ class CIoULoss(IoUTypeLoss):
     0 at a perfect match.
 
     Papers: https://arxiv.org/abs/1911.08287; with the gate https://arxiv.org/abs/2005.03572. Differs from mmdet:
-    mmdet is NaN at a perfect match of ordinary size, sets alpha to 0 where IoU <= 0.5 (here ``alpha_gate=0.5``) and
-    cuts the loss at 2. torchvision has no gate either, and is NaN for a zero box.
+    mmdet is NaN at a perfect match of ordinary size and sets alpha to 0 where IoU <= 0.5 (here ``alpha_gate=0.5``).
+    torchvision has no gate either, and is NaN for a zero box.
 
     Args:
         eps: See :class:`IoUTypeLoss`.
@@ -399,7 +399,8 @@ class SIoULoss(IoUTypeLoss):
     0 at a perfect match.
 
     Paper: https://arxiv.org/abs/2205.12740. Differs from mmdet: mmdet's default inverts the sign of the exponents,
-    so that its loss falls as boxes move apart; its ``neg_gamma=True`` is the paper's form and the only one here.
+    so that its loss falls as boxes move apart; its ``neg_gamma=True`` is the paper's form and the only one here. mmdet
+    also cuts the loss, and its gradient, at 2.
 
     Args:
         eps: See :class:`IoUTypeLoss`.
