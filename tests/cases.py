@@ -45,7 +45,10 @@ class Case:
 
     @property
     def id(self) -> str:
-        options = [f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}" for key, value in self.options.items()]
+        options = [
+            f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
+            for key, value in self.options.items()
+        ]
         return "-".join([self.name, *options, *([self.form] if self.form else [])])
 
     @property
@@ -248,9 +251,7 @@ CLS_CASES = [
         labelled(classification.focal_probability),
         {"activated": True},
     ),
-    Case(
-        "QualityFocalLoss", draw_quality, True, lambda p, t: [classification.quality_focal(p, *t)], form="labels"
-    ),
+    Case("QualityFocalLoss", draw_quality, True, lambda p, t: [classification.quality_focal(p, *t)], form="labels"),
     Case("QualityFocalLoss", draw_soft, True, lambda p, t: [classification.quality_focal_dense(p, t)], form="dense"),
     Case(
         "QualityFocalLoss",

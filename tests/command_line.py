@@ -37,7 +37,7 @@ def start(tool: str, *arguments: object) -> subprocess.Popen:
 def run(tool: str, *arguments: object, code: int = 0) -> str:
     """Runs ``tools/<tool>`` to its end and returns what it printed; fails where the exit code is another."""
     process = start(tool, *arguments)
-    output, _ = process.communicate(timeout=240)
+    output, _ = process.communicate(timeout=900)
     assert process.returncode == code, f"exit code {process.returncode}, expected {code}:\n{output[-4000:]}"
     return output
 

@@ -106,7 +106,9 @@ class NoWaiting(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func._schema.name.removeprefix("aten::")
-        indices = [x for x in args[1] if x is not None] if name.startswith("index") and isinstance(args[1], list) else []
+        indices = (
+            [x for x in args[1] if x is not None] if name.startswith("index") and isinstance(args[1], list) else []
+        )
         if name in self.FORBIDDEN or any(x.dtype == torch.bool for x in indices):
             raise AssertionError(f"{func} waits for the device")
         return func(*args, **(kwargs or {}))

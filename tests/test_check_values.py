@@ -256,9 +256,9 @@ def test_focal_values():
     assert loss(logits, torch.tensor([BACKGROUND]), reduction_override="sum").item() == close(1.384517274)
 
     assert [classification.focal(z, y) for z, y in zip(LOGITS, (0, 1, 0), strict=True)] == close(elements)
-    assert [
-        classification.focal_probability(p, y) for p, y in zip(SIGMOIDS, (0, 1, 0), strict=True)
-    ] == close(elements, rel=1e-6)
+    assert [classification.focal_probability(p, y) for p, y in zip(SIGMOIDS, (0, 1, 0), strict=True)] == close(
+        elements, rel=1e-6
+    )
     assert sum(classification.focal(z, 0) for z in LOGITS) == close(1.384517274)
 
 

@@ -10,14 +10,14 @@ import pytest
 
 pytest.importorskip("mmdet")
 
-import cv2  # noqa: E402
-import torch  # noqa: E402
-from mmdet.registry import DATASETS, METRICS  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from mmengine.logging import MMLogger  # noqa: E402
+import cv2
+import torch
+from mmdet.registry import DATASETS, METRICS
+from mmengine.config import Config
+from mmengine.logging import MMLogger
 
-import mmdet_losses.lab.datasets  # noqa: E402, F401  registers them
-from mmdet_losses.lab.data_root import merge_options, set_data_root  # noqa: E402
+import mmdet_losses.lab.datasets  # noqa: F401  registers them
+from mmdet_losses.lab.data_root import merge_options, set_data_root
 
 ROOT = Path(__file__).parents[1]
 BCCD = Path(os.environ.get("MMDET_LOSSES_BCCD") or ROOT / "data" / "bccd")
@@ -164,7 +164,7 @@ def test_shapes_are_drawn_on_first_use(tmp_path, log):
 
 def test_shapes_wrong_spec_is_named():
     """A misspelt or impossible part of spec stops before anything is drawn."""
-    with pytest.raises(ValueError, match="num_images: expected a positive integer, got -1"):
+    with pytest.raises(ValueError, match=r"num_images: expected a positive integer, got -1\."):
         DATASETS.build({"type": "ShapesDataset", "spec": {"num_images": -1}, "_scope_": "mmdet"})
 
 
@@ -203,7 +203,7 @@ def test_explicit_option_wins_over_data_root():
 @pytest.mark.parametrize(("text", "value"), [("x = 1", "/y"), ("data_root = 'a'", ""), ("data_root = 'a'", 3)])
 def test_data_root_that_cannot_work_is_an_error(text, value):
     """A config without the variable, or a value that is no path."""
-    with pytest.raises(ValueError, match="^data_root"):
+    with pytest.raises(ValueError, match=r"^data_root"):
         set_data_root(Config.fromstring(text, ".py"), value)
 
 

@@ -39,13 +39,16 @@ class RankProbe(Hook):
         )
 '''
 
-# FCOS divides by the mean over processes of what it counts, and frozen batch norm does not look at the batch: two
-# processes of two images then are one process of four
+# FCOS divides by the mean over processes of what it counts, and no norm here looks at the whole batch: two processes of
+# two images then are one process of four
 CONFIG = f"""
 _base_ = "{ROOT}/configs/fcos/fcos_r18_fpn_giou_1xb4-12e_shapes.py"
 custom_imports = dict(imports=["mmdet_losses", "mmdet_losses.lab.datasets", "rank_probe"], allow_failed_imports=False)
 custom_hooks = [dict(type="RankProbe")]
-model = dict(backbone=dict(norm_eval=True))
+model = dict(
+    backbone=dict(norm_eval=True),
+    neck=dict(norm_cfg=dict(_delete_=True, type="GN", num_groups=8)),
+)
 optim_wrapper = dict(optimizer=dict(_delete_=True, type="SGD", lr=0.01))
 """
 
@@ -71,9 +74,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")])))
         patch.setenv("PORT", free_port())
-        run("train.py", config, "--work-dir", one, *tiny(folder / "data", epochs=2, batch_size=4))
+        run(
+            "train.py",
+            config,
+            "--work-dir",
+            one,
+            *tiny(folder / "data", "train_cfg.val_interval=9", epochs=2, batch_size=4),
+        )
         options = ("--work-dir", two)
-        run("dist_train.sh", config, 2, *options, *tiny(folder / "data", epochs=1, batch_size=2))
+        run(
+            "dist_train.sh",
+            config,
+            2,
+            *options,
+            *tiny(folder / "data", "train_cfg.val_interval=9", epochs=1, batch_size=2),
+        )
         resumed = run("dist_train.sh", config, 2, *options, "--resume", *tiny(folder / "data", epochs=2, batch_size=2))
         assert "resumed epoch: 1, iter: 2" in resumed
         tested = folder / "tested"

@@ -26,7 +26,9 @@ def test_low_precision_is_upcast_first(case, low):
     weight = torch.rand(len(pred), generator=torch.Generator().manual_seed(0))
     for call in ({}, {"reduction_override": "none"}, {"avg_factor": 2.5}):
         value, grad = run(case.build(), pred, target, weight.to(low), **call)
-        single, single_grad = run(case.build(), pred.float(), cast(target, torch.float32), weight.to(low).float(), **call)
+        single, single_grad = run(
+            case.build(), pred.float(), cast(target, torch.float32), weight.to(low).float(), **call
+        )
         assert value.dtype == torch.float32
         assert torch.equal(value, single)
         assert grad.dtype == low

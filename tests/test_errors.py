@@ -61,7 +61,7 @@ def test_prediction_that_is_no_floating_tensor(case):
 
 @over(BOX_CASES)
 def test_shape_of_boxes(case):
-    pred, target = case.batch(N)
+    pred, _ = case.batch(N)
     for wrong in (pred[:, :3], pred[0, 0], torch.zeros(N, 5), torch.zeros(4, 3)):
         with pytest.raises(ValueError, match="pred"):
             case.build()(wrong, wrong)
@@ -83,7 +83,13 @@ def test_shape_of_classification_target(case):
     pred, target = case.batch(N)
     if isinstance(target, tuple):
         label, score = target
-        wrong = [(label[:-1], score[:-1]), (label, score[:-1]), (label[:, None], score), (label,), (label, score, score)]
+        wrong = [
+            (label[:-1], score[:-1]),
+            (label, score[:-1]),
+            (label[:, None], score),
+            (label,),
+            (label, score, score),
+        ]
         wrong += [(label.float(), score)]
     elif target.is_floating_point():
         wrong = [target[:-1], target[:, :-1], target[None]]

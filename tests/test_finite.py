@@ -66,7 +66,9 @@ def assert_finite(names: list[str], rows: Tensor) -> None:
 @over_dtypes
 @over(BOX_CASES)
 def test_bad_boxes(case, dtype):
-    pred, target = (torch.tensor([pair[i] for pair in BAD_BOXES.values()], dtype=torch.float64).to(dtype) for i in range(2))
+    pred, target = (
+        torch.tensor([pair[i] for pair in BAD_BOXES.values()], dtype=torch.float64).to(dtype) for i in range(2)
+    )
     held = pred.isfinite().all(1) & target.isfinite().all(1)
     names = [name for name, kept in zip(BAD_BOXES, held.tolist(), strict=True) if kept]
     assert len(names) >= len(BAD_BOXES) - 12  # a half holds no more than 65504
@@ -102,7 +104,10 @@ def test_perfect_match_is_best(case, dtype):
 def test_bad_coordinates(case, dtype):
     numbers = torch.tensor([0.0, 1e-40, 1e-3, 0.11, 0.5, 1.0, 1e3, 6e4, 1e6, -1e-3, -1.0, -1e6], dtype=torch.float64)
     numbers = numbers.to(dtype)
-    pred, target = (x.reshape(-1, 1) for x in torch.meshgrid(numbers[numbers.isfinite()], numbers[numbers.isfinite()], indexing="ij"))
+    pred, target = (
+        x.reshape(-1, 1)
+        for x in torch.meshgrid(numbers[numbers.isfinite()], numbers[numbers.isfinite()], indexing="ij")
+    )
     value, grad = gradient(case.build(reduction="none"), pred, target)
     assert value.isfinite().all()
     if case.name != "MSELoss" or dtype != torch.float16:  # 2 * 6e4 is no half
@@ -122,7 +127,9 @@ def classification_input(case, dtype: torch.dtype):
         # the gradient at a probability p is of the order of 1 / p, which has to be a number of the dtype
         numbers = [p for p in PROBABILITIES if p == 0 or p > 1 / torch.finfo(dtype).max]
     place = torch.arange(CLASSES)
-    rows = [[numbers[(i + k * j) % len(numbers)] for j in place.tolist()] for i in range(len(numbers)) for k in range(4)]
+    rows = [
+        [numbers[(i + k * j) % len(numbers)] for j in place.tolist()] for i in range(len(numbers)) for k in range(4)
+    ]
     pred, target = case.batch(2)
     pred = torch.tensor(rows, dtype=torch.float64).to(dtype)
     if isinstance(target, tuple):

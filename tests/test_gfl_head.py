@@ -63,7 +63,9 @@ def test_gfl_head_total():
     ones = torch.ones(1, 2, **options)
     head.get_targets = lambda *args, **kwargs: ([anchors], [labels], [ones], [box_targets], [ones], 1.0)
 
-    losses = head.loss_by_feat([cls_score], [bbox_pred], [InstanceData()], [{"img_shape": (8, 16), "pad_shape": (8, 16, 3)}])
+    losses = head.loss_by_feat(
+        [cls_score], [bbox_pred], [InstanceData()], [{"img_shape": (8, 16), "pad_shape": (8, 16, 3)}]
+    )
     parts = {name: sum(value).item() for name, value in losses.items()}
     assert parts == pytest.approx(
         {"loss_cls": 2.1428736508, "loss_bbox": 0.8281517354, "loss_dfl": 0.2806303033}, rel=1e-9

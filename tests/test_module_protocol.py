@@ -118,7 +118,10 @@ def test_gradient_is_the_derivative(case):
     weight = torch.tensor([1.0, 0.0, 0.5, 2.0, 1.0], dtype=torch.float64)
     for call in ({}, {"reduction_override": "none"}):
         assert torch.autograd.gradcheck(
-            lambda x, call=call: case.build()(x, target, weight, **call), pred.requires_grad_(), atol=1e-7, fast_mode=True
+            lambda x, call=call: case.build()(x, target, weight, **call),
+            pred.requires_grad_(),
+            atol=1e-7,
+            fast_mode=True,
         )
 
 

@@ -39,7 +39,9 @@ def check(case: Case, pred: Tensor, target, with_gradient: bool = True) -> None:
         assert_same_gradients(pred.grad, reference_gradients(case, pred, target), 1e-6)
 
     single = pred.detach().float().requires_grad_()
-    single_target = tuple(x.float() if x.is_floating_point() else x for x in target) if isinstance(target, tuple) else target
+    single_target = (
+        tuple(x.float() if x.is_floating_point() else x for x in target) if isinstance(target, tuple) else target
+    )
     if isinstance(target, Tensor) and target.is_floating_point():
         single_target = target.float()
     result = loss(single, single_target)
@@ -78,7 +80,12 @@ def overlap(r: random.Random) -> tuple[list[float], list[float]]:
 
 def contained(r: random.Random) -> tuple[list[float], list[float]]:
     w, h = r.uniform(20, 300), r.uniform(20, 300)
-    inner = box(50 + 0.1 * w * r.uniform(0.1, 1), 40 - 0.1 * h * r.uniform(0.1, 1), w * r.uniform(0.2, 0.7), h * r.uniform(0.2, 0.7))
+    inner = box(
+        50 + 0.1 * w * r.uniform(0.1, 1),
+        40 - 0.1 * h * r.uniform(0.1, 1),
+        w * r.uniform(0.2, 0.7),
+        h * r.uniform(0.2, 0.7),
+    )
     return (inner, box(50, 40, w, h)) if r.random() < 0.5 else (box(50, 40, w, h), inner)
 
 

@@ -45,7 +45,7 @@ elif args[:3] == ["-m", "pip", "wheel"]:
     if mode == "hang":
         (folder / "mmcv-2.1.0-half.whl").write_bytes(b"half")
         (home / "building").write_text(str(os.getpid()))
-        time.sleep(60)
+        time.sleep(300)
     if mode != "ok":
         sys.exit(mode)
     with zipfile.ZipFile(folder / "mmcv-2.1.0-fake.whl", "w") as wheel:
@@ -96,7 +96,7 @@ class Tool:
 
     def run(self, *command: str, **environ: str) -> subprocess.CompletedProcess[str]:
         process = self.start(*command, **environ)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
         return subprocess.CompletedProcess(command, process.returncode, out, err)
 
     def calls(self, *beginning: str) -> list[dict]:
@@ -116,9 +116,9 @@ def tool(tmp_path: Path) -> Tool:
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while not condition():
-        assert time.monotonic() < end, "it did not happen within 30 s"
+        assert time.monotonic() < end, "it did not happen within 2 minutes"
         time.sleep(0.02)
 
 
@@ -179,7 +179,7 @@ def test_signals_reach_the_command(tool: Tool):
     process = tool.start("sh", "-c", "trap 'exit 9' INT; echo ready; while :; do sleep 0.05; done")
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=120)
     assert process.returncode == 9
 
 
@@ -275,8 +275,7 @@ def test_a_second_environment_takes_the_wheel_and_needs_no_compiler(tool: Tool):
     result = tool.run("true", **other)
     assert result.returncode == 0, result.stderr
     assert len(tool.calls("-m", "pip", "wheel")) == 1
-    (wheel,) = tool.cached()
-    assert f"mmcv 2.1.0, from {wheel}" in result.stderr
+    assert len(tool.cached()) == 1 and "mmcv 2.1.0, from the cache" in result.stderr
 
 
 def test_a_damaged_wheel_is_built_again(tool: Tool):
@@ -415,7 +414,7 @@ def test_interrupted_in_the_build_then_run_again(tool: Tool, number: signal.Sign
     building = tool.home / "building"
     wait_for(lambda: building.exists() and building.read_text())
     process.send_signal(number)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == code
     assert "Traceback" not in err
     wait_for(lambda: not alive(int(building.read_text())))
@@ -430,7 +429,7 @@ def test_interrupted_in_the_build_then_run_again(tool: Tool, number: signal.Sign
 
 def test_two_at_once_make_one_environment(tool: Tool):
     processes = [tool.start("echo", "ran") for _ in range(3)]
-    outputs = [process.communicate(timeout=60) for process in processes]
+    outputs = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], outputs
     assert [out for out, _ in outputs] == ["ran\n"] * 3
     assert len(tool.calls("-m", "venv")) == 1
@@ -446,8 +445,8 @@ def test_an_environment_in_use_is_not_replaced(tool: Tool):
     assert maker.stderr is not None and "is in use by another process" in maker.stderr.readline()
     assert len(tool.calls("-m", "venv")) == 1
     go_on.touch()
-    user.communicate(timeout=30)
-    maker.communicate(timeout=30)
+    user.communicate(timeout=120)
+    maker.communicate(timeout=120)
     assert (user.returncode, maker.returncode) == (0, 0)
     assert len(tool.calls("-m", "venv")) == 2
 

@@ -20,9 +20,9 @@ SMALL = ShapesSpec(num_images=4, image_size=(96, 80), num_objects=(1, 3), object
 def segment(image: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
     """Pixels that belong to the single object of an image, found by its colour alone."""
     x, y, w, h = box
-    blurred = cv2.medianBlur(image, 3).astype(int)
+    blurred = cv2.medianBlur(image, 5).astype(int)
     centre = blurred[y + h // 2 - 2 : y + h // 2 + 3, x + w // 2 - 2 : x + w // 2 + 3]
-    near = (np.abs(blurred - np.median(centre, axis=(0, 1))).max(axis=2) < 40).astype(np.uint8)
+    near = (np.abs(blurred - np.median(centre, axis=(0, 1))).max(axis=2) < 24).astype(np.uint8)
     _, labels = cv2.connectedComponents(cv2.morphologyEx(near, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))
     return labels == labels[y + h // 2, x + w // 2]
 

@@ -36,7 +36,9 @@ def test_no_weight_is_weight_one(case):
 def test_weight_per_row(case, n):
     """``(n,)`` is one weight per row, also when there are as many rows as classes or coordinates."""
     loss, pred, target, plain = unreduced(case, n)
-    torch.testing.assert_close(loss(pred, target, rising(n)), plain * case.weight_like_row(rising(n)), rtol=1e-6, atol=0)
+    torch.testing.assert_close(
+        loss(pred, target, rising(n)), plain * case.weight_like_row(rising(n)), rtol=1e-6, atol=0
+    )
 
 
 @pytest.mark.parametrize("n", [N, 4, 1])
@@ -122,9 +124,7 @@ def test_three_axes_of_classification():
     plain = loss(logits, target)
     assert plain.shape == logits.shape
     torch.testing.assert_close(loss(logits, target, rising(2, 3, 1)), plain * rising(2, 3, 1))
-    torch.testing.assert_close(
-        loss(logits[..., 0], target[..., 0], rising(2, 3)), plain[..., 0] * rising(2, 3)
-    )
+    torch.testing.assert_close(loss(logits[..., 0], target[..., 0], rising(2, 3)), plain[..., 0] * rising(2, 3))
     varifocal = ml.VarifocalLoss(reduction="none")
     torch.testing.assert_close(varifocal(logits, target, rising(2, 3, 1)), varifocal(logits, target) * rising(2, 3, 1))
 

@@ -142,10 +142,7 @@ def extended_iou(p: Box, t: Box, smooth_point: float = 0.1) -> Number:
     x_lo, x_hi = min(left, right), max(left, right)
     y_lo, y_hi = min(top, bottom), max(top, bottom)
     signed = (
-        (right - ex) * (bottom - ey)
-        + (x_lo - ex) * (y_lo - ey)
-        - (left - ex) * (y_hi - ey)
-        - (x_hi - ex) * (top - ey)
+        (right - ex) * (bottom - ey) + (x_lo - ex) * (y_lo - ey) - (left - ex) * (y_hi - ey) - (x_hi - ex) * (top - ey)
     )
     area = (p[2] - p[0]) * (p[3] - p[1])
     area_gt = (t[2] - t[0]) * (t[3] - t[1])

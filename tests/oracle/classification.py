@@ -52,7 +52,7 @@ def _focal(p: Number, ce: Number, y: float, gamma: float, alpha: float) -> Numbe
 
 
 def quality_focal(z: Row, label: int, score: float, beta: float = 2.0) -> Number:
-    """Quality focal loss (2006.04388): ``sum_j |y_j - sigma_j|^beta BCE(z_j, y_j)``, y the score at the label, else 0."""
+    """Quality focal loss (2006.04388): ``sum |y - sigma|^beta BCE(z, y)``, y the score at the label, else 0."""
     return quality_focal_dense(z, [score * y for y in one_hot(label, len(z))], beta)
 
 

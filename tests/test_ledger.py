@@ -1,0 +1,411 @@
+"""Where MMDetection is wrong, or means something else: one test per entry of the ledger pins both sides."""
+
+import math
+
+import pytest
+import torch
+from oracle import boxes as oracle
+from oracle import coordinates
+
+import mmdet_losses as ml
+from mmdet_losses.registry import stock
+
+pytest.importorskip("mmdet.models")
+
+CLASSES = 5
+BOX_NAMES = ["IoULoss", "GIoULoss", "DIoULoss", "CIoULoss", "EIoULoss", "SIoULoss"]
+LOSS_NAMES = [*BOX_NAMES, "L1Loss", "SmoothL1Loss", "MSELoss", "BalancedL1Loss"]
+SIDES = (3.0, 10.0, 100.0)
+
+
+def one_box(*corners: float, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.tensor([corners], dtype=dtype)
+
+
+def ours_and_stock(name: str, **options):
+    return getattr(ml, name)(**options), stock(name)(**options)
+
+
+def run(loss, pred, target, *args, **call):
+    pred = pred.clone().requires_grad_()
+    value = loss(pred, target, *args, **call)
+    value.sum().backward()
+    return value.detach(), pred.grad
+
+
+# ----------------------------------------------------------------------------------------------- definitions
+
+
+def test_ciou_is_nan_at_a_perfect_match_in_mmdet():
+    ours, theirs = ours_and_stock("CIoULoss")
+    for side in (10.0, 100.0):
+        square = one_box(0, 0, side, side)
+        value, grad = run(theirs, square, square)
+        assert value.isnan()
+        assert grad.isnan().all()
+    for side in (1e-3, *SIDES, 1e6):
+        square = one_box(0, 0, side, side)
+        value, grad = run(ours, square, square)
+        assert value == 0
+        assert grad.isfinite().all()
+
+
+def test_ciou_alpha_is_gated_in_mmdet():
+    """IoU 0.23 with a strong aspect difference: mmdet drops the aspect term, as the journal version does."""
+    pred, target = one_box(0, 0, 12, 4), one_box(1, 1, 7, 9)
+    ours, theirs = ours_and_stock("CIoULoss")
+    assert ours(pred, target).item() == pytest.approx(0.851070847, rel=1e-6)
+    assert theirs(pred, target).item() == pytest.approx(0.827008547, rel=1e-6)
+    assert ml.CIoULoss(alpha_gate=0.5)(pred, target).item() == pytest.approx(0.827008547, rel=1e-6)
+
+
+def test_ciou_gate_is_open_only_above_its_value():
+    """IoU exactly 0.5: closed, in both."""
+    pred, target = one_box(0, 0, 5, 10), one_box(0, 0, 10, 10)
+    closed = oracle.diou(pred[0].tolist(), target[0].tolist())
+    assert ml.CIoULoss(alpha_gate=0.5)(pred, target).item() == pytest.approx(closed, rel=1e-6)
+    assert stock("CIoULoss")()(pred, target).item() == pytest.approx(closed, rel=1e-6)
+    assert ml.CIoULoss()(pred, target).item() > closed + 1e-3
+
+
+def test_siou_is_cut_at_two_in_mmdet():
+    """Two small boxes far apart, nearly on one line: mmdet's loss stays at 2 and has no gradient."""
+    pred, target = one_box(0, 0, 1e-3, 1e-3), one_box(1e6, 1e3, 1e6 + 1, 1e3 + 1)
+    ours, theirs = ours_and_stock("SIoULoss", neg_gamma=True)
+    value, grad = run(theirs, pred, target)
+    assert value.item() == 2
+    assert (grad == 0).all()
+    value, grad = run(ours, pred, target)
+    assert value.item() == pytest.approx(oracle.siou(pred[0].tolist(), target[0].tolist()), rel=1e-5)
+    assert value.item() > 2.02
+    assert (grad != 0).any()
+
+
+def test_siou_rewards_distance_in_mmdet():
+    """Boxes of side 10 at diagonal distances 20, 40, 90: mmdet's default falls to 0, the paper's form rises."""
+    pred = one_box(0, 0, 10, 10)
+    shifts = (20.0, 40.0, 90.0)
+    targets = [one_box(s, s, 10 + s, 10 + s) for s in shifts]
+    theirs = [stock("SIoULoss")()(pred, target).item() for target in targets]
+    assert theirs == pytest.approx([0.440376502, 0.1035, 0.0], abs=5e-5)
+    ours = [ml.SIoULoss()(pred, target).item() for target in targets]
+    assert ours == pytest.approx([1.35881961, 1.4727, 1.5551], abs=5e-5)
+    assert [stock("SIoULoss")(neg_gamma=True)(pred, t).item() for t in targets] == pytest.approx(ours, rel=1e-5)
+    inverted = [oracle.siou_inverted(pred[0].tolist(), t[0].tolist()) for t in targets]
+    assert theirs == pytest.approx(inverted, abs=1e-5)
+
+
+def test_siou_neg_gamma_false_raises():
+    assert stock("SIoULoss")(neg_gamma=False)
+    with pytest.raises(ValueError, match="neg_gamma"):
+        ml.SIoULoss(neg_gamma=False)
+
+
+def test_eiou_is_extended_iou_in_mmdet():
+    pred, target = one_box(0, 0, 12, 4), one_box(1, 1, 7, 9)
+    ours, theirs = ours_and_stock("EIoULoss")
+    assert ours(pred, target).item() == pytest.approx(1.27453941, rel=1e-6)
+    assert theirs(pred, target).item() == pytest.approx(0.719230769, rel=1e-6)
+    assert ml.EfficientIoULoss()(pred, target).item() == pytest.approx(1.27453941, rel=1e-6)
+    assert ml.ExtendedIoULoss()(pred, target).item() == pytest.approx(0.719230769, rel=1e-6)
+    assert stock("EIoULoss")(smooth_point=0.2)(pred, target).item() == pytest.approx(
+        ml.ExtendedIoULoss(smooth_point=0.2)(pred, target).item(), rel=1e-6
+    )
+    with pytest.raises(ValueError, match="ExtendedIoULoss"):
+        ml.EIoULoss(smooth_point=0.2)
+
+
+def test_focal_eiou_is_only_here():
+    with pytest.raises(ValueError, match="FocalEIoULoss"):
+        stock("FocalEIoULoss")
+    pred, target = one_box(2, 3, 9, 11, dtype=torch.float64), one_box(1, 2, 11, 10, dtype=torch.float64)
+    for options, gradient in (
+        ({}, (0.0984805, 0.064529641, -0.10262679, 0.037639882)),
+        ({"detach": False}, (0.072173683, 0.035920978, -0.076319975, 0.021526957)),
+    ):
+        _, grad = run(ml.FocalEIoULoss(**options), pred, target)
+        assert grad[0].tolist() == pytest.approx(gradient, rel=1e-6)
+
+
+def test_balanced_l1_slope_jumps_in_mmdet_for_another_beta():
+    ours, theirs = ours_and_stock("BalancedL1Loss", beta=0.11, reduction="none")
+    d = torch.tensor([[0.05, 0.5]], dtype=torch.float64)
+    assert theirs(d, torch.zeros_like(d))[0].tolist() == pytest.approx([0.0911971242, 0.7735935447], rel=1e-8)
+    assert ours(d, torch.zeros_like(d))[0].tolist() == pytest.approx([0.03827962649, 0.7036452899], rel=1e-8)
+    assert coordinates.balanced_l1_unscaled(0.05, beta=0.11) == pytest.approx(0.0911971242, rel=1e-8)
+
+    d = torch.tensor([[1e-9, 0.11 - 1e-9, 0.11 + 1e-9]], dtype=torch.float64)
+    assert run(theirs, d, torch.zeros_like(d))[1][0].tolist() == pytest.approx([4.0454, 1.7014, 1.5], abs=1e-4)
+    assert run(ours, d, torch.zeros_like(d))[1][0].tolist() == pytest.approx([0.0, 1.5, 1.5], abs=1e-6)
+
+
+def test_linear_and_square_iou_have_a_floor_in_mmdet():
+    """mmdet keeps the IoU of disjoint boxes at eps, so that its linear loss is 1 - eps."""
+    pred, target = one_box(0, 0, 10, 10), one_box(20, 20, 30, 30)
+    ours, theirs = ours_and_stock("IoULoss", mode="linear", eps=1e-2)
+    assert theirs(pred, target).item() == pytest.approx(0.99)
+    assert ours(pred, target).item() == 1
+    ours, theirs = ours_and_stock("IoULoss", eps=1e-2)
+    assert theirs(pred, target).item() == pytest.approx(-math.log(1e-2), rel=1e-6)
+    assert ours(pred, target).item() == pytest.approx(-math.log(1e-2), rel=1e-6)
+
+
+# ------------------------------------------------------------------------------------------- numeric accidents
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("IoULoss", 0.0), ("GIoULoss", 0.0), ("DIoULoss", 0.5), ("SIoULoss", 0.5), ("EIoULoss", 0.45)]
+)
+def test_small_boxes_do_not_match_themselves_in_mmdet(name, wrong):
+    """An eps of 1e-6 is added to the area of a box of 1e-3, as in normalised coordinates, which is 1e-6 as well."""
+    ours, theirs = ours_and_stock(name, **({"neg_gamma": True} if name == "SIoULoss" else {}))
+    square = one_box(0, 0, 1e-3, 1e-3)
+    assert ours(square, square).item() == 0
+    assert theirs(square, square).item() == pytest.approx(wrong, abs=1e-3)
+
+
+def test_equal_points_are_nan_in_mmdets_siou():
+    point = one_box(5, 5, 5, 5)
+    assert stock("SIoULoss")()(point, point).isnan()
+    value, grad = run(ml.SIoULoss(), point, point)
+    assert value.item() == 1  # two boxes without area have IoU 0
+    assert grad.isfinite().all()
+
+
+def test_inverted_box_has_an_area_in_mmdet():
+    """Its sides are negative and their product is not, so mmdet's union is larger than the enclosing box."""
+    ours, theirs = ours_and_stock("GIoULoss")
+    pred, target = one_box(10, 10, 5, 5), one_box(0, 0, 10, 10)
+    assert theirs(pred, target).item() == pytest.approx(0.75)  # 1 - 0 + (100 - 125) / 100
+    assert ours(pred, target).item() == 1
+
+
+@pytest.mark.parametrize("name", ["CIoULoss", "SIoULoss"])
+def test_half_precision_of_a_perfect_match_is_nan_in_mmdet(name):
+    ours, theirs = ours_and_stock(name)
+    for side in SIDES:
+        square = one_box(0, 0, side, side, dtype=torch.float16)
+        assert theirs(square, square).isnan()
+        assert ours(square, square).item() == 0
+
+
+@pytest.mark.parametrize("name", ["DIoULoss", "EIoULoss", "CIoULoss"])
+def test_half_precision_overflows_in_mmdet(name):
+    """The area of a box of 300 pixels is no half."""
+    pred, target = one_box(0, 0, 300, 300, dtype=torch.float16), one_box(20, 10, 330, 320, dtype=torch.float16)
+    ours, theirs = ours_and_stock(name)
+    expected = ours(pred.float(), target.float())
+    wrong = theirs(pred, target)
+    assert not torch.allclose(wrong.float(), theirs(pred.float(), target.float()), rtol=0.05)
+    assert ours(pred, target).dtype == torch.float32
+    assert torch.equal(ours(pred, target), expected)
+
+
+@pytest.mark.parametrize("name", ["IoULoss", "GIoULoss", "DIoULoss", "SIoULoss"])
+def test_result_of_half_inputs_is_half_in_mmdet(name):
+    pred, target = one_box(0, 0, 30, 30, dtype=torch.float16), one_box(2, 1, 33, 32, dtype=torch.float16)
+    ours, theirs = ours_and_stock(name)
+    assert theirs(pred, target).dtype == torch.float16
+    assert ours(pred, target).dtype == torch.float32
+
+
+def test_probabilities_under_autocast_raise_in_mmdet():
+    """TOOD's activated focal losses. torch refuses its binary cross-entropy under autocast on CUDA only."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    pred, label, score = torch.rand(6, CLASSES, device=device), torch.arange(6, device=device) % CLASSES, torch.rand(6)
+    for name, target in (("FocalLoss", label), ("QualityFocalLoss", (label, score.to(device)))):
+        ours, theirs = ours_and_stock(name, activated=True)
+        expected = ours(pred, target)
+        with torch.autocast(device, dtype=torch.bfloat16):
+            assert torch.equal(ours(pred, target), expected)
+            if device == "cuda":
+                with pytest.raises(RuntimeError, match="autocast"):
+                    theirs(pred, target)
+
+
+# --------------------------------------------------------------------------------------- weights and reduction
+
+
+@pytest.mark.parametrize("name", LOSS_NAMES)
+def test_row_of_weight_zero_poisons_mmdet(name):
+    ours, theirs = ours_and_stock(name)
+    target = torch.tensor([[0.0, 0, 10, 10], [0, 0, 0, 0]])
+    pred = torch.tensor([[1.0, 1, 12, 10], [math.nan] * 4])
+    weight = torch.tensor([1.0, 0.0])
+    stock_weight = weight[:, None].expand(2, 4) if name not in BOX_NAMES else weight
+    value, grad = run(theirs, pred, target, stock_weight, avg_factor=1.0)
+    assert value.isnan()
+    value, grad = run(ours, pred, target, weight, avg_factor=1.0)
+    alone, alone_grad = run(ours, pred[:1], target[:1], avg_factor=1.0)
+    assert torch.equal(value, alone)
+    assert torch.equal(grad, torch.cat([alone_grad, torch.zeros(1, 4)]))
+
+
+@pytest.mark.parametrize("name", ["FocalLoss", "VarifocalLoss", "CrossEntropyLoss"])
+def test_logit_of_weight_zero_poisons_mmdet(name):
+    ours, theirs = ours_and_stock(name, **({"use_sigmoid": True} if name == "CrossEntropyLoss" else {}))
+    pred = torch.tensor([[1.0, -1.0], [math.inf, math.nan]])
+    target = torch.tensor([[1.0, 0.0], [0.0, 0.0]])
+    weight = torch.tensor([[1.0], [0.0]])
+    assert theirs(pred, target, weight).isnan()
+    assert ours(pred, target, weight).isfinite()
+
+
+@pytest.mark.parametrize("name", ["GIoULoss", "DIoULoss", "CIoULoss", "EIoULoss", "SIoULoss", "L1Loss", "SmoothL1Loss"])
+def test_none_loses_its_shape_in_mmdet(name):
+    """With all weights 0, which FSAF and PAA can meet."""
+    ours, theirs = ours_and_stock(name, reduction="none")
+    pred, target = torch.rand(3, 4) + torch.tensor([0.0, 0, 2, 2]), torch.rand(3, 4) + torch.tensor([0.0, 0, 2, 2])
+    weight = torch.zeros(3) if name in BOX_NAMES else torch.zeros(3, 4)
+    assert theirs(pred, target, weight).shape == ()
+    assert ours(pred, target, weight).shape == ((3,) if name in BOX_NAMES else (3, 4))
+
+
+def test_sum_with_avg_factor_passes_in_mmdet_when_all_weights_are_zero():
+    ours, theirs = ours_and_stock("GIoULoss", reduction="sum")
+    boxes = one_box(0, 0, 10, 10)
+    assert theirs(boxes, boxes, torch.zeros(1), avg_factor=2.0) == 0
+    for loss in (ours, theirs):
+        with pytest.raises(ValueError, match="avg_factor"):
+            loss(boxes, boxes, torch.ones(1), avg_factor=2.0)
+    with pytest.raises(ValueError, match="avg_factor"):
+        ours(boxes, boxes, torch.zeros(1), avg_factor=2.0)
+
+
+@pytest.mark.parametrize("name", LOSS_NAMES)
+def test_avg_factor_has_an_eps_in_mmdet(name):
+    """At FCOS's floor of 1e-6 it takes 11 % off the loss."""
+    ours, theirs = ours_and_stock(name, **({"neg_gamma": True} if name == "SIoULoss" else {}))
+    pred, target = one_box(2, 3, 9, 11, dtype=torch.float64), one_box(1, 2, 11, 10, dtype=torch.float64)
+    eps = 1.1920928955078125e-07
+    mine, other = (loss(pred, target, avg_factor=1e-6).item() for loss in (ours, theirs))
+    total, other_total = (loss(pred, target, reduction_override="sum").item() for loss in (ours, theirs))
+    assert mine == pytest.approx(total / 1e-6, rel=1e-12)
+    assert other == pytest.approx(other_total / (1e-6 + eps), rel=1e-9)
+    assert other / other_total == pytest.approx(0.8935 * mine / total, rel=1e-3)
+
+
+def test_avg_factor_zero_is_huge_in_mmdet():
+    ours, theirs = ours_and_stock("GIoULoss")
+    pred, target = one_box(2, 3, 9, 11), one_box(1, 2, 11, 10)
+    assert theirs(pred, target, avg_factor=0).item() > 1e6
+    assert ours(pred, target, avg_factor=0).item() == 0
+
+
+@pytest.mark.parametrize("name", [*BOX_NAMES, "MSELoss", "FocalLoss", "DistributionFocalLoss"])
+def test_mean_of_empty_input_is_nan_in_mmdet(name):
+    ours, theirs = ours_and_stock(name)
+    columns = {"FocalLoss": CLASSES, "DistributionFocalLoss": 9}.get(name, 4)
+    pred = torch.zeros(0, columns)
+    target = torch.zeros(0) if name == "DistributionFocalLoss" else torch.zeros(0, columns)
+    assert theirs(pred, target).isnan()
+    value, grad = run(ours, pred, target)
+    assert value.item() == 0
+    assert grad.shape == pred.shape
+
+
+def test_empty_masks_are_nan_in_mmdet():
+    ours, theirs = ours_and_stock("CrossEntropyLoss", use_mask=True)
+    arguments = torch.zeros(0, CLASSES, 7, 7), torch.zeros(0, 7, 7), torch.zeros(0, dtype=torch.long)
+    assert theirs(*arguments).isnan().all()
+    assert run(ours, *arguments)[0].item() == 0
+
+
+def test_mask_result_is_a_scalar_here():
+    arguments = torch.zeros(2, CLASSES, 7, 7), torch.zeros(2, 7, 7), torch.zeros(2, dtype=torch.long)
+    ours, theirs = ours_and_stock("CrossEntropyLoss", use_mask=True)
+    assert theirs(*arguments).shape == (1,)
+    assert ours(*arguments).shape == ()
+    assert ours(*arguments).item() == pytest.approx(math.log(2))
+    with pytest.raises(AssertionError):
+        theirs(*arguments, avg_factor=4.0)
+    assert ours(*arguments, avg_factor=49.0).item() == pytest.approx(2 * math.log(2))
+
+
+@pytest.mark.parametrize("name", BOX_NAMES)
+def test_weight_column_fails_in_mmdet(name):
+    """mmyolo's heads pass a weight ``(n, 1)``."""
+    ours, theirs = ours_and_stock(name)
+    pred, target = torch.tensor([[0.0, 0, 10, 10]] * 3), torch.tensor([[1.0, 1, 12, 10]] * 3)
+    weight = torch.tensor([[0.5], [1.0], [0.0]])
+    with pytest.raises(AssertionError):
+        theirs(pred, target, weight)
+    assert torch.equal(ours(pred, target, weight), ours(pred, target, weight[:, 0]))
+
+
+@pytest.mark.parametrize("name", ["L1Loss", "SmoothL1Loss", "MSELoss", "BalancedL1Loss", "VarifocalLoss"])
+def test_weight_per_row_weighs_columns_in_mmdet(name):
+    """Where there are as many rows as columns; everywhere else it raises there."""
+    ours, theirs = ours_and_stock(name, reduction="none")
+    pred, target = torch.rand(4, 4), torch.rand(4, 4)
+    weight = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    torch.testing.assert_close(theirs(pred, target, weight), theirs(pred, target) * weight)
+    torch.testing.assert_close(ours(pred, target, weight), ours(pred, target) * weight[:, None])
+    with pytest.raises(RuntimeError):
+        theirs(pred[:3], target[:3], weight[:3])
+    torch.testing.assert_close(ours(pred[:3], target[:3], weight[:3]), ours(pred, target, weight)[:3])
+
+
+def test_quality_focal_weight_per_class_multiplies_rows_in_mmdet():
+    """A weight ``(n, c)`` makes mmdet's result ``(n, n)`` where n == c."""
+    ours, theirs = ours_and_stock("QualityFocalLoss", reduction="none")
+    pred, target = torch.rand(4, 4), torch.rand(4, 4)
+    weight = torch.rand(4, 4)
+    assert theirs(pred, target, weight).shape == (4, 4)
+    with pytest.raises(ValueError, match="weight"):
+        ours(pred, target, weight)
+
+
+# ----------------------------------------------------------------------------------------------------- targets
+
+
+def test_dfl_label_of_the_last_bin_fails_in_mmdet():
+    ours, theirs = ours_and_stock("DistributionFocalLoss", reduction="none")
+    logits = torch.tensor([[0.0, 1, 2, -1, 0.5]])
+    with pytest.raises(IndexError):
+        theirs(logits, torch.tensor([4.0]))
+    assert ours(logits, torch.tensor([4.0])).item() == pytest.approx(2.07443794, rel=1e-6)
+
+
+def test_dfl_label_below_zero_is_extrapolated_in_mmdet():
+    ours, theirs = ours_and_stock("DistributionFocalLoss", reduction="none")
+    logits = torch.tensor([[0.0, 1, 2, -1, 0.5]])
+    label = torch.tensor([-0.4])
+    first, second = 2.57443794, 1.57443794
+    assert theirs(logits, label).item() == pytest.approx(1.4 * first - 0.4 * second, rel=1e-6)
+    assert ours(logits, label).item() == pytest.approx(first, rel=1e-6)
+
+
+def test_focal_label_below_zero_fails_in_mmdet_on_a_cpu():
+    ours, theirs = ours_and_stock("FocalLoss")
+    logits = torch.rand(2, CLASSES)
+    with pytest.raises(RuntimeError):
+        theirs(logits, torch.tensor([0, -1]))
+    assert torch.equal(ours(logits, torch.tensor([0, -1])), ours(logits, torch.tensor([0, CLASSES])))
+
+
+def test_focal_of_three_axes_fails_in_mmdet():
+    """YOLOv3's and YOLOX's heads, with labels."""
+    ours, theirs = ours_and_stock("FocalLoss", reduction="none")
+    logits, label = torch.rand(2, 3, CLASSES), torch.randint(0, CLASSES + 1, (2, 3))
+    with pytest.raises((RuntimeError, IndexError, AssertionError)):
+        theirs(logits, label)
+    flat = ours(logits.flatten(0, 1), label.flatten())
+    torch.testing.assert_close(ours(logits, label), flat.reshape(logits.shape))
+
+
+def test_unknown_keywords_raise():
+    boxes = one_box(0, 0, 10, 10)
+    with pytest.raises((TypeError, ValueError), match="wieght"):
+        ml.CrossEntropyLoss()(torch.zeros(1, 2), torch.zeros(1, dtype=torch.long), wieght=torch.zeros(1))
+    with pytest.raises((TypeError, ValueError), match="wieght"):
+        ml.GIoULoss()(boxes, boxes, wieght=torch.zeros(1))
+
+
+def test_smooth_l1_beta_zero_is_allowed_here():
+    d = torch.tensor([[0.0, 1.0, -2.0, 0.5]])
+    value, grad = run(ml.SmoothL1Loss(beta=0.0, reduction="sum"), d, torch.zeros_like(d))
+    assert value.item() == 3.5
+    assert grad.tolist() == [[0.0, 1.0, -1.0, 1.0]]
+    with pytest.raises(AssertionError):
+        stock("SmoothL1Loss")(beta=0.0)(d, torch.zeros_like(d))
