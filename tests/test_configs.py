@@ -21,7 +21,7 @@ FILES = sorted((ROOT / "configs").rglob("*.py"))
 LEAVES = [file for file in FILES if "_base_" not in file.parts]
 NAME = re.compile(
     r"(?P<head>retinanet|fcos|atss|gfl)_(?P<backbone>r50-caffe|r50|r18)_fpn(_gn-head)?_(?P<loss>[a-z0-9-]+)"
-    r"_(?P<devices>\d+)xb(?P<batch>\d+)-(?P<schedule>1x|12e)_(?P<data>coco|bccd|shapes)"
+    r"_(?P<devices>\d+)xb(?P<batch>\d+)-(?P<schedule>1x|12e|4e)_(?P<data>coco|bccd|shapes)"
 )
 BOX_LOSS = {
     "smooth-l1": "SmoothL1Loss",
@@ -107,7 +107,8 @@ def test_schedule_is_what_the_name_says(leaf):
     parts, cfg = leaf
     assert cfg.train_dataloader.batch_size == int(parts["batch"])
     assert cfg.auto_scale_lr == dict(enable=False, base_batch_size=int(parts["devices"]) * int(parts["batch"]))
-    assert cfg.train_cfg.max_epochs == 12
+    assert cfg.train_cfg.max_epochs == (4 if parts["schedule"] == "4e" else 12)
+    assert cfg.param_scheduler[-1].end == cfg.train_cfg.max_epochs
     assert cfg.optim_wrapper.type == "OptimWrapper"
     assert cfg.model.backbone.depth == int(parts["backbone"][1:3])
     if parts["data"] != "coco":

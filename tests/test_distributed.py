@@ -42,7 +42,7 @@ class RankProbe(Hook):
 # FCOS divides by the mean over processes of what it counts, and no norm here looks at the whole batch: two processes of
 # two images then are one process of four
 CONFIG = f"""
-_base_ = "{ROOT}/configs/fcos/fcos_r18_fpn_giou_1xb4-12e_shapes.py"
+_base_ = "{ROOT}/configs/fcos/fcos_r18_fpn_giou_1xb4-4e_shapes.py"
 custom_imports = dict(imports=["mmdet_losses", "mmdet_losses.lab.datasets", "rank_probe"], allow_failed_imports=False)
 custom_hooks = [dict(type="RankProbe")]
 model = dict(

@@ -24,7 +24,7 @@ from mmdet_losses.lab.errors import ToolError, report_errors
 from mmdet_losses.lab.preflight import config_errors
 from mmdet_losses.lab.trial import Trial
 
-CONFIG = "configs/retinanet/retinanet_r18_fpn_giou_1xb4-12e_shapes.py"
+CONFIG = "configs/retinanet/retinanet_r18_fpn_giou_1xb4-4e_shapes.py"
 EPOCHS = 4
 
 
@@ -108,7 +108,7 @@ BAD_INPUT = {
         "no 'bbox_hed'; did you mean 'bbox_head'?",
     ),
     "missing data": (
-        ["train.py", CONFIG.replace("shapes", "bccd"), "--cfg-options", "data_root=nowhere"],
+        ["train.py", "configs/retinanet/retinanet_r18_fpn_giou_1xb4-12e_bccd.py", "--cfg-options", "data_root=nowhere"],
         "nowhere/annotations/train.json does not exist",
     ),
     "unknown loss": (

@@ -72,12 +72,13 @@ def main() -> None:
         cfg = runtime.load_config(args)
         apply_args(cfg, args)
         runner = runtime.build_runner(cfg)
+        stopped = f"stopped; to continue: {sys.argv[0]} {args.config} --work-dir {cfg.work_dir} --resume"
+        runtime.exit_on_sigterm(f"train: {stopped}")
         try:
             with config_errors(args.config):
                 runner.train()
-        except KeyboardInterrupt as stop:
-            stop.args = (f"stopped; to continue: {Path(sys.argv[0])} {args.config} --work-dir {cfg.work_dir} --resume",)
-            raise
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(stopped) from None
         distributed.shut_down()
 
 

@@ -114,7 +114,7 @@ def training_table(pairs: list[dict[str, Any]]) -> str:
     for config in dict.fromkeys(pair["config"] for pair in pairs):
         group = [pair for pair in pairs if pair["config"] == config]
         lines = [
-            (str(pair["seed"]), len(pair["ours"]["metrics"]), *(final_metric(pair[side]) for side in SIDES))
+            (str(pair["seed"]), pair["ours"]["metrics"][-1]["epoch"], *(final_metric(pair[side]) for side in SIDES))
             for pair in group
         ]
         if len(group) > 1:

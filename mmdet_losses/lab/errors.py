@@ -16,7 +16,7 @@ class ToolError(Exception):
 class report_errors:
     """Context of a tool's ``main``: ends the process with one message instead of a traceback.
 
-    A :class:`ToolError` exits with code 2. An interruption exits with 128 plus the number of the signal. Everything
+    A :class:`ToolError` exits with code 2. An interruption (Ctrl-C) exits with 130. Everything
     else is a defect, and keeps its traceback. Set the environment variable ``MMDET_LOSSES_TRACEBACK=1`` to see the
     traceback behind a message, too.
 
@@ -43,7 +43,7 @@ class report_errors:
         if isinstance(error, ToolError):
             message, code = f"{self.tool}: error: {error}", 2
         else:
-            message, code = f"{self.tool}: {str(error) or 'interrupted'}", getattr(error, "exit_code", 130)
+            message, code = f"{self.tool}: {str(error) or 'interrupted'}", 130
         rank = os.environ.get("RANK")
         print(message if rank is None else f"[rank {rank}] {message}", file=sys.stderr, flush=True)
         raise SystemExit(code) from None

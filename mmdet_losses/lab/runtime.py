@@ -128,22 +128,24 @@ def enable_amp(cfg: Config) -> None:
     cfg.optim_wrapper.loss_scale = "dynamic"
 
 
-class Stopped(KeyboardInterrupt):
-    """The process was asked to end by a signal other than Ctrl-C's."""
-
-    exit_code = 128 + signal.SIGTERM
-
-
 def prepare_process() -> None:
-    """Once per process, before a Runner: checkpoint loading and writing, limits of torch.compile, and SIGTERM."""
+    """Once per process, before a Runner: limits of torch.compile, and loading and writing of checkpoints."""
     setup_cache_size_limit_of_dynamo()
     checkpoints.install()
+
+
+def exit_on_sigterm(message: str) -> None:
+    """Makes SIGTERM end this process at once, with a message and exit code 143.
+
+    No exception is raised: one that arrives while a data loader forks would be swallowed. Nothing needs to be cleaned
+    up, since a checkpoint is written whole or not at all.
+    """
     main_process = os.getpid()
 
     def stop(number: int, frame: object) -> None:
-        if os.getpid() != main_process:  # a worker of a data loader
-            os._exit(Stopped.exit_code)
-        raise Stopped("terminated")
+        if os.getpid() == main_process:  # and not a worker of a data loader
+            os.write(2, f"{message}\n".encode())
+        os._exit(128 + number)
 
     signal.signal(signal.SIGTERM, stop)
 

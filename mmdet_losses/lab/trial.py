@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -251,6 +252,11 @@ def run_all(
     waiting = dict(trials)
     running: dict[str, subprocess.Popen] = {}
     notes: dict[str, str] = {}
+
+    def stop(number: int, frame: object) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
@@ -281,6 +287,7 @@ def run_all(
                     result = {"error": message}
                 results[label] = result
     finally:
+        signal.signal(signal.SIGTERM, before)
         for process in running.values():
             process.terminate()
         for process in running.values():

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
+from .failures import AGAIN, Failure
 from .locks import Lock
-from .progress import AGAIN, Failure
 
 USAGE = """usage: tools/run COMMAND [ARGUMENT ...]
 

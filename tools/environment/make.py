@@ -10,8 +10,9 @@ from pathlib import Path
 
 from . import interpreter, mmcv_wheel
 from .cli import PINS, ROOT, Environment
+from .failures import AGAIN, Failure
 from .locks import Lock
-from .progress import AGAIN, Failure, Steps
+from .progress import Steps
 
 BUILD_TOOLS = ("pip", "setuptools", "wheel", "ninja")
 CHECK = "import cv2, torch, mmcv._ext, mmdet.models"
@@ -60,6 +61,8 @@ def make(environment: Environment, lock: Lock) -> None:
         file=sys.stderr,
         flush=True,
     )
+    if not environment.finished() and environment.folder.exists():
+        print("tools/run: removing what an interrupted run left", file=sys.stderr, flush=True)
     environ = _clean_environ(environment)
     python = environment.python
     install = [python, "-m", "pip", "install", "--constraint", PINS]
@@ -67,7 +70,7 @@ def make(environment: Environment, lock: Lock) -> None:
     with environment.replacing():
         with steps.step("environment and build tools"):
             steps.run([facts["executable"], "-m", "venv", environment.folder], environ)
-            steps.run([*install, *BUILD_TOOLS], environ)
+            steps.run([*install, *(pinned[name] for name in BUILD_TOOLS)], environ)
         with steps.step(f"torch {torch}"):
             steps.run([*install, pinned["torch"]], environ)
         with steps.step("mmengine, mmdet and what they need"):

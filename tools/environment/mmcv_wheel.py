@@ -15,8 +15,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from .failures import AGAIN, Failure
 from .locks import Lock
-from .progress import AGAIN, Failure, Steps
+from .progress import Steps
 
 PROBE = """
 import json, sysconfig, torch
@@ -59,7 +60,10 @@ class Torch:
         answer = subprocess.run([python, "-c", PROBE], env=dict(environ), capture_output=True, text=True)
         if answer.returncode:
             lines = answer.stderr.strip().splitlines() or ["no message"]
-            raise Failure(f"torch was installed but does not import: {lines[-1]}")
+            raise Failure(
+                f"torch was installed but does not import ({lines[-1]}): see https://pytorch.org/get-started "
+                f"for what it needs of this machine, {AGAIN}."
+            )
         facts = json.loads(answer.stdout.splitlines()[-1])
         return cls(facts["version"], facts["cuda"], tuple(facts["archs"]), Path(facts["site"]))
 
@@ -171,16 +175,16 @@ def install(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for wheel in folder.glob("mmcv-*.whl"):
-            with steps.step(f"mmcv {mmcv}, from {wheel}"), contextlib.suppress(Failure):
+            with steps.step(f"mmcv {mmcv}, from the cache"), contextlib.suppress(Failure):
                 _install_and_use(steps, python, wheel, devices, environ)
                 return
             steps.total += 1
-            steps.note("that wheel is damaged or does not fit this machine: it is built again")
+            steps.note(f"{wheel} is damaged or does not fit this machine: it is built again")
         check_compiler(include)
-        kind = f"CUDA {torch.cuda} and CPU operators" if toolkit else "CPU operators"
+        kind = f"CUDA {torch.cuda} and CPU" if toolkit else "CPU"
         build = _build_environ(torch, toolkit, environ)
-        title = f"mmcv {mmcv}: building its {kind} once (about 10 minutes of one core, more with CUDA)"
-        with steps.step(title), _scratch(folder) as scratch:
+        steps.note("mmcv is built once and kept: about 10 minutes of one core, several times that for CUDA")
+        with steps.step(f"mmcv {mmcv}, its {kind} operators"), _scratch(folder) as scratch:
             # Neither pip's cache nor an index may answer with a wheel that was built for another torch.
             options = ["-v", "--no-deps", "--no-build-isolation", "--no-cache-dir", "--no-binary", "mmcv"]
             command = [python, "-m", "pip", "wheel", *options, "--wheel-dir", scratch, f"mmcv=={mmcv}"]

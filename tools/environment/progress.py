@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,44 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-AGAIN = "then run the same command again"
-# (what the log says, what it means, what to do), the surest first.
-CAUSES = (
-    (
-        r"No space left on device|Disk quota exceeded",
-        "the disk is full",
-        "free 4 GB (15 GB for the CUDA build of torch), or put the environment, the cache or temporary files "
-        f"on another disk (MMDET_LOSSES_VENV, MMDET_LOSSES_CACHE, TMPDIR), {AGAIN}",
-    ),
-    (
-        r"Killed signal terminated program|signal 9|MemoryError|virtual memory exhausted",
-        "the memory ran out",
-        "run it with MAX_JOBS=1, which needs 2 GB",
-    ),
-    (r"Python\.h: No such file", "Python's headers are missing", f"install python3-dev, {AGAIN}"),
-    (
-        r"ninja: build stopped|Failed building wheel|Failed to build",
-        "the build failed",
-        f"see the last lines of the log, {AGAIN}",
-    ),
-    (
-        r"Temporary failure in name resolution|Name or service not known|Failed to establish a new connection"
-        r"|Network is unreachable|Connect(ion)?Timeout|ReadTimeout|Read timed out|Max retries exceeded"
-        r"|ProxyError|Cannot connect to proxy|SSLError"
-        r"|Connection(Reset|Refused)?Error|Connection (refused|reset)",
-        "the package index cannot be reached",
-        f"check the network, the proxy (HTTPS_PROXY) and `python3 -m pip config list`, {AGAIN}",
-    ),
-    (
-        r"No matching distribution found for ([^\s]+)",
-        r"the package index has no \1 for this Python and machine",
-        f"check `python3 -m pip config list`, or use another Python (MMDET_LOSSES_PYTHON), {AGAIN}",
-    ),
-)
-
-
-class Failure(Exception):
-    """What went wrong and what to do, as one sentence for the user."""
+from .failures import Failure, diagnose
 
 
 class Steps:
@@ -134,6 +98,7 @@ class Steps:
     def _show(self, text: str, last: bool = False, tick: bool = False) -> None:
         head = f"[{self.number}/{self.total}] {self.title}"
         if self.live:
+            head = head[: shutil.get_terminal_size().columns - len(text) - 3]  # a wrapped line cannot be redrawn
             print(f"\r\x1b[K{head}: {text}", end="\n" if last else "", file=sys.stderr, flush=True)
         elif tick:
             self.note(text)
@@ -142,16 +107,8 @@ class Steps:
 
     def _explain(self, begin: int, code: int) -> str:
         output = self.log.read_bytes()[begin:].decode(errors="replace")
-        if code == -signal.SIGKILL:
-            output += "\nsignal 9"
-        what, remedy = f"a command ended with exit code {code}", f"see the last lines of the log, {AGAIN}"
-        for pattern, cause, cure in CAUSES:
-            match = re.search(pattern, output)
-            if match:
-                what, remedy = match.expand(cause), cure
-                break
         tail = "\n".join(f"    {line}" for line in output.strip().splitlines()[-12:])
-        problem = f"step {self.number} ({self.title}) failed: {what}; {remedy}."
+        problem = f"step {self.number} ({self.title}) failed: {diagnose(output, code)}"
         return f"{problem}\n  Log: {self.log}, which ends:\n{tail}"
 
 

@@ -1,6 +1,6 @@
 # BCCD blood cells: 205/87/72 images of 640x480 in train/val/test, used here at 320x240. See docs/data.md.
 dataset_type = "BCCDDataset"
-data_root = "{{$MMDET_LOSSES_BCCD:data/bccd}}" or "data/bccd"
+data_root = "{{$MMDET_LOSSES_BCCD:data/bccd}}"
 
 train_pipeline = [
     dict(type="LoadImageFromFile"),

@@ -1,6 +1,6 @@
 # Drawn circles, rectangles and triangles, generated on first use. See docs/data.md.
 dataset_type = "ShapesDataset"
-data_root = "{{$MMDET_LOSSES_SHAPES:data/shapes}}" or "data/shapes"
+data_root = "{{$MMDET_LOSSES_SHAPES:data/shapes}}"
 image_size = (192, 160)
 
 train_pipeline = [
@@ -25,7 +25,7 @@ train_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
-        spec=dict(num_images=400, image_size=image_size, seed=1),
+        spec=dict(num_images=1000, image_size=image_size, seed=1),
         ann_file="train/annotations.json",
         data_prefix=dict(img="train/images/"),
         pipeline=train_pipeline,

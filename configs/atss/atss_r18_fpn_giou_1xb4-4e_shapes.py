@@ -1,9 +1,9 @@
 _base_ = [
     "../_base_/models/atss_r18_fpn.py",
-    "../_base_/models/half_width.py",
+    "../_base_/models/small.py",
     "../_base_/datasets/shapes.py",
-    "../_base_/schedules/adamw_12e.py",
+    "../_base_/schedules/adamw_4e.py",
     "../_base_/default_runtime.py",
 ]
 
-model = _base_.half_width
+model = _base_.small
