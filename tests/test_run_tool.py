@@ -92,6 +92,8 @@ class Tool:
             stderr=subprocess.PIPE,
             text=True,
             env={**self.environ, **environ},
+            # A background job of a shell has SIGINT ignored, and hands that on.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def run(self, *command: str, **environ: str) -> subprocess.CompletedProcess[str]:

@@ -38,7 +38,7 @@ class ShapesSpec:
         seed: Two folders with different seeds share no image.
     """
 
-    num_images: int = 1000
+    num_images: int = 750
     image_size: tuple[int, int] = (192, 160)
     num_objects: tuple[int, int] = (2, 6)
     object_size: tuple[int, int] = (12, 120)

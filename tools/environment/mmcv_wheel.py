@@ -38,7 +38,7 @@ for device in sys.argv[1:]:
     assert nms(boxes.to(device), scores.to(device), 0.5)[1].tolist() == [0], device
 """
 NO_CUDA_OPS = (
-    "there is a GPU but no nvcc of CUDA {major}, so mmcv gets its CPU operators.\n"
+    "no nvcc of CUDA {major} was found for the GPU, so mmcv gets its CPU operators.\n"
     "      Works on the GPU: the losses, and training RetinaNet, FCOS, ATSS and GFL with validation off.\n"
     "      Does not: NMS, so validation and test (on the CPU: CUDA_VISIBLE_DEVICES= tools/run ...);\n"
     "      RoIAlign, so two-stage detectors; deformable convolution.\n"
@@ -67,6 +67,10 @@ class Torch:
         facts = json.loads(answer.stdout.splitlines()[-1])
         return cls(facts["version"], facts["cuda"], tuple(facts["archs"]), Path(facts["site"]))
 
+    def wants_cuda_ops(self, environ: Mapping[str, str]) -> bool:
+        """Whether there is a GPU, or will be where this environment is used."""
+        return bool(self.cuda and (self.archs or environ.get("FORCE_CUDA") == "1"))
+
 
 @dataclass(frozen=True)
 class Toolkit:
@@ -78,8 +82,7 @@ class Toolkit:
     @classmethod
     def find(cls, torch: Torch, environ: Mapping[str, str]) -> Toolkit | None:
         """Return the toolkit to build CUDA operators with, or None where they are not wanted or cannot be."""
-        wanted = torch.archs or environ.get("FORCE_CUDA") == "1"
-        if not (torch.cuda and wanted):
+        if not torch.wants_cuda_ops(environ):
             return None
         home = environ.get("CUDA_HOME") or environ.get("CUDA_PATH")
         for nvcc in [f"{home}/bin/nvcc"] if home else ["nvcc", "/usr/local/cuda/bin/nvcc"]:
@@ -166,7 +169,7 @@ def install(
     """
     torch = Torch.of(python, environ)
     toolkit = Toolkit.find(torch, environ)
-    if torch.archs and torch.cuda and not toolkit:
+    if torch.wants_cuda_ops(environ) and not toolkit:
         steps.note(NO_CUDA_OPS.format(major=torch.cuda.split(".")[0], folder=python.parents[1]))
     folder = cache / cache_key(mmcv, version, torch, toolkit)
     devices = ["cpu", *(["cuda"] if toolkit and torch.archs else [])]

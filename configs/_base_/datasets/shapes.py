@@ -25,7 +25,7 @@ train_dataloader = dict(
     dataset=dict(
         type=dataset_type,
         data_root=data_root,
-        spec=dict(num_images=1000, image_size=image_size, seed=1),
+        spec=dict(num_images=750, image_size=image_size, seed=1),
         ann_file="train/annotations.json",
         data_prefix=dict(img="train/images/"),
         pipeline=train_pipeline,
