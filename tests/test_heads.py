@@ -98,5 +98,5 @@ def test_swap_builds_runs_and_steps(head, slot, name, ground_truth):
 @pytest.mark.parametrize("name", ["QualityFocalLoss", "VarifocalLoss"])
 def test_a_loss_that_does_not_fit_says_so(head, name):
     module = build_head(head, {"loss_cls.type": name})
-    with pytest.raises(ValueError, match="target must .* FocalLoss"):
+    with pytest.raises(ValueError, match=r"target must .* FocalLoss"):
         loss_by_feat(module, [[8.0, 8, 60, 50]])
