@@ -7,6 +7,8 @@ import ast
 import importlib.util
 import json
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -94,6 +96,19 @@ def test_terminated_training_resumes_as_if_nothing_had_happened(trained: Path, d
     assert expected.keys() == resumed.keys()
     for name, value in expected.items():
         torch.testing.assert_close(resumed[name], value, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_a_fork_ends_with_its_parent() -> None:
+    """Also where the parent ended before the child could look: the child would hold the output open for ever."""
+    program = (
+        "import os, signal, sys, time; from mmdet_losses.lab.runtime import exit_on_sigterm; exit_on_sigterm('ended')\n"
+        "if os.fork() == 0: os.kill(os.getppid(), signal.SIGTERM); time.sleep(600)\n"
+        "time.sleep(600)"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert done.stderr.splitlines()[-1] == "ended"
 
 
 BAD_INPUT = {

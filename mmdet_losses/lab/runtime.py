@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import os
 import signal
+import sys
 import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -24,6 +26,10 @@ from .preflight import check_losses, check_option_keys, config_errors
 
 # mmengine 0.10 reads package data through pkg_resources, which warns on every use
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
+
+
+PR_SET_PDEATHSIG = 1
+"""prctl's number for the signal that a process gets when its parent ends."""
 
 
 class _Options(DictAction):
@@ -140,6 +146,7 @@ def exit_on_sigterm(message: str) -> None:
     No exception is raised: one that arrives while a data loader forks would be swallowed. Nothing needs to be cleaned
     up, since a checkpoint is written whole or not at all.
     """
+    tie_forks()
     main_process = os.getpid()
 
     def stop(number: int, frame: object) -> None:
@@ -148,6 +155,29 @@ def exit_on_sigterm(message: str) -> None:
         os._exit(128 + number)
 
     signal.signal(signal.SIGTERM, stop)
+
+
+def tie_forks() -> None:
+    """Makes processes that this one forks from now on end when it does (Linux).
+
+    A data loader's worker watches its parent, but one whose parent ends before it begins to watch would wait for ever,
+    and hold the memory and the output that it shares.
+    """
+    if sys.platform != "linux":
+        return
+    prctl = ctypes.CDLL(None).prctl
+    parent = os.getpid()
+
+    def note() -> None:
+        nonlocal parent
+        parent = os.getpid()
+
+    def tie() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    os.register_at_fork(before=note, after_in_child=tie)
 
 
 def build_runner(cfg: Config) -> Runner:
