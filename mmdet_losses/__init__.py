@@ -3,48 +3,10 @@
 Importing this package registers every loss with MMDetection: it is the target of ``custom_imports``.
 """
 
-from .modules import (
-    AlphaIoULoss,
-    BalancedL1Loss,
-    CIoULoss,
-    CrossEntropyLoss,
-    DIoULoss,
-    DistributionFocalLoss,
-    EIoULoss,
-    ExtendedIoULoss,
-    FocalEIoULoss,
-    FocalLoss,
-    GIoULoss,
-    IoULoss,
-    L1Loss,
-    MSELoss,
-    SIoULoss,
-    VarifocalLoss,
-)
-from .registry import QualityFocalLoss, SmoothL1Loss
-
-EfficientIoULoss = EIoULoss
+from .modules import *  # noqa: F403
+from .modules import __all__ as _names
+from .registry import QualityFocalLoss, SmoothL1Loss, register_loss
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "AlphaIoULoss",
-    "BalancedL1Loss",
-    "CIoULoss",
-    "CrossEntropyLoss",
-    "DIoULoss",
-    "DistributionFocalLoss",
-    "EIoULoss",
-    "EfficientIoULoss",
-    "ExtendedIoULoss",
-    "FocalEIoULoss",
-    "FocalLoss",
-    "GIoULoss",
-    "IoULoss",
-    "L1Loss",
-    "MSELoss",
-    "QualityFocalLoss",
-    "SIoULoss",
-    "SmoothL1Loss",
-    "VarifocalLoss",
-]
+__all__ = [*_names, "QualityFocalLoss", "SmoothL1Loss", "register_loss"]

@@ -8,7 +8,7 @@ compiled operators, the losses are plain modules and nothing is registered.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
@@ -63,27 +63,9 @@ else:
         __doc__ = modules.SmoothL1Loss.__doc__
 
 
-LOSSES: dict[str, type[modules.Loss]] = {
-    "AlphaIoULoss": modules.AlphaIoULoss,
-    "BalancedL1Loss": modules.BalancedL1Loss,
-    "CIoULoss": modules.CIoULoss,
-    "CrossEntropyLoss": modules.CrossEntropyLoss,
-    "DIoULoss": modules.DIoULoss,
-    "DistributionFocalLoss": modules.DistributionFocalLoss,
-    "EIoULoss": modules.EIoULoss,
-    "EfficientIoULoss": modules.EIoULoss,
-    "ExtendedIoULoss": modules.ExtendedIoULoss,
-    "FocalEIoULoss": modules.FocalEIoULoss,
-    "FocalLoss": modules.FocalLoss,
-    "GIoULoss": modules.GIoULoss,
-    "IoULoss": modules.IoULoss,
-    "L1Loss": modules.L1Loss,
-    "MSELoss": modules.MSELoss,
-    "QualityFocalLoss": QualityFocalLoss,
-    "SIoULoss": modules.SIoULoss,
-    "SmoothL1Loss": SmoothL1Loss,
-    "VarifocalLoss": modules.VarifocalLoss,
-}
+OWN_CLASSES = {"QualityFocalLoss": QualityFocalLoss, "SmoothL1Loss": SmoothL1Loss}
+
+LOSSES: dict[str, type[modules.Loss]] = dict(sorted((modules.CATALOGUE | OWN_CLASSES).items()))
 """Every registered name and its class, aliases included."""
 
 STOCK: dict[str, type] = {}
@@ -129,6 +111,37 @@ def register(classes: dict[str, type | None]) -> None:
             MMDET_MODELS.register_module(name=name, module=cls, force=True)
 
 
+def register_loss(*aliases: str, force: bool = False) -> Callable[[type[modules.Loss]], type[modules.Loss]]:
+    """Class decorator that registers a loss of your own, as the ones of this package are.
+
+    Args:
+        *aliases: Further names.
+        force: Whether it may take the place of a loss that is registered under its name.
+
+    Raises:
+        ValueError: Where the class is no :class:`~mmdet_losses.Loss`, or the name is taken.
+    """
+
+    def add(cls: type[modules.Loss]) -> type[modules.Loss]:
+        if not (isinstance(cls, type) and issubclass(cls, modules.Loss)):
+            raise ValueError(f"register_loss takes a subclass of mmdet_losses.Loss, got {cls!r}.")
+        names = dict.fromkeys((cls.__name__, *aliases), cls)
+        taken = [name for name in names if name in LOSSES or (not MISSING and name in MMDET_MODELS.module_dict)]
+        if taken and not force:
+            raise ValueError(
+                f"the name {taken[0]!r} is taken by a registered loss: choose another, or register_loss(force=True)."
+            )
+        LOSSES.update(names)
+        if MODELS is not None:
+            for name in names:
+                MODELS.register_module(name=name, module=cls, force=True)
+        if not MISSING:
+            register(names)
+        return cls
+
+    return add
+
+
 def register_all() -> None:
     """Register every loss; called once, when this module is imported."""
     if MODELS is not None:
@@ -142,6 +155,7 @@ def register_all() -> None:
     new = [name for name in LOSSES if name not in STOCK]
     log(f"mmdet_losses: in place of MMDetection's: {', '.join(STOCK)}; new: {', '.join(new)}.")
 
+    from . import hooks  # noqa: F401  registers the hook
     from .guard import check_head
 
     build = MMDET_MODELS.build_func

@@ -22,7 +22,7 @@ HEADER = ("loss", "slot", "options", "paper")
 def options(cls: type, skip: dict[str, inspect.Parameter]) -> str:
     """Options of a loss as ``name=default``, without those that are the same in ``skip``."""
     shown = []
-    for name, parameter in list(inspect.signature(cls.__init__).parameters.items())[1:]:
+    for name, parameter in cls.options().items():
         if name in skip and skip[name].default == parameter.default:
             continue
         shown.append(f"{name}={parameter.default!r}")
@@ -31,7 +31,7 @@ def options(cls: type, skip: dict[str, inspect.Parameter]) -> str:
 
 def rows(names: list[str]) -> list[tuple[str, str, str, str]]:
     """One row per name; an alias says what it is an alias of."""
-    common = dict(inspect.signature(Loss.__init__).parameters)
+    common = Loss.options()
     table = []
     for name in names:
         cls = LOSSES[name]
@@ -72,10 +72,7 @@ def main() -> None:
         close = get_close_matches(word, [name.lower() for name in LOSSES], n=3, cutoff=0.5)
         near = [name for name in LOSSES if name.lower() in close]
         parser.error(f"no loss matches {args.filter!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
-    common = ", ".join(
-        f"{name}={parameter.default!r}"
-        for name, parameter in list(inspect.signature(Loss.__init__).parameters.items())[1:]
-    )
+    common = ", ".join(f"{name}={parameter.default!r}" for name, parameter in Loss.options().items())
     print(as_text(rows(names)) if args.format == "text" else as_markdown(rows(names)))
     print(f"\nEvery loss also takes {common}.")
 

@@ -1,5 +1,6 @@
 """Detection losses as pure functions on torch alone: ``(pred, target, *, options) -> unreduced loss``."""
 
+from .beyond_iou import extended_iou_loss
 from .classification import (
     quality_focal_loss,
     sigmoid_cross_entropy,
@@ -11,6 +12,7 @@ from .coordinate import balanced_l1_loss, l1_loss, mse_loss, smooth_l1_loss
 from .distribution import distribution_focal_loss
 from .geometry import BoxPair, box_pair
 from .iou import (
+    BASES,
     alpha_iou_loss,
     box_iou_loss,
     ciou_loss,
@@ -19,7 +21,6 @@ from .iou import (
     diou_terms,
     eiou_loss,
     eiou_terms,
-    extended_iou_loss,
     focal_eiou_loss,
     giou_loss,
     giou_terms,
@@ -32,6 +33,7 @@ from .iou import (
 from .reduce import reduce_loss, weighted_loss
 
 __all__ = [
+    "BASES",
     "BoxPair",
     "alpha_iou_loss",
     "balanced_l1_loss",

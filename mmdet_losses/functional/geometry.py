@@ -25,6 +25,21 @@ def area(size: Tensor) -> Tensor:
     return width * height
 
 
+def scaled(corners: Tensor, ratio: float | Tensor) -> Tensor:
+    """Boxes ``(n, 2, 2)`` with both sides times ``ratio`` about their centres."""
+    centre = corners.mean(1, keepdim=True)
+    return centre + (corners - centre) * ratio
+
+
+def overlap(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Intersection over union in [0, 1], 0 where neither box has an area, and union of boxes ``(n, 2, 2)``."""
+    low = torch.maximum(pred[:, 0], target[:, 0])
+    high = torch.minimum(pred[:, 1], target[:, 1])
+    intersection = area(high - low)
+    union = area(pred[:, 1] - pred[:, 0]) + area(target[:, 1] - target[:, 0]) - intersection
+    return divide(intersection, union).clamp(max=1), union
+
+
 class BoxPair(NamedTuple):
     """Geometry of ``n`` aligned pairs of boxes, each seen in the frame of the box that encloses the pair.
 
@@ -37,6 +52,7 @@ class BoxPair(NamedTuple):
         target: Corners of the target boxes, ``(n, 2, 2)``.
         pred_size: Signed width and height of the predicted boxes, ``(n, 2)``.
         target_size: Signed width and height of the target boxes, ``(n, 2)``.
+        unit: The unit in the unit of the original boxes, a constant, ``(n, 1)``.
         union: Area of the union, ``(n,)``.
         iou: Intersection over union in [0, 1], ``(n,)``; 0 where neither box has an area.
     """
@@ -45,6 +61,7 @@ class BoxPair(NamedTuple):
     target: Tensor
     pred_size: Tensor
     target_size: Tensor
+    unit: Tensor
     union: Tensor
     iou: Tensor
 
@@ -53,6 +70,10 @@ class BoxPair(NamedTuple):
         low = torch.minimum(self.pred[:, 0], self.target[:, 0])
         high = torch.maximum(self.pred[:, 1], self.target[:, 1])
         return (high - low).clamp(min=0)
+
+    def inner_iou(self, ratio: float) -> Tensor:
+        """Intersection over union of both boxes with sides times ``ratio``, ``(n,)``."""
+        return self.iou if ratio == 1 else overlap(scaled(self.pred, ratio), scaled(self.target, ratio))[0]
 
     def offset(self) -> Tensor:
         """Centre of the target minus centre of the prediction, ``(n, 2)``."""
@@ -77,9 +98,5 @@ def box_pair(pred: Tensor, target: Tensor) -> BoxPair:
     pred, target = (pred - origin) / unit, (target - origin) / unit
 
     pred_size, target_size = pred[:, 1] - pred[:, 0], target[:, 1] - target[:, 0]
-    low = torch.maximum(pred[:, 0], target[:, 0])
-    high = torch.minimum(pred[:, 1], target[:, 1])
-    intersection = area(high - low)
-    union = area(pred_size) + area(target_size) - intersection
-    iou = divide(intersection, union).clamp(max=1)
-    return BoxPair(pred, target, pred_size, target_size, union, iou)
+    iou, union = overlap(pred, target)
+    return BoxPair(pred, target, pred_size, target_size, unit.squeeze(1), union, iou)

@@ -30,6 +30,11 @@ def raise_to(base: Tensor, power: float) -> Tensor:
     return torch.where(zero, 1.0, base) ** power * ~zero
 
 
+def stretch(overlap: Tensor, low: float, high: float) -> Tensor:
+    """Focaler-IoU: the overlap between ``low`` and ``high`` as a share of the way, from 0 to 1."""
+    return ((overlap - low) / (high - low)).clamp(0, 1)
+
+
 def linear_cost(overlap: Tensor) -> Tensor:
     """``1 - overlap``: what every member of the family except the log and square IoU losses starts from."""
     return 1 - overlap
@@ -94,6 +99,8 @@ def box_iou_loss(
     *,
     cost: Callable[[Tensor], Tensor] = linear_cost,
     power: float = 1.0,
+    inner_ratio: float = 1.0,
+    focaler: tuple[float, float] | None = None,
     focus: Focus | None = None,
 ) -> Tensor:
     """Loss of one row per pair of boxes: ``focus * (cost(overlap**power) + sum(term**power))``.
@@ -104,13 +111,19 @@ def box_iou_loss(
         terms: What the loss adds to the overlap, for example :func:`diou_terms`.
         cost: Cost of an overlap; ``1 - overlap`` by default.
         power: alpha-IoU's power on the overlap and on each term (https://arxiv.org/abs/2110.13675).
+        inner_ratio: Inner-IoU's ratio: the overlap is that of boxes with sides times this ratio
+            (https://arxiv.org/abs/2311.02877).
+        focaler: Focaler-IoU's interval ``(d, u)`` that the overlap is mapped from (https://arxiv.org/abs/2401.10525).
         focus: A multiplier of each row, given the geometry of the pairs.
 
     Returns:
         Tensor ``(n,)``, float32 (float64 where an input is).
     """
     pair = box_pair(pred, target)
-    loss = cost(raise_to(pair.iou, power))
+    overlap = pair.inner_iou(inner_ratio)
+    if focaler is not None:
+        overlap = stretch(overlap, *focaler)
+    loss = cost(raise_to(overlap, power))
     for term in terms(pair):
         loss = loss + raise_to(term, power)
     return loss if focus is None else focus(pair) * loss
@@ -126,18 +139,10 @@ def square_cost(overlap: Tensor) -> Tensor:
     return 1 - overlap.square()
 
 
-def iou_loss(
-    pred: Tensor,
-    target: Tensor,
-    *,
-    mode: str = "log",
-    eps: float = 1e-6,
-    power: float = 1.0,
-    focus: Focus | None = None,
-) -> Tensor:
-    """IoU loss in one of three forms, see :class:`~mmdet_losses.IoULoss`; ``(n, 4)`` boxes to ``(n,)``."""
+def iou_loss(pred: Tensor, target: Tensor, *, mode: str = "log", eps: float = 1e-6, **slots: Any) -> Tensor:
+    """IoU loss in one of three forms, see :class:`~mmdet_losses.IoULoss`; ``slots`` as in :func:`box_iou_loss`."""
     costs = {"linear": linear_cost, "square": square_cost, "log": log_cost(eps)}
-    return box_iou_loss(pred, target, cost=costs[mode], power=power, focus=focus)
+    return box_iou_loss(pred, target, cost=costs[mode], **slots)
 
 
 def giou_loss(pred: Tensor, target: Tensor, **slots: Any) -> Tensor:
@@ -171,38 +176,22 @@ def iou_focus(pair: BoxPair, gamma: float = 0.5, detach: bool = True) -> Tensor:
     return weight.detach() if detach else weight
 
 
-def focal_eiou_loss(
-    pred: Tensor, target: Tensor, *, gamma: float = 0.5, detach: bool = True, power: float = 1.0
-) -> Tensor:
-    """Focal-EIoU loss, see :class:`~mmdet_losses.FocalEIoULoss`; ``(n, 4)`` boxes to ``(n,)``."""
-    return eiou_loss(pred, target, power=power, focus=partial(iou_focus, gamma=gamma, detach=detach))
+def focal_eiou_loss(pred: Tensor, target: Tensor, *, gamma: float = 0.5, detach: bool = True, **slots: Any) -> Tensor:
+    """Focal-EIoU loss, see :class:`~mmdet_losses.FocalEIoULoss`; ``slots`` as in :func:`box_iou_loss`."""
+    return eiou_loss(pred, target, focus=partial(iou_focus, gamma=gamma, detach=detach), **slots)
 
 
-ALPHA_IOU_BASES: dict[str, Terms] = {
+BASES: dict[str, Terms] = {
     "iou": no_terms,
     "giou": giou_terms,
     "diou": diou_terms,
     "ciou": ciou_terms,
+    "eiou": eiou_terms,
+    "siou": siou_terms,
 }
+"""Terms of the members that the modified forms can build on."""
 
 
-def alpha_iou_loss(
-    pred: Tensor, target: Tensor, *, alpha: float = 3.0, base: str = "iou", focus: Focus | None = None
-) -> Tensor:
-    """alpha-IoU loss, see :class:`~mmdet_losses.AlphaIoULoss`; ``(n, 4)`` boxes to ``(n,)``."""
-    return box_iou_loss(pred, target, ALPHA_IOU_BASES[base], power=alpha, focus=focus)
-
-
-def extended_iou_loss(pred: Tensor, target: Tensor, *, smooth_point: float = 0.1) -> Tensor:
-    """Extended-IoU loss, see :class:`~mmdet_losses.ExtendedIoULoss`; ``(n, 4)`` boxes to ``(n,)``."""
-    pair = box_pair(pred, target)
-    corner = torch.minimum(pair.pred[:, 0], pair.target[:, 0])
-    low = torch.maximum(pair.pred[:, 0], pair.target[:, 0]) - corner
-    high = torch.minimum(pair.pred[:, 1], pair.target[:, 1]) - corner
-    size, double_centre = high - low, high + low
-    # The area of the intersection where the boxes overlap, and a negative one where a side of it is negative.
-    signed = (size.clamp(max=0) * double_centre.flip(-1)).sum(-1)
-    intersection = torch.where((size >= 0).all(-1), size[:, 0] * size[:, 1], signed)
-    union = area(pair.pred_size) + area(pair.target_size) - intersection
-    loss = 1 - divide(intersection, union)
-    return torch.where(loss < smooth_point, loss.square() / (2 * smooth_point), loss - smooth_point / 2)
+def alpha_iou_loss(pred: Tensor, target: Tensor, *, alpha: float = 3.0, base: str = "iou", **slots: Any) -> Tensor:
+    """alpha-IoU loss, see :class:`~mmdet_losses.AlphaIoULoss`; ``slots`` as in :func:`box_iou_loss`."""
+    return box_iou_loss(pred, target, BASES[base], power=alpha, **slots)

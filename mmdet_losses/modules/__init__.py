@@ -1,35 +1,32 @@
 """The losses as ``nn.Module``: options, state and MMDetection's forward contract."""
 
-from .base import Loss
-from .box import (
-    AlphaIoULoss,
-    BoxLoss,
-    CIoULoss,
-    DIoULoss,
-    EIoULoss,
-    ExtendedIoULoss,
-    FocalEIoULoss,
-    GIoULoss,
-    IoULoss,
-    IoUTypeLoss,
-    SIoULoss,
-)
-from .classification import FocalLoss, QualityFocalLoss, VarifocalLoss
-from .coordinate import BalancedL1Loss, L1Loss, MSELoss, SmoothL1Loss
+from .base import CATALOGUE, Loss, published
+from .beyond_iou import ExtendedIoULoss
+from .box import BoxLoss, IoUTypeLoss
+from .classification import ClassificationLoss, FocalLoss, QualityFocalLoss, VarifocalLoss
+from .coordinate import BalancedL1Loss, CoordinateLoss, L1Loss, MSELoss, SmoothL1Loss
 from .cross_entropy import CrossEntropyLoss
 from .distribution import DistributionFocalLoss
 from .errors import OptionError, ReductionError
 from .focus import IoUFocus
+from .iou import CIoULoss, DIoULoss, EfficientIoULoss, EIoULoss, GIoULoss, IoULoss, SIoULoss
+from .iou_modified import AlphaIoULoss, FocalEIoULoss
+from .state import Annealed, Stateful, commit_statistics
 
 __all__ = [
+    "CATALOGUE",
     "AlphaIoULoss",
+    "Annealed",
     "BalancedL1Loss",
     "BoxLoss",
     "CIoULoss",
+    "ClassificationLoss",
+    "CoordinateLoss",
     "CrossEntropyLoss",
     "DIoULoss",
     "DistributionFocalLoss",
     "EIoULoss",
+    "EfficientIoULoss",
     "ExtendedIoULoss",
     "FocalEIoULoss",
     "FocalLoss",
@@ -45,5 +42,8 @@ __all__ = [
     "ReductionError",
     "SIoULoss",
     "SmoothL1Loss",
+    "Stateful",
     "VarifocalLoss",
+    "commit_statistics",
+    "published",
 ]

@@ -6,6 +6,7 @@ import difflib
 import inspect
 import math
 import numbers
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -16,6 +17,20 @@ from ..functional.reduce import REDUCTIONS, match_rank, weighted_loss
 from .errors import OptionError, ReductionError
 
 INPUT_NAMES = ("pred", "target", "target[1]")
+
+
+CATALOGUE: dict[str, type[Loss]] = {}
+"""Every published loss under its name and its aliases."""
+
+
+def published(*aliases: str) -> Callable[[type[Loss]], type[Loss]]:
+    """Class decorator: puts a loss into the :data:`CATALOGUE`, from which it is registered, listed and tested."""
+
+    def add(cls: type[Loss]) -> type[Loss]:
+        CATALOGUE.update(dict.fromkeys((cls.__name__, *aliases), cls))
+        return cls
+
+    return add
 
 
 class Loss(nn.Module):
@@ -45,6 +60,8 @@ class Loss(nn.Module):
     """Whether scaling prediction and target alike leaves the loss as it is."""
     symmetric: ClassVar[bool] = False
     """Whether prediction and target can be exchanged."""
+    fixed: ClassVar[tuple[str, ...]] = ()
+    """Options of its bases that the loss sets itself and does not take."""
 
     def __new__(cls, *args: Any, **options: Any) -> Loss:
         known = cls.option_names()
@@ -67,9 +84,22 @@ class Loss(nn.Module):
         self.debug = debug
 
     @classmethod
+    def options(cls) -> dict[str, inspect.Parameter]:
+        """The constructor's options; behind ``**keywords`` stand those of the next base."""
+        found: dict[str, inspect.Parameter] = {}
+        for base in cls.__mro__:
+            if "__init__" in vars(base):
+                signature = list(inspect.signature(base.__init__).parameters.values())[1:]
+                named = [parameter for parameter in signature if parameter.kind is not parameter.VAR_KEYWORD]
+                found |= {parameter.name: parameter for parameter in named if parameter.name not in found}
+                if len(named) == len(signature):
+                    break
+        return {name: parameter for name, parameter in found.items() if name not in cls.fixed}
+
+    @classmethod
     def option_names(cls) -> tuple[str, ...]:
         """Names of the constructor's options."""
-        return tuple(inspect.signature(cls.__init__).parameters)[1:]
+        return tuple(cls.options())
 
     def forward(
         self,
@@ -96,7 +126,11 @@ class Loss(nn.Module):
             ValueError: For a shape, type or reduction that does not fit, and for ``avg_factor`` with ``'sum'``.
         """
         reduction = self.resolve_reduction(reduction_override, avg_factor)
-        return self.evaluate(pred, target, weight, avg_factor, reduction)
+        loss = self.evaluate(pred, target, weight, avg_factor, reduction)
+        if self.training and torch.is_grad_enabled() and reduction_override != "none":
+            with torch.no_grad():
+                self.observe(pred, target, weight)
+        return loss
 
     def resolve_reduction(self, override: str | None, avg_factor: Any) -> str:
         """The reduction of a call, checked together with its ``avg_factor``."""
@@ -143,6 +177,9 @@ class Loss(nn.Module):
     def unreduced(self, pred: Tensor, *targets: Tensor) -> Tensor:
         """The loss of each row or element; the inputs are as :meth:`align` returned them, or some of their rows."""
         raise NotImplementedError
+
+    def observe(self, pred: Tensor, target: Any, weight: Tensor | None) -> None:
+        """Gather the statistics of a training call, for losses that keep some. Scoring calls do not come here."""
 
     def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
         """Raise for the first row of a weight other than 0 that holds a value which the loss is not defined for."""

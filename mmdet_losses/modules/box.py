@@ -1,21 +1,17 @@
-"""IoU-type losses: one short declaration per published loss."""
+"""Losses of pairs of boxes: the contract, and the slots of the IoU family."""
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar, TypedDict
 
 from torch import Tensor, nn
 
 from .. import functional as F
-from ..functional.iou import ALPHA_IOU_BASES, Terms
+from ..functional.iou import Terms
 from .base import Loss, check_option, check_same_shape, row_weight
-from .errors import OptionError
-from .focus import IoUFocus, build_focus
-
-IOU_MODES = ("linear", "square", "log")
+from .focus import build_focus
+from .state import Stateful
 
 
 class BoxLoss(Loss):
@@ -43,16 +39,34 @@ class BoxLoss(Loss):
         return loss.reshape(pred.shape[:-1]) if loss.ndim else loss
 
 
+class Modifiers(TypedDict, total=False):
+    """Keywords that every member of the IoU family takes, see :class:`IoUTypeLoss`."""
+
+    power: float
+    inner_ratio: float
+    focaler: tuple[float, float] | None
+    focus: Mapping | nn.Module | None
+    debug: bool
+
+
 class IoUTypeLoss(BoxLoss):
-    """Base of the IoU family: ``focus * ((1 - IoU**power) + sum(term**power))``.
+    """Base of the IoU family: ``focus * ((1 - overlap**power) + sum(term**power))``.
+
+    The overlap is the IoU, unless ``inner_ratio`` or ``focaler`` put another measure in its place. A member says its
+    terms; the modifiers work with each of them.
 
     Args:
         eps: Kept for mmdet's configs. Quotients are exact here and 0/0 is 0, so only the log form of
             :class:`IoULoss` uses it.
         reduction: See :class:`~mmdet_losses.modules.base.Loss`.
         loss_weight: Multiplies the loss.
-        power: alpha-IoU's power on the overlap and on each term; 1 is the loss as published.
-        focus: A multiplier of each row, ``dict(type='IoUFocus', gamma=0.5)``.
+        power: alpha-IoU's power on the overlap and on each term (https://arxiv.org/abs/2110.13675); 1 is the loss
+            as published.
+        inner_ratio: Inner-IoU's ratio: the overlap is that of both boxes with sides times this ratio
+            (https://arxiv.org/abs/2311.02877), the terms are those of the boxes as they are; 1 is plain IoU.
+        focaler: Focaler-IoU's interval ``(d, u)``: the overlap is ``clamp((overlap - d) / (u - d), 0, 1)``
+            (https://arxiv.org/abs/2401.10525), ``(0.0, 0.95)`` as its code; None leaves it as it is.
+        focus: A multiplier of each row, for example ``dict(type='IoUFocus', gamma=0.5)``.
         debug: Names the first row with a value that is not finite.
     """
 
@@ -65,426 +79,31 @@ class IoUTypeLoss(BoxLoss):
         loss_weight: float = 1.0,
         *,
         power: float = 1.0,
+        inner_ratio: float = 1.0,
+        focaler: tuple[float, float] | None = None,
         focus: Mapping | nn.Module | None = None,
         debug: bool = False,
     ) -> None:
         super().__init__(reduction, loss_weight, debug=debug)
         check_option("eps", eps, eps >= 0, "0 or more")
         check_option("power", power, power > 0, "more than 0")
+        check_option("inner_ratio", inner_ratio, inner_ratio > 0, "more than 0")
+        interval = focaler is None or (len(focaler) == 2 and 0 <= focaler[0] < focaler[1] <= 1)
+        check_option("focaler", focaler, interval, "None or an interval (d, u) with 0 <= d < u <= 1")
         self.eps = eps
         self.power = power
+        self.inner_ratio = inner_ratio
+        self.focaler = focaler if focaler is None else tuple(focaler)
         self.focus = build_focus(focus)
 
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.box_iou_loss(pred, target, self.terms, power=self.power, focus=self.focus)
-
-
-class IoULoss(IoUTypeLoss):
-    """IoU loss: ``-ln(max(IoU, eps))``, ``1 - IoU`` or ``1 - IoU**2``.
-
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 1],
-    log form [0, -ln eps] = [0, 13.8]; 0 at a perfect match. Disjoint boxes have no gradient.
-
-    Paper: UnitBox, https://arxiv.org/abs/1608.01471. Differs from mmdet: the linear and square forms have no
-    floor under the IoU; see also the ledger, general part.
-
-    Args:
-        linear: Deprecated, as in mmdet: the same as ``mode='linear'``.
-        eps: Least IoU of the log form, which bounds the loss; 1e-6 as mmdet.
-        reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
-        loss_weight: Multiplies the loss; default as mmdet.
-        mode: ``'log'``, ``'linear'`` or ``'square'``; ``'log'`` as mmdet and the paper.
-        power: See :class:`IoUTypeLoss`.
-        focus: See :class:`IoUTypeLoss`.
-        debug: Names the first row with a value that is not finite.
-
-    Example:
-        >>> import torch
-        >>> from mmdet_losses import IoULoss
-        >>> IoULoss(mode="linear")(torch.tensor([[0.0, 0, 10, 8]]), torch.tensor([[0.0, 0, 10, 10]]))
-        tensor(0.2000)
-    """
-
-    paper = "https://arxiv.org/abs/1608.01471"
-    bounds = (0.0, -math.log(1e-6))
-
-    def __init__(
-        self,
-        linear: bool = False,
-        eps: float = 1e-6,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        mode: str = "log",
-        *,
-        power: float = 1.0,
-        focus: Mapping | nn.Module | None = None,
-        debug: bool = False,
-    ) -> None:
-        super().__init__(eps, reduction, loss_weight, power=power, focus=focus, debug=debug)
-        if linear:
-            warnings.warn("linear=True is deprecated, write mode='linear'.", DeprecationWarning, stacklevel=2)
-            mode = "linear"
-        check_option("mode", mode, mode in IOU_MODES, f"one of {', '.join(map(repr, IOU_MODES))}")
-        check_option("eps", eps, mode != "log" or eps > 0, "more than 0 in mode 'log'")
-        self.linear = linear
-        self.mode = mode
+    def slots(self) -> dict[str, Any]:
+        """The modifiers, as the functions of the family take them."""
+        return dict(power=self.power, inner_ratio=self.inner_ratio, focaler=self.focaler, focus=self.focus)
 
     def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.iou_loss(pred, target, mode=self.mode, eps=self.eps, power=self.power, focus=self.focus)
-
-
-class GIoULoss(IoUTypeLoss):
-    """Generalized IoU loss: ``1 - IoU + (C - U) / C``, with ``C`` the area of the enclosing box, ``U`` the union.
-
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 2),
-    0 at a perfect match of boxes with an area, 1 for two equal points.
-
-    Paper: https://arxiv.org/abs/1902.09630. Differs from mmdet: see the ledger, general part. torchvision adds
-    its eps to the denominators.
-
-    Args:
-        eps: See :class:`IoUTypeLoss`.
-        reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
-        loss_weight: Multiplies the loss; default as mmdet.
-        power: See :class:`IoUTypeLoss`.
-        focus: See :class:`IoUTypeLoss`.
-        debug: Names the first row with a value that is not finite.
-
-    Example:
-        >>> import torch
-        >>> from mmdet_losses import GIoULoss
-        >>> GIoULoss()(torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[5.0, 5, 15, 15]]))
-        tensor(1.0794)
-    """
-
-    paper = "https://arxiv.org/abs/1902.09630"
-    bounds = (0.0, 2.0)
-    terms = staticmethod(F.giou_terms)
-
-
-class DIoULoss(IoUTypeLoss):
-    """Distance-IoU loss: ``1 - IoU + rho**2 / c**2``, with ``rho`` the distance of the centres, ``c`` the diagonal of
-    the enclosing box.
-
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 2),
-    0 at a perfect match.
-
-    Paper: https://arxiv.org/abs/1911.08287. Differs from mmdet: see the ledger, general part.
-
-    Args:
-        eps: See :class:`IoUTypeLoss`.
-        reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
-        loss_weight: Multiplies the loss; default as mmdet.
-        power: See :class:`IoUTypeLoss`.
-        focus: See :class:`IoUTypeLoss`.
-        debug: Names the first row with a value that is not finite.
-
-    Example:
-        >>> import torch
-        >>> from mmdet_losses import DIoULoss
-        >>> DIoULoss()(torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[5.0, 5, 15, 15]]))
-        tensor(0.9683)
-    """
-
-    paper = "https://arxiv.org/abs/1911.08287"
-    bounds = (0.0, 2.0)
-    terms = staticmethod(F.diou_terms)
-
-
-class CIoULoss(IoUTypeLoss):
-    """Complete-IoU loss: DIoU's and the aspect ratio, ``1 - IoU + rho**2 / c**2 + alpha v``.
-
-    ``v = 4 / pi**2 (atan(W / H) - atan(w / h))**2`` and ``alpha = v / (1 - IoU + v)``, a constant for the gradient.
-
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 3),
-    0 at a perfect match.
-
-    Papers: https://arxiv.org/abs/1911.08287; with the gate https://arxiv.org/abs/2005.03572. Differs from mmdet:
-    mmdet is NaN at a perfect match of ordinary size and sets alpha to 0 where IoU <= 0.5 (here ``alpha_gate=0.5``).
-    torchvision has no gate either, and is NaN for a zero box.
-
-    Args:
-        eps: See :class:`IoUTypeLoss`.
-        reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
-        loss_weight: Multiplies the loss; default as mmdet.
-        alpha_gate: IoU that has to be exceeded for the aspect term to count; None, the conference paper's form,
-            by default, 0.5 is the journal's and mmdet's.
-        power: See :class:`IoUTypeLoss`; alpha is that of the plain IoU.
-        focus: See :class:`IoUTypeLoss`.
-        debug: Names the first row with a value that is not finite.
-
-    Example:
-        >>> import torch
-        >>> from mmdet_losses import CIoULoss
-        >>> CIoULoss()(torch.tensor([[0.0, 0, 12, 4]]), torch.tensor([[1.0, 1, 7, 9]]))
-        tensor(0.8511)
-    """
-
-    paper = "https://arxiv.org/abs/1911.08287"
-    bounds = (0.0, 3.0)
-
-    def __init__(
-        self,
-        eps: float = 1e-6,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        *,
-        alpha_gate: float | None = None,
-        power: float = 1.0,
-        focus: Mapping | nn.Module | None = None,
-        debug: bool = False,
-    ) -> None:
-        super().__init__(eps, reduction, loss_weight, power=power, focus=focus, debug=debug)
-        check_option("alpha_gate", alpha_gate, alpha_gate is None or 0 <= alpha_gate <= 1, "None or from 0 to 1")
-        self.alpha_gate = alpha_gate
-
-    def terms(self, pair: F.BoxPair) -> tuple[Tensor, ...]:
-        """CIoU's terms with this object's gate."""
-        return F.ciou_terms(pair, self.alpha_gate)
-
-
-class EIoULoss(IoUTypeLoss):
-    """Efficient-IoU loss: DIoU's and the differences of the sides,
-    ``1 - IoU + rho**2 / c**2 + (w - W)**2 / cw**2 + (h - H)**2 / ch**2``, with ``cw, ch`` the enclosing box.
-
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 4),
-    0 at a perfect match.
-
-    Paper: Focal-EIoU, https://arxiv.org/abs/2101.08158. Differs from mmdet: mmdet's class of this name is another
-    loss, Extended-IoU, here :class:`ExtendedIoULoss`. Also registered as ``EfficientIoULoss``.
-
-    Args:
-        eps: See :class:`IoUTypeLoss`.
-        reduction: See :class:`~mmdet_losses.modules.base.Loss`.
-        loss_weight: Multiplies the loss.
-        smooth_point: Not an option of this loss: raises, and names :class:`ExtendedIoULoss`.
-        power: See :class:`IoUTypeLoss`.
-        focus: See :class:`IoUTypeLoss`.
-        debug: Names the first row with a value that is not finite.
-
-    Example:
-        >>> import torch
-        >>> from mmdet_losses import EIoULoss
-        >>> EIoULoss()(torch.tensor([[0.0, 0, 12, 4]]), torch.tensor([[1.0, 1, 7, 9]]))
-        tensor(1.2745)
-    """
-
-    paper = "https://arxiv.org/abs/2101.08158"
-    bounds = (0.0, 4.0)
-    terms = staticmethod(F.eiou_terms)
-
-    def __init__(
-        self,
-        eps: float = 1e-6,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        smooth_point: None = None,
-        *,
-        power: float = 1.0,
-        focus: Mapping | nn.Module | None = None,
-        debug: bool = False,
-    ) -> None:
-        if smooth_point is not None:
-            raise OptionError(
-                f"smooth_point is an option of Extended-IoU, which mmdet calls EIoULoss, got {smooth_point!r}: "
-                "write type='ExtendedIoULoss' for it. EIoULoss is Efficient-IoU here (arXiv 2101.08158)."
-            )
-        super().__init__(eps, reduction, loss_weight, power=power, focus=focus, debug=debug)
-
-
-class FocalEIoULoss(EIoULoss):
-    """Focal-EIoU loss: ``IoU**gamma`` times the Efficient-IoU loss, the multiplier a constant for the gradient.
-
-    The same as ``EIoULoss(focus=dict(type='IoUFocus', gamma=gamma))``. Well-fitting boxes count more; disjoint ones
-    have neither loss nor gradient.
-
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 4),
-    0 at a perfect match and for disjoint boxes.
-
-    Paper: https://arxiv.org/abs/2101.08158. mmdet does not have it.
-
-    Args:
-        gamma: Power of the IoU; 0.5 as the paper.
-        reduction: See :class:`~mmdet_losses.modules.base.Loss`.
-        loss_weight: Multiplies the loss.
-        detach: Whether the multiplier is a constant for the gradient, as in the known implementations.
-        eps: See :class:`IoUTypeLoss`.
-        power: See :class:`IoUTypeLoss`.
-        debug: Names the first row with a value that is not finite.
-
-    Example:
-        >>> import torch
-        >>> from mmdet_losses import FocalEIoULoss
-        >>> FocalEIoULoss()(torch.tensor([[0.0, 0, 12, 4]]), torch.tensor([[1.0, 1, 7, 9]]))
-        tensor(0.6123)
-    """
-
-    def __init__(
-        self,
-        gamma: float = 0.5,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        *,
-        detach: bool = True,
-        eps: float = 1e-6,
-        power: float = 1.0,
-        debug: bool = False,
-    ) -> None:
-        super().__init__(eps, reduction, loss_weight, power=power, focus=IoUFocus(gamma, detach=detach), debug=debug)
-
-
-class AlphaIoULoss(IoUTypeLoss):
-    """alpha-IoU loss: ``1 - IoU**alpha`` and the base's terms, each to the power ``alpha``.
-
-    The same as the base loss with ``power=alpha``; for CIoU, ``(beta v)**alpha`` with ``beta`` from the plain IoU.
-
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 1] for
-    base ``'iou'``, below 2 for ``'giou'`` and ``'diou'``, below 3 for ``'ciou'``; 0 at a perfect match.
-
-    Paper: https://arxiv.org/abs/2110.13675. mmdet does not have it.
-
-    Args:
-        alpha: The power; 3 as the paper.
-        reduction: See :class:`~mmdet_losses.modules.base.Loss`.
-        loss_weight: Multiplies the loss.
-        base: ``'iou'``, ``'giou'``, ``'diou'`` or ``'ciou'``.
-        eps: See :class:`IoUTypeLoss`.
-        focus: See :class:`IoUTypeLoss`.
-        debug: Names the first row with a value that is not finite.
-
-    Example:
-        >>> import torch
-        >>> from mmdet_losses import AlphaIoULoss
-        >>> AlphaIoULoss(base="giou")(torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[20.0, 20, 30, 30]]))
-        tensor(1.4705)
-    """
-
-    paper = "https://arxiv.org/abs/2110.13675"
-    bounds = (0.0, 3.0)
-
-    def __init__(
-        self,
-        alpha: float = 3.0,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        *,
-        base: str = "iou",
-        eps: float = 1e-6,
-        focus: Mapping | nn.Module | None = None,
-        debug: bool = False,
-    ) -> None:
-        check_option("alpha", alpha, alpha > 0, "more than 0")
-        check_option("base", base, base in ALPHA_IOU_BASES, f"one of {', '.join(map(repr, ALPHA_IOU_BASES))}")
-        super().__init__(eps, reduction, loss_weight, power=alpha, focus=focus, debug=debug)
-        self.base = base
-
-    @property
-    def alpha(self) -> float:
-        """The power, under the paper's name."""
-        return self.power
-
-    def terms(self, pair: F.BoxPair) -> tuple[Tensor, ...]:
-        """Terms of the base loss."""
-        return ALPHA_IOU_BASES[self.base](pair)
-
-
-class SIoULoss(IoUTypeLoss):
-    """SCYLLA-IoU loss: ``1 - IoU + (distance + shape) / 2``, the distance weighed by the angle between the centres.
-
-    With centre offsets ``dx, dy``, ``sigma**2 = dx**2 + dy**2`` and ``gamma = 2 - 2 |dx dy| / sigma**2``: distance
-    ``2 - exp(-gamma (dx / cw)**2) - exp(-gamma (dy / ch)**2)``; shape ``(1 - exp(-|w - W| / max(w, W)))**4`` and
-    alike for the heights.
-
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 2.03),
-    0 at a perfect match.
-
-    Paper: https://arxiv.org/abs/2205.12740. Differs from mmdet: mmdet's default inverts the sign of the exponents,
-    so that its loss falls as boxes move apart; its ``neg_gamma=True`` is the paper's form and the only one here. mmdet
-    also cuts the loss, and its gradient, at 2.
-
-    Args:
-        eps: See :class:`IoUTypeLoss`.
-        reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
-        loss_weight: Multiplies the loss; default as mmdet.
-        neg_gamma: True, the paper's sign; False, mmdet's default, raises.
-        power: See :class:`IoUTypeLoss`.
-        focus: See :class:`IoUTypeLoss`.
-        debug: Names the first row with a value that is not finite.
-
-    Example:
-        >>> import torch
-        >>> from mmdet_losses import SIoULoss
-        >>> SIoULoss()(torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[20.0, 20, 30, 30]]))
-        tensor(1.3588)
-    """
-
-    paper = "https://arxiv.org/abs/2205.12740"
-    bounds = (0.0, 1 + (1 - math.exp(-2)) + (1 - math.exp(-1)) ** 4)
-    terms = staticmethod(F.siou_terms)
-
-    def __init__(
-        self,
-        eps: float = 1e-6,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        neg_gamma: bool = True,
-        *,
-        power: float = 1.0,
-        focus: Mapping | nn.Module | None = None,
-        debug: bool = False,
-    ) -> None:
-        if not neg_gamma:
-            raise OptionError(
-                f"neg_gamma must be True, got {neg_gamma!r}: with the other sign the loss falls as boxes move apart. "
-                "Leave the option out."
-            )
-        super().__init__(eps, reduction, loss_weight, power=power, focus=focus, debug=debug)
-        self.neg_gamma = True
-
-
-class ExtendedIoULoss(BoxLoss):
-    """Extended-IoU loss: smooth L1 of ``1 - IoU``, with a signed intersection that goes on where boxes are disjoint.
-
-    With ``l = 1 - I / (A + B - I)`` and ``I`` the intersection, negative for disjoint boxes:
-    ``l**2 / (2 smooth_point)`` where ``l < smooth_point``, else ``l - smooth_point / 2``.
-
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 2),
-    0 at a perfect match.
-
-    Paper: A Systematic IoU-Related Method, https://ieeexplore.ieee.org/document/9429909. mmdet has it under the
-    name ``EIoULoss``; see the ledger, general part.
-
-    Args:
-        eps: See :class:`IoUTypeLoss`.
-        reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
-        loss_weight: Multiplies the loss; default as mmdet.
-        smooth_point: Where the square ends; 0.1 as mmdet.
-        debug: Names the first row with a value that is not finite.
-
-    Example:
-        >>> import torch
-        >>> from mmdet_losses import ExtendedIoULoss
-        >>> ExtendedIoULoss()(torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[20.0, 20, 30, 30]]))
-        tensor(1.7000)
-    """
-
-    paper = "https://ieeexplore.ieee.org/document/9429909"
-    bounds = (0.0, 1.95)
-
-    def __init__(
-        self,
-        eps: float = 1e-6,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        smooth_point: float = 0.1,
-        *,
-        debug: bool = False,
-    ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
-        check_option("eps", eps, eps >= 0, "0 or more")
-        check_option("smooth_point", smooth_point, smooth_point > 0, "more than 0")
-        self.eps = eps
-        self.smooth_point = smooth_point
-
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.extended_iou_loss(pred, target, smooth_point=self.smooth_point)
+        return F.box_iou_loss(pred, target, self.terms, **self.slots())
+
+    def observe(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> None:
+        if isinstance(self.focus, Stateful):
+            (pred, target), weight = self.align(pred, target, weight)
+            self.focus.observe(F.box_pair(pred, target), weight)

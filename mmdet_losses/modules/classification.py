@@ -16,6 +16,7 @@ from .base import (
     check_same_shape,
     check_target,
     element_weight,
+    published,
     row_weight,
 )
 
@@ -57,6 +58,7 @@ def check_labels_or_dense(pred: Tensor, target: Any) -> None:
         check_same_shape(pred, target)
 
 
+@published()
 class FocalLoss(ClassificationLoss):
     """Focal loss: ``alpha_t (1 - p_t)**gamma BCE``, of independent sigmoids.
 
@@ -119,6 +121,7 @@ class FocalLoss(ClassificationLoss):
         return F.sigmoid_focal_loss(pred, target, gamma=self.gamma, alpha=self.alpha, activated=self.activated)
 
 
+@published()
 class VarifocalLoss(ClassificationLoss):
     """Varifocal loss: positives weighted by their quality ``q``, negatives as focal loss.
 
@@ -182,6 +185,7 @@ class VarifocalLoss(ClassificationLoss):
         return F.varifocal_loss(pred, target, alpha=self.alpha, gamma=self.gamma, iou_weighted=self.iou_weighted)
 
 
+@published()
 class QualityFocalLoss(ClassificationLoss):
     """Quality focal loss: ``|q - p|**beta BCE(p, q)``, summed over the classes of a row.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from .. import functional as F
-from .base import Loss, check_option, check_same_shape, element_weight
+from .base import Loss, check_option, check_same_shape, element_weight, published
 
 
 class CoordinateLoss(Loss):
@@ -19,6 +19,7 @@ class CoordinateLoss(Loss):
         return (pred, target), element_weight(weight, pred)
 
 
+@published()
 class L1Loss(CoordinateLoss):
     """Absolute difference: ``|pred - target|``.
 
@@ -41,6 +42,7 @@ class L1Loss(CoordinateLoss):
         return F.l1_loss(pred, target)
 
 
+@published()
 class MSELoss(CoordinateLoss):
     """Squared difference: ``(pred - target)**2``, without a factor 1/2.
 
@@ -63,6 +65,7 @@ class MSELoss(CoordinateLoss):
         return F.mse_loss(pred, target)
 
 
+@published()
 class SmoothL1Loss(CoordinateLoss):
     """Smooth L1: ``0.5 d**2 / beta`` where ``d = |pred - target| < beta``, else ``d - 0.5 beta``.
 
@@ -101,6 +104,7 @@ class SmoothL1Loss(CoordinateLoss):
         return F.smooth_l1_loss(pred, target, beta=self.beta)
 
 
+@published()
 class BalancedL1Loss(CoordinateLoss):
     """Balanced L1: smooth L1 whose gradient is promoted for inliers.
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .. import functional as F
 from ..functional.reduce import may_select
-from .base import check_floating, check_rows, check_same_shape, element_weight, row_weight
+from .base import check_floating, check_rows, check_same_shape, element_weight, published, row_weight
 from .classification import ClassificationLoss, check_labels, check_labels_or_dense
 from .errors import OptionError
 
@@ -20,6 +20,7 @@ NO_LABEL = -100
 Aligned = tuple[tuple[Tensor, ...], Tensor | None, Tensor | None]
 
 
+@published()
 class CrossEntropyLoss(ClassificationLoss):
     """Cross-entropy: softmax over classes, independent sigmoids, or masks.
 

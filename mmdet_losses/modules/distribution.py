@@ -5,9 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from .. import functional as F
-from .base import Loss, check_rows, check_target, row_weight
+from .base import Loss, check_rows, check_target, published, row_weight
 
 
+@published()
 class DistributionFocalLoss(Loss):
     """Distribution focal loss: cross-entropy towards the two bins beside a continuous distance.
 

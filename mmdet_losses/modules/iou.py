@@ -1,0 +1,274 @@
+"""The IoU family: one short declaration per published loss."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from .. import functional as F
+from .base import check_option, published
+from .box import IoUTypeLoss
+from .errors import OptionError
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .box import Modifiers
+
+IOU_MODES = ("linear", "square", "log")
+
+
+@published()
+class IoULoss(IoUTypeLoss):
+    """IoU loss: ``-ln(max(IoU, eps))``, ``1 - IoU`` or ``1 - IoU**2``.
+
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 1],
+    log form [0, -ln eps] = [0, 13.8]; 0 at a perfect match. Disjoint boxes have no gradient.
+
+    Paper: UnitBox, https://arxiv.org/abs/1608.01471. Differs from mmdet: the linear and square forms have no
+    floor under the IoU; see also the ledger, general part.
+
+    Args:
+        linear: Deprecated, as in mmdet: the same as ``mode='linear'``.
+        eps: Least IoU of the log form, which bounds the loss; 1e-6 as mmdet.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
+        loss_weight: Multiplies the loss; default as mmdet.
+        mode: ``'log'``, ``'linear'`` or ``'square'``; ``'log'`` as mmdet and the paper.
+        **modifiers: ``power``, ``inner_ratio``, ``focaler``, ``focus`` and ``debug`` of :class:`IoUTypeLoss`.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import IoULoss
+        >>> IoULoss(mode="linear")(torch.tensor([[0.0, 0, 10, 8]]), torch.tensor([[0.0, 0, 10, 10]]))
+        tensor(0.2000)
+    """
+
+    paper = "https://arxiv.org/abs/1608.01471"
+    bounds = (0.0, -math.log(1e-6))
+
+    def __init__(
+        self,
+        linear: bool = False,
+        eps: float = 1e-6,
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        mode: str = "log",
+        **modifiers: Unpack[Modifiers],
+    ) -> None:
+        super().__init__(eps, reduction, loss_weight, **modifiers)
+        if linear:
+            warnings.warn("linear=True is deprecated, write mode='linear'.", DeprecationWarning, stacklevel=2)
+            mode = "linear"
+        check_option("mode", mode, mode in IOU_MODES, f"one of {', '.join(map(repr, IOU_MODES))}")
+        check_option("eps", eps, mode != "log" or eps > 0, "more than 0 in mode 'log'")
+        self.linear = linear
+        self.mode = mode
+
+    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
+        return F.iou_loss(pred, target, mode=self.mode, eps=self.eps, **self.slots())
+
+
+@published()
+class GIoULoss(IoUTypeLoss):
+    """Generalized IoU loss: ``1 - IoU + (C - U) / C``, with ``C`` the area of the enclosing box, ``U`` the union.
+
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 2),
+    0 at a perfect match of boxes with an area, 1 for two equal points.
+
+    Paper: https://arxiv.org/abs/1902.09630. Differs from mmdet: see the ledger, general part. torchvision adds
+    its eps to the denominators.
+
+    Args:
+        eps: See :class:`IoUTypeLoss`.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
+        loss_weight: Multiplies the loss; default as mmdet.
+        **modifiers: ``power``, ``inner_ratio``, ``focaler``, ``focus`` and ``debug`` of :class:`IoUTypeLoss`.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import GIoULoss
+        >>> GIoULoss()(torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[5.0, 5, 15, 15]]))
+        tensor(1.0794)
+    """
+
+    paper = "https://arxiv.org/abs/1902.09630"
+    bounds = (0.0, 2.0)
+    terms = staticmethod(F.giou_terms)
+
+
+@published()
+class DIoULoss(IoUTypeLoss):
+    """Distance-IoU loss: ``1 - IoU + rho**2 / c**2``, with ``rho`` the distance of the centres, ``c`` the diagonal of
+    the enclosing box.
+
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 2),
+    0 at a perfect match.
+
+    Paper: https://arxiv.org/abs/1911.08287. Differs from mmdet: see the ledger, general part.
+
+    Args:
+        eps: See :class:`IoUTypeLoss`.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
+        loss_weight: Multiplies the loss; default as mmdet.
+        **modifiers: ``power``, ``inner_ratio``, ``focaler``, ``focus`` and ``debug`` of :class:`IoUTypeLoss`.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import DIoULoss
+        >>> DIoULoss()(torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[5.0, 5, 15, 15]]))
+        tensor(0.9683)
+    """
+
+    paper = "https://arxiv.org/abs/1911.08287"
+    bounds = (0.0, 2.0)
+    terms = staticmethod(F.diou_terms)
+
+
+@published()
+class CIoULoss(IoUTypeLoss):
+    """Complete-IoU loss: DIoU's and the aspect ratio, ``1 - IoU + rho**2 / c**2 + alpha v``.
+
+    ``v = 4 / pi**2 (atan(W / H) - atan(w / h))**2`` and ``alpha = v / (1 - IoU + v)``, a constant for the gradient.
+
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 3),
+    0 at a perfect match.
+
+    Papers: https://arxiv.org/abs/1911.08287; with the gate https://arxiv.org/abs/2005.03572. Differs from mmdet:
+    mmdet is NaN at a perfect match of ordinary size and sets alpha to 0 where IoU <= 0.5 (here ``alpha_gate=0.5``).
+    torchvision has no gate either, and is NaN for a zero box.
+
+    Args:
+        eps: See :class:`IoUTypeLoss`.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
+        loss_weight: Multiplies the loss; default as mmdet.
+        alpha_gate: IoU that has to be exceeded for the aspect term to count; None, the conference paper's form,
+            by default, 0.5 is the journal's and mmdet's. Alpha is that of the plain IoU, whatever the modifiers.
+        **modifiers: ``power``, ``inner_ratio``, ``focaler``, ``focus`` and ``debug`` of :class:`IoUTypeLoss`.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import CIoULoss
+        >>> CIoULoss()(torch.tensor([[0.0, 0, 12, 4]]), torch.tensor([[1.0, 1, 7, 9]]))
+        tensor(0.8511)
+    """
+
+    paper = "https://arxiv.org/abs/1911.08287"
+    bounds = (0.0, 3.0)
+
+    def __init__(
+        self,
+        eps: float = 1e-6,
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        *,
+        alpha_gate: float | None = None,
+        **modifiers: Unpack[Modifiers],
+    ) -> None:
+        super().__init__(eps, reduction, loss_weight, **modifiers)
+        check_option("alpha_gate", alpha_gate, alpha_gate is None or 0 <= alpha_gate <= 1, "None or from 0 to 1")
+        self.alpha_gate = alpha_gate
+
+    def terms(self, pair: F.BoxPair) -> tuple[Tensor, ...]:
+        """CIoU's terms with this object's gate."""
+        return F.ciou_terms(pair, self.alpha_gate)
+
+
+@published("EfficientIoULoss")
+class EIoULoss(IoUTypeLoss):
+    """Efficient-IoU loss: DIoU's and the differences of the sides,
+    ``1 - IoU + rho**2 / c**2 + (w - W)**2 / cw**2 + (h - H)**2 / ch**2``, with ``cw, ch`` the enclosing box.
+
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 4),
+    0 at a perfect match.
+
+    Paper: Focal-EIoU, https://arxiv.org/abs/2101.08158. Differs from mmdet: mmdet's class of this name is another
+    loss, Extended-IoU, here :class:`ExtendedIoULoss`. Also registered as ``EfficientIoULoss``.
+
+    Args:
+        eps: See :class:`IoUTypeLoss`.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`.
+        loss_weight: Multiplies the loss.
+        smooth_point: Not an option of this loss: raises, and names :class:`ExtendedIoULoss`.
+        **modifiers: ``power``, ``inner_ratio``, ``focaler``, ``focus`` and ``debug`` of :class:`IoUTypeLoss`.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import EIoULoss
+        >>> EIoULoss()(torch.tensor([[0.0, 0, 12, 4]]), torch.tensor([[1.0, 1, 7, 9]]))
+        tensor(1.2745)
+    """
+
+    paper = "https://arxiv.org/abs/2101.08158"
+    bounds = (0.0, 4.0)
+    terms = staticmethod(F.eiou_terms)
+
+    def __init__(
+        self,
+        eps: float = 1e-6,
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        smooth_point: None = None,
+        **modifiers: Unpack[Modifiers],
+    ) -> None:
+        if smooth_point is not None:
+            raise OptionError(
+                f"smooth_point is an option of Extended-IoU, which mmdet calls EIoULoss, got {smooth_point!r}: "
+                "write type='ExtendedIoULoss' for it. EIoULoss is Efficient-IoU here (arXiv 2101.08158)."
+            )
+        super().__init__(eps, reduction, loss_weight, **modifiers)
+
+
+EfficientIoULoss = EIoULoss
+
+
+@published()
+class SIoULoss(IoUTypeLoss):
+    """SCYLLA-IoU loss: ``1 - IoU + (distance + shape) / 2``, the distance weighed by the angle between the centres.
+
+    With centre offsets ``dx, dy``, ``sigma**2 = dx**2 + dy**2`` and ``gamma = 2 - 2 |dx dy| / sigma**2``: distance
+    ``2 - exp(-gamma (dx / cw)**2) - exp(-gamma (dy / ch)**2)``; shape ``(1 - exp(-|w - W| / max(w, W)))**4`` and
+    alike for the heights.
+
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 2.03),
+    0 at a perfect match.
+
+    Paper: https://arxiv.org/abs/2205.12740. Differs from mmdet: mmdet's default inverts the sign of the exponents,
+    so that its loss falls as boxes move apart; its ``neg_gamma=True`` is the paper's form and the only one here. mmdet
+    also cuts the loss, and its gradient, at 2.
+
+    Args:
+        eps: See :class:`IoUTypeLoss`.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
+        loss_weight: Multiplies the loss; default as mmdet.
+        neg_gamma: True, the paper's sign; False, mmdet's default, raises.
+        **modifiers: ``power``, ``inner_ratio``, ``focaler``, ``focus`` and ``debug`` of :class:`IoUTypeLoss`.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import SIoULoss
+        >>> SIoULoss()(torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[20.0, 20, 30, 30]]))
+        tensor(1.3588)
+    """
+
+    paper = "https://arxiv.org/abs/2205.12740"
+    bounds = (0.0, 1 + (1 - math.exp(-2)) + (1 - math.exp(-1)) ** 4)
+    terms = staticmethod(F.siou_terms)
+
+    def __init__(
+        self,
+        eps: float = 1e-6,
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        neg_gamma: bool = True,
+        **modifiers: Unpack[Modifiers],
+    ) -> None:
+        if not neg_gamma:
+            raise OptionError(
+                f"neg_gamma must be True, got {neg_gamma!r}: with the other sign the loss falls as boxes move apart. "
+                "Leave the option out."
+            )
+        super().__init__(eps, reduction, loss_weight, **modifiers)
+        self.neg_gamma = True

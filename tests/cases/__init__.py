@@ -1,0 +1,44 @@
+"""One entry per loss and form: how to build it, valid input for it, junk for it, and its scalar reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from .boxes import BOX_CASES
+from .case import Case, map_target, never_select, spoil, target_rows
+from .classification import CLS_CASES
+from .coordinates import COORDINATE_CASES
+from .distribution import DFL_CASES
+from .draw import BINS, CLASSES, draw_boxes
+
+__all__ = [
+    "BINS",
+    "BOX_CASES",
+    "CASES",
+    "CLASSES",
+    "CLS_CASES",
+    "COORDINATE_CASES",
+    "DFL_CASES",
+    "Case",
+    "draw_boxes",
+    "map_target",
+    "never_select",
+    "one_per_class",
+    "over",
+    "spoil",
+    "target_rows",
+]
+
+CASES = COORDINATE_CASES + BOX_CASES + CLS_CASES + DFL_CASES
+
+
+def over(cases: Sequence[Case]) -> pytest.MarkDecorator:
+    """Parametrise a test by cases, each under its own name."""
+    return pytest.mark.parametrize("case", cases, ids=lambda case: case.id)
+
+
+def one_per_class() -> list[Case]:
+    """The first case of each class."""
+    return list({case.name: case for case in reversed(CASES)}.values())[::-1]

@@ -1,0 +1,101 @@
+"""What a case is, and what tests do with its input."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import mmdet_losses as ml
+
+Target = Tensor | tuple[Tensor, Tensor]
+Draw = Callable[[torch.Generator, int], tuple[Tensor, Target]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A loss in one of its forms.
+
+    Attributes:
+        name: Public name of the class.
+        options: Options of the constructor.
+        draw: Valid input of n rows, float64, away from kinks.
+        per_row: Whether an unreduced loss has one value per row; else it has the shape of ``pred``.
+        reference: ``(pred row, target row) -> the values of the row``, from the scalar reference.
+        frozen: Whether a factor is a constant in the gradient, so that differences of values do not give it.
+        form: What tells it from another case of the same options.
+        kind: ``box``, ``coordinate``, ``dfl`` or ``cls``.
+    """
+
+    name: str
+    draw: Draw
+    per_row: bool
+    reference: Callable[[Sequence, Any], Sequence]
+    options: dict[str, Any] = field(default_factory=dict)
+    frozen: bool = False
+    form: str = ""
+    kind: str = "cls"
+
+    @property
+    def id(self) -> str:
+        options = [
+            f"{key}={value:.3g}" if isinstance(value, float) else f"{key}={value}"
+            for key, value in self.options.items()
+        ]
+        return "-".join([self.name, *options, *([self.form] if self.form else [])])
+
+    @property
+    def loss_class(self) -> type:
+        return getattr(ml, self.name)
+
+    def build(self, **more: Any) -> torch.nn.Module:
+        return self.loss_class(**{**self.options, **more})
+
+    def batch(self, n: int = 7, dtype: torch.dtype = torch.float32, seed: int = 0) -> tuple[Tensor, Target]:
+        pred, target = self.draw(torch.Generator().manual_seed(seed), n)
+        return pred.to(dtype), map_target(target, lambda x: x.to(dtype) if x.is_floating_point() else x)
+
+    def result_shape(self, pred: Tensor) -> torch.Size:
+        return pred.shape[:1] if self.per_row else pred.shape
+
+    def weight_like_row(self, rows: Tensor) -> Tensor:
+        """Row values in a shape that multiplies the unreduced result."""
+        return rows if self.per_row else rows[:, None]
+
+
+def map_target(target: Target, function: Callable[[Tensor], Tensor]) -> Target:
+    return tuple(map(function, target)) if isinstance(target, tuple) else function(target)
+
+
+def target_rows(target: Target) -> list:
+    """The target of each row as plain numbers."""
+    return list(zip(*(x.tolist() for x in target), strict=True)) if isinstance(target, tuple) else target.tolist()
+
+
+def spoil(pred: Tensor, target: Target, rows: Tensor) -> tuple[Tensor, Target]:
+    """Copies with NaN, infinities and huge values, in turn, in the floating entries of some rows."""
+    junk = torch.tensor([math.nan, math.inf, -math.inf, 3e38, 0.0, -7.0], dtype=torch.float64)
+
+    def spoiled(x: Tensor) -> Tensor:
+        x = x.clone()
+        if x.is_floating_point():
+            for k, row in enumerate(rows.nonzero().flatten().tolist()):
+                x[row] = junk[k % len(junk)].to(x.dtype)
+        else:
+            x[rows] = 10**6
+        return x
+
+    return spoiled(pred), map_target(target, spoiled)
+
+
+def never_select(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the path of a CUDA device on a CPU: rows are replaced and nothing reads a value back."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("mmdet_losses.") and hasattr(module, "may_select"):
+            monkeypatch.setattr(module, "may_select", lambda tensor: False)
