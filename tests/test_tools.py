@@ -198,6 +198,13 @@ def test_bad_input_ends_with_one_message(
     assert not work_dir.exists()
 
 
+def test_head_for_another_number_of_classes(data_root: Path, tmp_path: Path) -> None:
+    options = tiny(data_root, "model.bbox_head.num_classes=5")
+    output = run("train.py", CONFIG, "--work-dir", tmp_path, *options, code=2)
+    assert "`num_classes` (5) in RetinaHead" in output.splitlines()[-1]
+    assert "Traceback" not in output and "Epoch(train)" not in output
+
+
 def test_traceback_is_shown_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MMDET_LOSSES_TRACEBACK", "1")
     with pytest.raises(ToolError), report_errors("tool"):

@@ -5,10 +5,6 @@ model = dict(
     neck=dict(relu_before_extra_convs=True),
     bbox_head=dict(
         type="FCOSHead",
-        num_classes=3,
-        in_channels=128,
-        stacked_convs=4,
-        feat_channels=128,
         strides=[8, 16, 32, 64, 128],
         centerness_on_reg=True,
         center_sampling=True,

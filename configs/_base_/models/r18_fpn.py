@@ -26,6 +26,7 @@ model = dict(
         add_extra_convs="on_output",
         num_outs=5,
     ),
+    bbox_head=dict(num_classes=3, in_channels=128, stacked_convs=4, feat_channels=128),
     test_cfg=dict(
         nms_pre=1000,
         min_bbox_size=0,

@@ -4,10 +4,6 @@ model = dict(
     type="RetinaNet",
     bbox_head=dict(
         type="RetinaHead",
-        num_classes=3,
-        in_channels=128,
-        stacked_convs=4,
-        feat_channels=128,
         # As in the three other heads; without it training from scratch starts slowly.
         norm_cfg=dict(type="GN", num_groups=32, requires_grad=True),
         anchor_generator=dict(
