@@ -2,20 +2,9 @@
 
 import pytest
 import torch
-from cases import BOX_CASES, CASES, DFL_CASES, map_target, over
+from cases import BOX_CASES, CASES, DFL_CASES, cast, map_target, over, run
 
 LOW = [torch.float16, torch.bfloat16]
-
-
-def cast(target, dtype):
-    return map_target(target, lambda x: x.to(dtype) if x.is_floating_point() else x)
-
-
-def run(loss, pred, target, weight=None, **call):
-    pred = pred.detach().clone().requires_grad_()
-    value = loss(pred, target, weight, **call)
-    value.sum().backward()
-    return value.detach(), pred.grad
 
 
 @pytest.mark.parametrize("low", LOW, ids=str)

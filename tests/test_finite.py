@@ -2,60 +2,11 @@
 
 import pytest
 import torch
-from cases import BINS, BOX_CASES, CASES, CLASSES, CLS_CASES, COORDINATE_CASES, DFL_CASES, map_target, over
+from cases import BINS, BOX_CASES, CASES, CLASSES, CLS_CASES, COORDINATE_CASES, DFL_CASES, map_target, over, run
+from cases.bad import BAD_BOXES, DTYPES, LOGITS, PROBABILITIES, QUALITIES
 from torch import Tensor
 
-DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
-
 over_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype).removeprefix("torch."))
-
-BAD_BOXES = {
-    "equal, 100": ([10, 20, 110, 120], [10, 20, 110, 120]),
-    "equal, side 3": ([7, 7, 10, 10], [7, 7, 10, 10]),
-    "equal, 1e-3": ([0, 0, 1e-3, 1e-3], [0, 0, 1e-3, 1e-3]),
-    "equal, 1e5": ([0, 0, 1e5, 1e5], [0, 0, 1e5, 1e5]),
-    "equal, 1e6": ([-1e6, -1e6, 1e6, 1e6], [-1e6, -1e6, 1e6, 1e6]),
-    "width 0": ([5, 0, 5, 10], [0, 0, 10, 10]),
-    "height 0": ([0, 5, 10, 5], [0, 0, 10, 10]),
-    "point": ([5, 5, 5, 5], [0, 0, 10, 10]),
-    "point far off": ([1e6, 1e6, 1e6, 1e6], [0, 0, 10, 10]),
-    "target of width 0": ([0, 0, 10, 10], [5, 0, 5, 10]),
-    "target without area": ([0, 0, 10, 10], [5, 5, 5, 5]),
-    "both the same point": ([5, 5, 5, 5], [5, 5, 5, 5]),
-    "both the same line": ([5, 0, 5, 10], [5, 0, 5, 10]),
-    "two points": ([5, 5, 5, 5], [9, 2, 9, 2]),
-    "both zero": ([0, 0, 0, 0], [0, 0, 0, 0]),
-    "target zero": ([10, 10, 30, 40], [0, 0, 0, 0]),
-    "prediction zero": ([0, 0, 0, 0], [10, 10, 30, 40]),
-    "inverted x": ([10, 0, 0, 10], [0, 0, 10, 10]),
-    "inverted": ([10, 10, 5, 5], [0, 0, 10, 10]),
-    "inverted far off": ([1e6, 1e6, -1e6, -1e6], [0, 0, 10, 10]),
-    "target inverted": ([0, 0, 10, 10], [10, 10, 0, 0]),
-    "both inverted": ([10, 10, 0, 0], [9, 9, 1, 1]),
-    "touching edge": ([0, 0, 10, 10], [10, 0, 20, 10]),
-    "touching corner": ([0, 0, 10, 10], [10, 10, 20, 20]),
-    "one common corner": ([0, 0, 10, 10], [0, 0, 20, 20]),
-    "contained": ([2, 2, 8, 8], [0, 0, 10, 10]),
-    "containing": ([0, 0, 10, 10], [2, 2, 8, 8]),
-    "same centre, crossed": ([0, 4, 10, 6], [4, 0, 6, 10]),
-    "45 degrees": ([0, 0, 10, 10], [5, 5, 15, 15]),
-    "disjoint, 1e5": ([0, 0, 10, 10], [1e5, 1e5, 1.0001e5, 1.0001e5]),
-    "disjoint, 1e6": ([-1e6, -1e6, -1e6 + 8, -1e6 + 8], [1e6 - 8, 1e6 - 8, 1e6, 1e6]),
-    "negative": ([-20, -30, -10, -5], [-18, -28, -9, -7]),
-    "1e-3 against 1e6": ([0, 0, 1e-3, 1e-3], [0, 0, 1e6, 1e6]),
-    "1e6 against 1e-3": ([0, 0, 1e6, 1e6], [0, 0, 1e-3, 1e-3]),
-    "1e-3 wide, 1e6 high": ([0, 0, 1e-3, 1e6], [0, 0, 1e6, 1e-3]),
-    "1e20": ([0, 0, 1e20, 1e20], [1e19, 0, 1e20, 1e20]),
-    "subnormal": ([0, 0, 1e-40, 1e-40], [0, 0, 1e-40, 2e-40]),
-    "subnormal against 1": ([0, 0, 1e-40, 1e-40], [0, 0, 1, 1]),
-}
-
-
-def gradient(loss, pred: Tensor, target, **call) -> tuple[Tensor, Tensor]:
-    pred = pred.detach().clone().requires_grad_()
-    value = loss(pred, target, **call)
-    value.sum().backward()
-    return value.detach(), pred.grad
 
 
 def assert_finite(names: list[str], rows: Tensor) -> None:
@@ -72,7 +23,7 @@ def test_bad_boxes(case, dtype):
     held = pred.isfinite().all(1) & target.isfinite().all(1)
     names = [name for name, kept in zip(BAD_BOXES, held.tolist(), strict=True) if kept]
     assert len(names) >= len(BAD_BOXES) - 12  # a half holds no more than 65504
-    value, grad = gradient(case.build(reduction="none"), pred[held], target[held])
+    value, grad = run(case.build(reduction="none"), pred[held], target[held])
     assert_finite(names, value)
     assert (value >= 0).all()
     # the gradient of a box of 1e-40 is of the order of 1e40, which only float64 holds
@@ -90,7 +41,7 @@ def test_perfect_match_is_best(case, dtype):
     target = torch.tensor(drawn, dtype=torch.float64).to(dtype)
     size = (target[:, 2:] - target[:, :2]).double()
     target = target[target.isfinite().all(1) & (size > 0).all(1) & size.isfinite().all(1)]
-    value, grad = gradient(case.build(reduction="none"), target, target)
+    value, grad = run(case.build(reduction="none"), target, target)
     assert value.abs().max() <= 1e-6
     if dtype in (torch.float32, torch.float64):
         shorter = (target[:, 2:] - target[:, :2]).amin(1, keepdim=True)
@@ -108,16 +59,11 @@ def test_bad_coordinates(case, dtype):
         x.reshape(-1, 1)
         for x in torch.meshgrid(numbers[numbers.isfinite()], numbers[numbers.isfinite()], indexing="ij")
     )
-    value, grad = gradient(case.build(reduction="none"), pred, target)
+    value, grad = run(case.build(reduction="none"), pred, target)
     assert value.isfinite().all()
     if case.name != "MSELoss" or dtype != torch.float16:  # 2 * 6e4 is no half
         assert grad.isfinite().all()
     assert (value[pred == target] == 0).all()
-
-
-LOGITS = [0.0, 1e-3, 1.0, -1.0, 20.0, -20.0, 100.0, -100.0, 1e4, -1e4]
-PROBABILITIES = [0.0, 1e-30, 1e-7, 1e-3, 0.5, 0.999, 1.0]
-QUALITIES = [0.0, 1e-6, 0.3, 0.5, 1.0]
 
 
 def classification_input(case, dtype: torch.dtype):
@@ -149,7 +95,7 @@ def classification_input(case, dtype: torch.dtype):
 @over(CLS_CASES)
 def test_bad_logits(case, dtype):
     pred, target = classification_input(case, dtype)
-    value, grad = gradient(case.build(reduction="none"), pred, target)
+    value, grad = run(case.build(reduction="none"), pred, target)
     assert value.isfinite().all()
     assert (value >= 0).all()
     assert grad.isfinite().all()
@@ -161,10 +107,10 @@ def test_bad_distances(case, dtype):
     labels = torch.tensor([0.0, 1e-6, 0.5, BINS - 1 - 1e-3, BINS - 1, BINS - 0.5, 1e4, -1e-6, -1.0, -1e4])
     logits = torch.tensor([[LOGITS[(i + 3 * j) % len(LOGITS)] for j in range(BINS)] for i in range(10)])
     pred, target = logits.repeat_interleave(len(labels), 0).to(dtype), labels.repeat(10).to(dtype)
-    value, grad = gradient(case.build(reduction="none"), pred, target)
+    value, grad = run(case.build(reduction="none"), pred, target)
     assert value.isfinite().all()
     assert grad.isfinite().all()
-    clamped, _ = gradient(case.build(reduction="none"), pred, target.clamp(0, BINS - 1))
+    clamped, _ = run(case.build(reduction="none"), pred, target.clamp(0, BINS - 1))
     assert torch.equal(value, clamped)
 
 
@@ -205,7 +151,7 @@ def test_empty_input_is_connected_to_what_made_it(case):
 @over(CASES)
 def test_avg_factor_zero_gives_zero(case):
     for zero in (0, 0.0, torch.tensor(0), torch.tensor(0.0), torch.tensor([0.0])):
-        value, grad = gradient(case.build(), *case.batch(), avg_factor=zero)
+        value, grad = run(case.build(), *case.batch(), avg_factor=zero)
         assert value.item() == 0
         assert (grad == 0).all()
 

@@ -1,11 +1,11 @@
 """Every loss against the scalar reference, value and gradient, over regimes of random input."""
 
-import random
 from collections.abc import Callable
 
 import pytest
 import torch
-from cases import BOX_CASES, CASES, Case, over, target_rows
+from cases import BOX_CASES, CASES, Case, cast, over, target_rows
+from cases.regimes import REGIMES, touching
 from oracle.dual import Dual, freeze, value_and_grad
 from torch import Tensor
 
@@ -39,11 +39,7 @@ def check(case: Case, pred: Tensor, target, with_gradient: bool = True) -> None:
         assert_same_gradients(pred.grad, reference_gradients(case, pred, target), 1e-6)
 
     single = pred.detach().float().requires_grad_()
-    single_target = (
-        tuple(x.float() if x.is_floating_point() else x for x in target) if isinstance(target, tuple) else target
-    )
-    if isinstance(target, Tensor) and target.is_floating_point():
-        single_target = target.float()
+    single_target = cast(target, torch.float32)
     result = loss(single, single_target)
     assert result.dtype == torch.float32
     torch.testing.assert_close(
@@ -68,62 +64,8 @@ def test_random_input(case):
     check(case, *case.batch(ROWS, torch.float64, seed=1))
 
 
-def box(cx: float, cy: float, w: float, h: float) -> list[float]:
-    return [cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2]
-
-
-def overlap(r: random.Random) -> tuple[list[float], list[float]]:
-    w, h = r.uniform(8, 300), r.uniform(8, 300)
-    dx, dy = (r.choice((-1, 1)) * r.uniform(0.05, 0.4) for _ in range(2))
-    return box(100, 80, w, h), box(100 + dx * w, 80 + dy * h, w * r.uniform(0.7, 1.5), h * r.uniform(0.7, 1.5))
-
-
-def contained(r: random.Random) -> tuple[list[float], list[float]]:
-    w, h = r.uniform(20, 300), r.uniform(20, 300)
-    inner = box(
-        50 + 0.1 * w * r.uniform(0.1, 1),
-        40 - 0.1 * h * r.uniform(0.1, 1),
-        w * r.uniform(0.2, 0.7),
-        h * r.uniform(0.2, 0.7),
-    )
-    return (inner, box(50, 40, w, h)) if r.random() < 0.5 else (box(50, 40, w, h), inner)
-
-
-def disjoint(r: random.Random) -> tuple[list[float], list[float]]:
-    w, h = r.uniform(5, 100), r.uniform(5, 100)
-    gap = r.choice((-1, 1)) * r.uniform(130, 900)
-    far = r.uniform(-500, 500)
-    return box(200, 200, w, h), box(200 + gap, 200 + far, r.uniform(5, 100), r.uniform(5, 100))
-
-
-def tiny(r: random.Random) -> tuple[list[float], list[float]]:
-    return tuple([x * 1e-5 for x in b] for b in overlap(r))
-
-
-def huge(r: random.Random) -> tuple[list[float], list[float]]:
-    return tuple([x * 2000 + 4e5 for x in b] for b in overlap(r))
-
-
-def tall_and_wide(r: random.Random) -> tuple[list[float], list[float]]:
-    long, short = r.uniform(100, 600), r.uniform(2, 20)
-    dx, dy = r.uniform(1, 30), r.uniform(-30, -1)
-    return box(300, 300, long, short), box(300 + dx, 300 + dy, short * r.uniform(0.5, 2), long * r.uniform(0.5, 2))
-
-
-def touching(r: random.Random) -> tuple[list[float], list[float]]:
-    """Integers, so that the edges meet exactly."""
-    w, h = r.randint(4, 90), r.randint(4, 90)
-    shift = r.choice((0, r.randint(1, h - 1), h))
-    return [10, 20, 10 + w, 20 + h], [10 + w, 20 + shift, 10 + w + r.randint(4, 90), 20 + shift + r.randint(4, 90)]
-
-
-REGIMES: list[Callable] = [overlap, contained, disjoint, tiny, huge, tall_and_wide]
-
-
 def pairs(regime: Callable, seed: int = 7) -> tuple[Tensor, Tensor]:
-    r = random.Random(seed)
-    drawn = [regime(r) for _ in range(ROWS)]
-    return tuple(torch.tensor([pair[i] for pair in drawn], dtype=torch.float64) for i in range(2))
+    return regime(torch.Generator().manual_seed(seed), ROWS)
 
 
 @pytest.mark.parametrize("regime", REGIMES, ids=lambda f: f.__name__)

@@ -2,19 +2,12 @@
 
 import pytest
 import torch
-from cases import BOX_CASES, CASES, CLS_CASES, COORDINATE_CASES, map_target, never_select, over, spoil
+from cases import BOX_CASES, CASES, CLS_CASES, COORDINATE_CASES, map_target, never_select, over, run, spoil
 
 N = 7
 DELETED = torch.tensor([False, True, False, False, True, True, False])
 WEIGHT = torch.tensor([1.0, 0.0, 0.5, 2.0, 0.0, 0.0, 1.5])
 CALLS = [{"reduction_override": "sum"}, {"avg_factor": 3.0}, {"avg_factor": torch.tensor(3)}]
-
-
-def run(loss, pred, target, weight=None, **call):
-    pred = pred.detach().clone().requires_grad_()
-    value = loss(pred, target, weight, **call)
-    value.sum().backward()
-    return value.detach(), pred.grad
 
 
 @pytest.fixture(params=["select", "replace"])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from .boxes import BOX_CASES
-from .case import Case, map_target, never_select, spoil, target_rows
+from .case import Case, NoWaiting, cast, map_target, never_select, run, spoil, target_rows
 from .classification import CLS_CASES
 from .coordinates import COORDINATE_CASES
 from .distribution import DFL_CASES
@@ -22,11 +22,14 @@ __all__ = [
     "COORDINATE_CASES",
     "DFL_CASES",
     "Case",
+    "NoWaiting",
+    "cast",
     "draw_boxes",
     "map_target",
     "never_select",
     "one_per_class",
     "over",
+    "run",
     "spoil",
     "target_rows",
 ]

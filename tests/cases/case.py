@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import mmdet_losses as ml
 
@@ -59,7 +60,7 @@ class Case:
 
     def batch(self, n: int = 7, dtype: torch.dtype = torch.float32, seed: int = 0) -> tuple[Tensor, Target]:
         pred, target = self.draw(torch.Generator().manual_seed(seed), n)
-        return pred.to(dtype), map_target(target, lambda x: x.to(dtype) if x.is_floating_point() else x)
+        return pred.to(dtype), cast(target, dtype)
 
     def result_shape(self, pred: Tensor) -> torch.Size:
         return pred.shape[:1] if self.per_row else pred.shape
@@ -76,6 +77,21 @@ def map_target(target: Target, function: Callable[[Tensor], Tensor]) -> Target:
 def target_rows(target: Target) -> list:
     """The target of each row as plain numbers."""
     return list(zip(*(x.tolist() for x in target), strict=True)) if isinstance(target, tuple) else target.tolist()
+
+
+def cast(target: Target, dtype: torch.dtype) -> Target:
+    """The target with its floating tensors in a dtype; labels stay."""
+    return map_target(target, lambda x: x.to(dtype) if x.is_floating_point() else x)
+
+
+def run(
+    loss: torch.nn.Module, pred: Tensor, target: Target, *weight: Tensor | None, **call: Any
+) -> tuple[Tensor, Tensor]:
+    """Value and gradient of a call."""
+    pred = pred.detach().clone().requires_grad_()
+    value = loss(pred, target, *weight, **call)
+    value.sum().backward()
+    return value.detach(), pred.grad
 
 
 def spoil(pred: Tensor, target: Target, rows: Tensor) -> tuple[Tensor, Target]:
@@ -99,3 +115,18 @@ def never_select(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, module in list(sys.modules.items()):
         if name.startswith("mmdet_losses.") and hasattr(module, "may_select"):
             monkeypatch.setattr(module, "may_select", lambda tensor: False)
+
+
+class NoWaiting(TorchDispatchMode):
+    """Forbids what reads a value back from the device, or has a result whose size depends on values."""
+
+    FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "unique", "item")
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func._schema.name.removeprefix("aten::")
+        indices = (
+            [x for x in args[1] if x is not None] if name.startswith("index") and isinstance(args[1], list) else []
+        )
+        if name in self.FORBIDDEN or any(x.dtype == torch.bool for x in indices):
+            raise AssertionError(f"{func} waits for the device")
+        return func(*args, **(kwargs or {}))
