@@ -13,6 +13,7 @@ from contextlib import redirect_stdout
 from difflib import get_close_matches
 
 with redirect_stdout(sys.stderr):  # the log line of the import does not belong into the table
+    from mmdet_losses.lab.reference import page
     from mmdet_losses.modules import Loss
     from mmdet_losses.registry import LOSSES
 
@@ -63,9 +64,12 @@ def as_markdown(table: list[tuple[str, ...]]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("filter", nargs="?", default="", help="only losses whose name or slot contains this")
-    parser.add_argument("--format", choices=["text", "markdown"], default="text")
+    parser.add_argument("--format", choices=["text", "markdown", "page"], default="text")
     args = parser.parse_args()
 
+    if args.format == "page":
+        print(page(), end="")
+        return
     word = args.filter.lower()
     names = [name for name, cls in LOSSES.items() if word in name.lower() or word == cls.slot]
     if not names:
