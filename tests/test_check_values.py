@@ -11,7 +11,7 @@ import math
 
 import pytest
 import torch
-from oracle import boxes, classification, coordinates, distribution
+from oracle import boxes, classification, coordinates, distribution, ranking
 from oracle.dual import value_and_grad
 from torch import Tensor
 
@@ -295,6 +295,28 @@ def test_varifocal_values():
     assert [classification.varifocal(z, q) for z, q in zip(LOGITS, (0, 0.7, 0), strict=True)] == close(elements)
     total = sum(classification.varifocal(z, q, iou_weighted=False) for z, q in zip(LOGITS, (0, 0.7, 0), strict=True))
     assert total == close(0.8738866505)
+
+
+@pytest.mark.parametrize(
+    ("name", "score", "target", "values", "gradient"),
+    [
+        ("RankSortLoss", [2, 1, 1.5, -3], [0.8, 0.6, 0, 0], (0.2, 0), [0, -0.2, 0.2, 0]),
+        ("RankSortLoss", [1, 2, 1.5, -3], [0.8, 0.6, 0, 0], (0.2, 1 / 15), [-4 / 15, 1 / 15, 0.2, 0]),
+        ("APLoss", [2, 1, 1.5, -3], [1, 1, 0, 0], (0.2363636364,), [-0.1, -0.1363636364, 0.2363636364, 0]),
+    ],
+)
+def test_ranking_values(name, score, target, values, gradient):
+    """Two of four scores are positives; RankSort's values are the ranking and the sorting part."""
+    pred = tensor(score, requires_grad=True)
+    loss = getattr(ml, name)()(pred, tensor(target))
+    assert loss.item() == close(sum(values))
+    loss.backward()
+    assert pred.grad.tolist() == close(gradient)
+
+    reference = {"APLoss": ranking.average_precision, "RankSortLoss": ranking.rank_sort}[name]
+    *parts, assigned = reference(score, target)
+    assert [sum(part) / 2 for part in parts] == close(list(values))
+    assert [sum(column) / 2 for column in zip(*assigned, strict=True)] == close(gradient)
 
 
 @pytest.mark.parametrize("weight", [[1.0, 0.5], [[1.0], [0.5]], [[1.0, 1.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0]]])

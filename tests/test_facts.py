@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from cases import BINS, BOX_CASES, CASES, COORDINATE_CASES, draw_boxes, one_per_class, over
+from cases import BINS, BOX_CASES, CASES, COORDINATE_CASES, RANK_CASES, draw_boxes, one_per_class, over
 
 import mmdet_losses as ml
 from mmdet_losses.registry import LOSSES
@@ -22,7 +22,7 @@ def far_boxes(n: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_every_loss_has_a_case():
     aliases = {"EfficientIoULoss"}
-    assert {case.name for case in CASES} == set(LOSSES) - aliases
+    assert {case.name for case in CASES + RANK_CASES} == set(LOSSES) - aliases
     for name, loss_class in LOSSES.items():
         assert issubclass(getattr(ml, name), loss_class) or issubclass(loss_class, getattr(ml, name))
 

@@ -30,12 +30,14 @@ from .iou import (
     siou_loss,
     siou_terms,
 )
+from .ranking import average_precision_loss, rank_sort_errors, rank_sort_loss
 from .reduce import reduce_loss, weighted_loss
 
 __all__ = [
     "BASES",
     "BoxPair",
     "alpha_iou_loss",
+    "average_precision_loss",
     "balanced_l1_loss",
     "box_iou_loss",
     "box_pair",
@@ -56,6 +58,8 @@ __all__ = [
     "mse_loss",
     "no_terms",
     "quality_focal_loss",
+    "rank_sort_errors",
+    "rank_sort_loss",
     "reduce_loss",
     "sigmoid_cross_entropy",
     "sigmoid_focal_loss",

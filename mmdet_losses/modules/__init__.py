@@ -11,10 +11,12 @@ from .errors import OptionError, ReductionError
 from .focus import IoUFocus
 from .iou import CIoULoss, DIoULoss, EfficientIoULoss, EIoULoss, GIoULoss, IoULoss, SIoULoss
 from .iou_modified import AlphaIoULoss, FocalEIoULoss
+from .ranking import APLoss, RankingLoss, RankSortLoss
 from .state import Annealed, Stateful, commit_statistics
 
 __all__ = [
     "CATALOGUE",
+    "APLoss",
     "AlphaIoULoss",
     "Annealed",
     "BalancedL1Loss",
@@ -39,6 +41,8 @@ __all__ = [
     "MSELoss",
     "OptionError",
     "QualityFocalLoss",
+    "RankSortLoss",
+    "RankingLoss",
     "ReductionError",
     "SIoULoss",
     "SmoothL1Loss",

@@ -12,6 +12,7 @@ from .classification import CLS_CASES
 from .coordinates import COORDINATE_CASES
 from .distribution import DFL_CASES
 from .draw import BINS, CLASSES, draw_boxes
+from .ranking import RANK_CASES
 
 __all__ = [
     "BINS",
@@ -21,6 +22,7 @@ __all__ = [
     "CLS_CASES",
     "COORDINATE_CASES",
     "DFL_CASES",
+    "RANK_CASES",
     "Case",
     "NoWaiting",
     "cast",

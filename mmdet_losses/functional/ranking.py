@@ -1,0 +1,254 @@
+"""Ranking losses: errors of positives among all entries, whose gradients are assigned and not derived.
+
+An error is a ratio of counts ``sum_j H(s_j - s_i)`` with the ramp ``H(x) = clamp(x / (2 delta) + 1/2, 0, 1)``. Since H
+is linear in pieces, all counts come from one sort and prefix sums: O(n log n) time and O(n) memory, of shapes that no
+value decides. Prefix sums are taken in float64, where 10 million logits leave about 1e-9 of rounding.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .dtype import upcast
+from .reduce import may_select
+
+NEGLIGIBLE = 1e-10
+"""Count below which no missorted entry is held responsible; as in the code of Rank & Sort Loss."""
+
+
+def prefix_sums(values: Tensor) -> Tensor:
+    """Sums of the first 0, 1, ... n values of the last axis."""
+    return F.pad(values.cumsum(-1), (1, 0))
+
+
+def ramp(ordered: Tensor, score: Tensor, delta: float) -> tuple[Tensor, Tensor]:
+    """For each score, the places in ``ordered`` from which ``H(ordered - score)`` rises, and from which it is 1."""
+    full = torch.searchsorted(ordered, score + delta)
+    return torch.minimum(torch.searchsorted(ordered, score - delta, right=True), full), full
+
+
+def ramp_sum(risen: Tensor, moment: Tensor, score: Tensor, delta: float) -> Tensor:
+    """Sum of ``value * H`` over entries where H rises, from the sums of their values and of values times scores."""
+    return 0.5 * risen if delta == 0 else 0.5 * risen + (moment - score * risen) / (2 * delta)
+
+
+def count_above(score: Tensor, values: Tensor, delta: float) -> Tensor:
+    """``sum_j values_j H(score_j - score_i)`` for each i.
+
+    Args:
+        score: ``(n,)``.
+        values: ``(c, n)``.
+        delta: Half the width of the ramp.
+
+    Returns:
+        Tensor ``(c, n)``.
+    """
+    ordered, order = score.sort()
+    start, full = ramp(ordered, score, delta)
+    values = values[:, order]
+    total, moment = prefix_sums(values), prefix_sums(values * ordered)
+    risen = total[:, full] - total[:, start]
+    return total[:, -1:] - total[:, full] + ramp_sum(risen, moment[:, full] - moment[:, start], score, delta)
+
+
+def lower_counts(score: Tensor, quality: Tensor, values: Tensor, delta: float) -> Tensor:
+    """``sum_j values_j [quality_j < quality_i] H(score_j - score_i)`` for each i.
+
+    A wavelet matrix: entries in the order of their scores are parted, stably, by the bits of the place of their
+    quality, the highest first. Where the bit of i is 1, those of bit 0 in its range are lower, and lie side by side.
+
+    Args:
+        score: ``(n,)``.
+        quality: ``(n,)``.
+        values: ``(c, n)``.
+        delta: Half the width of the ramp.
+
+    Returns:
+        Tensor ``(c, n)``.
+    """
+    n = score.shape[0]
+    ordered, order = score.sort()
+    place = torch.searchsorted(quality.sort().values, quality)  # equal qualities have equal places
+    bounds = torch.stack([*ramp(ordered, score, delta), torch.full_like(place, n)])
+    key, values = place[order], values[:, order]
+    values = torch.cat([values, values * ordered])
+    found = torch.zeros_like(values[: len(values) // 2])
+    for bit in reversed(range(n.bit_length())):
+        zero = (key >> bit & 1) == 0
+        zeros = prefix_sums(zero.long())
+        ones = torch.arange(n, device=key.device) - zeros[:-1] + zeros[-1]
+        moved = torch.where(zero, zeros[:-1], ones)
+        key = torch.empty_like(key).index_copy(0, moved, key)
+        values = torch.empty_like(values).index_copy(1, moved, values)
+        left = zeros[bounds]
+        total, moment = prefix_sums(values).chunk(2)
+        risen = total[:, left[1]] - total[:, left[0]]
+        above = total[:, left[2]] - total[:, left[1]]
+        above = above + ramp_sum(risen, moment[:, left[1]] - moment[:, left[0]], score, delta)
+        passes = (place >> bit & 1) == 1
+        found = found + torch.where(passes, above, 0)
+        bounds = torch.where(passes, bounds - left + zeros[-1], left)
+    return found
+
+
+count_above_of_lower = lower_counts
+if hasattr(torch.library, "custom_op"):
+    # The number of bits follows the size, so a compiler takes all of them as one operator.
+    count_above_of_lower = torch.library.custom_op("mmdet_losses::count_above_of_lower", lower_counts, mutates_args=())
+
+    @count_above_of_lower.register_fake
+    def _(score: Tensor, quality: Tensor, values: Tensor, delta: float) -> Tensor:
+        return torch.empty_like(values)
+
+
+def relevant(score: Tensor, positive: Tensor, negative: Tensor | None, delta: float) -> Tensor | None:
+    """Places of the entries that can take part in an error, or None where they may not be picked by value."""
+    if not may_select(score):
+        return None
+    if negative is None or not positive.any():
+        return positive.nonzero().squeeze(1)
+    least = score[positive].min() - delta
+    return (positive | (negative & ~(score < least))).nonzero().squeeze(1)
+
+
+def pick(place: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """The entries at ``place``; all of them where it is None."""
+    return tensors if place is None else tuple(x.index_select(0, place) for x in tensors)
+
+
+def put(place: Tensor | None, values: Tensor, like: Tensor) -> Tensor:
+    """A tensor of the shape and dtype of ``like`` with values at ``place`` and 0 elsewhere."""
+    values = values.to(like.dtype)
+    return values if place is None else torch.zeros_like(like).index_copy(0, place, values)
+
+
+class RankingError(torch.autograd.Function):
+    """Share of negatives among the entries that rank above each positive; 0 for other entries.
+
+    The gradient is assigned by error-driven update: a positive's error pulls its score up, and pushes down the
+    negatives above it, each by its share ``H / sum H``.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, score: Tensor, target: Tensor, delta: float, interpolate: bool) -> Tensor:
+        positive, negative = target > 0, target == 0
+        place = relevant(score, positive, negative, delta)
+        s, positive, negative = pick(place, score.detach().double(), positive, negative)
+        rank, false = count_above(s, torch.stack([positive, negative]).double(), delta)
+        false = torch.where(positive, false.clamp(min=0), 0)
+        if interpolate:  # AP-Loss counts the positive itself as 1, and not as H(0)
+            rank = rank + (0.5 if delta > 0 else 0.0)
+        error = false / torch.where(positive, rank + false, 1)
+        if interpolate:  # the best precision of the positives that rank no higher, the error being 1 - precision
+            order = s.argsort()
+            least = torch.where(positive, error, torch.inf)[order].cummin(0).values
+            error = torch.where(positive, torch.empty_like(least).index_copy(0, order, least), 0)
+        error = torch.where(positive & s.isnan().any(), torch.nan, error)
+        share = error / torch.where(false > 0, false, 1)
+        ctx.delta, ctx.picked = delta, place is not None
+        ctx.save_for_backward(s, negative, error, share, *(() if place is None else (place,)))
+        return put(place, error, score)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        s, negative, error, share, *rest = ctx.saved_tensors
+        place = rest[0] if ctx.picked else None
+        (upstream,) = pick(place, grad.double())
+        push = count_above(-s, (upstream * share)[None], ctx.delta)[0]
+        return put(place, torch.where(negative, push, 0) - upstream * error, grad), None, None, None
+
+
+class SortingError(torch.autograd.Function):
+    """How far positives of lower quality that rank above a positive raise the average of ``1 - quality`` there.
+
+    The gradient is assigned: a positive's error pulls its score up, and pushes down the positives of lower quality
+    above it, each by its share ``H / sum H``. Entries other than positives have 0.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, score: Tensor, target: Tensor, delta: float) -> Tensor:
+        positive = target > 0
+        place = relevant(score, positive, None, delta)
+        s, quality, positive = pick(place, score.detach().double(), target.detach().double(), positive)
+        count = positive.double()
+        values = torch.stack([count, torch.where(positive, 1 - quality, 0)])
+        rank, miss = count_above(s, values, delta)
+        lower, lower_miss = count_above_of_lower(s, quality, values, delta)
+        target_rank = torch.where(positive, rank - lower, 1)
+        error = (lower_miss - lower * (miss - lower_miss) / target_rank) / torch.where(positive, rank, 1)
+        caused = positive & (lower > NEGLIGIBLE)
+        error = torch.where(positive, error.clamp(min=0), 0)
+        ctx.delta, ctx.picked = delta, place is not None
+        pull = torch.where(caused, error, 0)
+        share = pull / torch.where(caused, lower, 1)
+        ctx.save_for_backward(s, quality, positive, pull, share, *(() if place is None else (place,)))
+        return put(place, error, score)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        s, quality, positive, pull, share, *rest = ctx.saved_tensors
+        place = rest[0] if ctx.picked else None
+        (upstream,) = pick(place, grad.double())
+        push = count_above_of_lower(-s, -quality, (upstream * share)[None], ctx.delta)[0]
+        return put(place, torch.where(positive, push, 0) - upstream * pull, grad), None, None
+
+
+def flat(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Scores and targets in one axis; what is ignored has the score 0, whatever stood there."""
+    (pred,) = upcast(pred)
+    return pred.masked_fill(target < 0, 0).reshape(-1), target.reshape(-1)
+
+
+def average_precision_loss(pred: Tensor, target: Tensor, *, delta: float = 1.0) -> Tensor:
+    """AP loss, see :class:`~mmdet_losses.APLoss`: ``1 - precision`` at each positive; its mean over them is the loss.
+
+    Args:
+        pred: Logits of any shape. All of them are ranked together.
+        target: In the shape of ``pred``; above 0 is a positive, 0 a negative, below 0 takes no part.
+        delta: Half the width of the ramp that stands for the step.
+
+    Returns:
+        Tensor of the shape of ``pred``, 0 where no positive is, float32 (float64 where ``pred`` is).
+    """
+    return RankingError.apply(*flat(pred, target), float(delta), True).reshape(pred.shape)
+
+
+def rank_sort_errors(pred: Tensor, target: Tensor, *, delta: float = 0.5) -> tuple[Tensor, Tensor]:
+    """Ranking and sorting errors of each positive, see :class:`~mmdet_losses.RankSortLoss`; their means over the
+    positives are the two parts of the loss.
+
+    Args:
+        pred: Logits of any shape. All of them are ranked together.
+        target: Qualities in the shape of ``pred``; above 0 is a positive, 0 a negative, below 0 takes no part. All
+            positives of an integer or boolean target are of equal quality, which leaves no sorting error.
+        delta: Half the width of the ramp that stands for the step.
+
+    Returns:
+        Two tensors of the shape of ``pred``, 0 where no positive is, float32 (float64 where ``pred`` is).
+    """
+    score, quality = flat(pred, target)
+    ranking = RankingError.apply(score, quality, float(delta), False)
+    if target.is_floating_point():
+        sorting = SortingError.apply(score, quality, float(delta))
+    else:
+        sorting = torch.zeros_like(ranking)
+    return ranking.reshape(pred.shape), sorting.reshape(pred.shape)
+
+
+def rank_sort_loss(pred: Tensor, target: Tensor, *, delta: float = 0.5) -> Tensor:
+    """Rank & Sort loss of each positive: the sum of :func:`rank_sort_errors`.
+
+    Args:
+        pred: Logits of any shape. All of them are ranked together.
+        target: Qualities in the shape of ``pred``; above 0 is a positive, 0 a negative, below 0 takes no part.
+        delta: Half the width of the ramp that stands for the step.
+
+    Returns:
+        Tensor of the shape of ``pred``, 0 where no positive is, float32 (float64 where ``pred`` is).
+    """
+    ranking, sorting = rank_sort_errors(pred, target, delta=delta)
+    return ranking + sorting
