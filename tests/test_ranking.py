@@ -6,8 +6,8 @@ import pickle
 
 import pytest
 import torch
-from cases import CLASSES, RANK_CASES, map_target, never_select, over, spoil
-from test_avg_factor import NoWaiting
+from cases import CLASSES, RANK_CASES, NoWaiting, map_target, never_select, over, run, spoil
+from cases.bad import DTYPES
 from test_compile import SIZES, Counting, _fresh_compiler  # noqa: F401  the fixture
 from torch import Tensor
 
@@ -18,7 +18,6 @@ from mmdet_losses.functional.classification import one_hot
 
 N = 12
 DELETED = torch.tensor([False, True, False, False, True, True, False, False, False, True, False, False])
-DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 CALLS = [{}, {"reduction_override": "sum"}, {"avg_factor": 3.0}, {"avg_factor": torch.tensor(3)}]
 
 
@@ -28,13 +27,6 @@ def path(request, monkeypatch):
     if request.param == "replace":
         never_select(monkeypatch)
     return request.param
-
-
-def run(loss, pred, target, weight=None, **call):
-    pred = pred.detach().clone().requires_grad_()
-    value = loss(pred, target, weight, **call)
-    value.sum().backward()
-    return value.detach(), pred.grad
 
 
 def dense(pred: Tensor, target: Tensor) -> Tensor:
