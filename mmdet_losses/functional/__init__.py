@@ -2,6 +2,8 @@
 
 from .beyond_iou import extended_iou_loss
 from .classification import (
+    dense_target,
+    one_hot,
     quality_focal_loss,
     sigmoid_cross_entropy,
     sigmoid_focal_loss,
@@ -11,6 +13,15 @@ from .classification import (
 from .coordinate import balanced_l1_loss, l1_loss, mse_loss, smooth_l1_loss
 from .distribution import distribution_focal_loss
 from .geometry import BoxPair, box_pair
+from .harmonized import (
+    Histogram,
+    authentic_smooth_l1_gradient_norm,
+    authentic_smooth_l1_loss,
+    bin_edges,
+    gradient_histogram,
+    harmonizing_weight,
+    sigmoid_gradient_norm,
+)
 from .iou import (
     BASES,
     alpha_iou_loss,
@@ -30,39 +41,58 @@ from .iou import (
     siou_loss,
     siou_terms,
 )
+from .longtail import (
+    equalization_v2_loss,
+    equalized_focal_gradient,
+    equalized_focal_loss,
+    seesaw_class_loss,
+)
 from .ranking import average_precision_loss, rank_sort_errors, rank_sort_loss
 from .reduce import reduce_loss, weighted_loss
 
 __all__ = [
     "BASES",
     "BoxPair",
+    "Histogram",
     "alpha_iou_loss",
+    "authentic_smooth_l1_gradient_norm",
+    "authentic_smooth_l1_loss",
     "average_precision_loss",
     "balanced_l1_loss",
+    "bin_edges",
     "box_iou_loss",
     "box_pair",
     "ciou_loss",
     "ciou_terms",
+    "dense_target",
     "diou_loss",
     "diou_terms",
     "distribution_focal_loss",
     "eiou_loss",
     "eiou_terms",
+    "equalization_v2_loss",
+    "equalized_focal_gradient",
+    "equalized_focal_loss",
     "extended_iou_loss",
     "focal_eiou_loss",
     "giou_loss",
     "giou_terms",
+    "gradient_histogram",
+    "harmonizing_weight",
     "iou_focus",
     "iou_loss",
     "l1_loss",
     "mse_loss",
     "no_terms",
+    "one_hot",
     "quality_focal_loss",
     "rank_sort_errors",
     "rank_sort_loss",
     "reduce_loss",
+    "seesaw_class_loss",
     "sigmoid_cross_entropy",
     "sigmoid_focal_loss",
+    "sigmoid_gradient_norm",
     "siou_loss",
     "siou_terms",
     "smooth_l1_loss",

@@ -9,13 +9,17 @@ from .cross_entropy import CrossEntropyLoss
 from .distribution import DistributionFocalLoss
 from .errors import OptionError, ReductionError
 from .focus import IoUFocus
+from .harmonized import GHMC, GHMR
 from .iou import CIoULoss, DIoULoss, EfficientIoULoss, EIoULoss, GIoULoss, IoULoss, SIoULoss
 from .iou_modified import AlphaIoULoss, FocalEIoULoss
+from .longtail import EQLV2Loss, EqualizedFocalLoss, SeesawLoss
 from .ranking import APLoss, RankingLoss, RankSortLoss
 from .state import Annealed, Stateful, commit_statistics
 
 __all__ = [
     "CATALOGUE",
+    "GHMC",
+    "GHMR",
     "APLoss",
     "AlphaIoULoss",
     "Annealed",
@@ -28,7 +32,9 @@ __all__ = [
     "DIoULoss",
     "DistributionFocalLoss",
     "EIoULoss",
+    "EQLV2Loss",
     "EfficientIoULoss",
+    "EqualizedFocalLoss",
     "ExtendedIoULoss",
     "FocalEIoULoss",
     "FocalLoss",
@@ -45,6 +51,7 @@ __all__ = [
     "RankingLoss",
     "ReductionError",
     "SIoULoss",
+    "SeesawLoss",
     "SmoothL1Loss",
     "Stateful",
     "VarifocalLoss",

@@ -35,8 +35,9 @@ class ClassificationLoss(Loss):
         super().check_values(inputs, weight)
         pred, target = inputs[:2]
         if target.ndim < pred.ndim:
-            good = (target >= 0) & (target <= pred.shape[-1])
-            expected = f"labels from 0 to {pred.shape[-1]}, which is background"
+            classes = getattr(self, "num_classes", pred.shape[-1])
+            good = (target >= 0) & (target <= classes)
+            expected = f"labels from 0 to {classes}, which is background"
             check_rows(f"{type(self).__name__}: target", target, good, weight, expected)
 
 

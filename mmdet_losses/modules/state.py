@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +29,13 @@ class Stateful(nn.Module):
             self.register_buffer(f"gathered_{name}", torch.zeros(shape), persistent=False)
 
     def gather(self, **sums: Tensor) -> None:
-        """Add the sums of one call."""
+        """Add the sums of one call; of a call with a sum that is not finite, nothing is added.
+
+        A NaN would stay for the rest of the training, where mixed precision, for one, skips the step and goes on.
+        """
+        finite = torch.stack([value.isfinite().all() for value in sums.values()]).all()
         for name, value in sums.items():
-            getattr(self, f"gathered_{name}").add_(value.detach())
+            getattr(self, f"gathered_{name}").add_(torch.where(finite, value.detach(), 0))
         if not torch.compiler.is_compiling():
             self.uncommitted += 1
             if self.uncommitted == FORGOTTEN:
@@ -40,6 +45,16 @@ class Stateful(nn.Module):
                     "after each iteration.",
                     stacklevel=2,
                 )
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Stateful:
+        """Convert or move the module, its statistics staying float32: a count in bfloat16 ends at 256."""
+        before = dict(self._buffers)
+        super()._apply(fn, recurse)
+        for name, old in before.items():
+            new = self._buffers[name]
+            if old is not None and new.dtype in (torch.float16, torch.bfloat16):
+                self._buffers[name] = old.to(new.device)
+        return self
 
     def commit(self, **sums: Tensor) -> None:
         """Take the sums of an iteration, over all processes, into the buffers; all are 0 where nothing was gathered."""
@@ -78,7 +93,7 @@ def commit_statistics(model: nn.Module) -> None:
     if not gathered:
         return
     if torch.distributed.is_available() and torch.distributed.is_initialized():
-        flat = torch.cat([value.flatten() for value in gathered])
+        flat = torch.cat([value.flatten().to(gathered[0]) for value in gathered])
         torch.distributed.all_reduce(flat)
         for value, total in zip(gathered, flat.split([value.numel() for value in gathered]), strict=True):
             value.copy_(total.reshape(value.shape))

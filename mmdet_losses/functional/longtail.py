@@ -1,0 +1,155 @@
+"""Classification losses for long-tailed data: the balance of the classes so far is an argument."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .classification import dense_target, one_hot
+from .dtype import upcast
+
+
+def foreground(label: Tensor, num_classes: int) -> Tensor:
+    """Which labels are classes; all others, as MMDetection's ``num_classes``, are background."""
+    return (label >= 0) & (label < num_classes)
+
+
+def background_last(label: Tensor, num_classes: int) -> Tensor:
+    """Labels with ``num_classes`` for every background."""
+    return torch.where(foreground(label, num_classes), label, num_classes)
+
+
+def count_labels(label: Tensor, valid: Tensor, num_classes: int) -> Tensor:
+    """Number of valid rows of each class, background last, ``(num_classes + 1,)``, whole numbers."""
+    count = torch.zeros(num_classes + 1, dtype=torch.int64, device=label.device)
+    return count.scatter_add(0, background_last(label, num_classes).long(), valid.long())
+
+
+def seesaw_class_loss(
+    pred: Tensor, target: Tensor, *, counts: Tensor, p: float = 0.8, q: float = 2.0, eps: float = 1e-2
+) -> Tensor:
+    """Cross-entropy among classes of :class:`~mmdet_losses.SeesawLoss`; 0 for background.
+
+    Args:
+        pred: Logits of the classes, ``(n, c)``.
+        target: Labels, ``(n,)``.
+        counts: Number of samples of each class so far, ``(c,)``.
+        p: Power of the mitigation factor.
+        q: Power of the compensation factor.
+        eps: Least probability of the target class in the compensation factor.
+
+    Returns:
+        Tensor ``(n,)``, float32 (float64 where an input is).
+    """
+    (pred,) = upcast(pred)
+    classes = pred.shape[-1]
+    label = target.clamp(0, classes - 1).long()
+    with torch.no_grad():
+        log_counts = counts.to(pred.dtype).clamp(min=1).log()
+        mitigation = p * (log_counts - log_counts[label].unsqueeze(-1)).clamp(max=0)
+        log_scores = pred.log_softmax(-1)
+        own = log_scores.gather(-1, label.unsqueeze(-1)).clamp(min=math.log(eps))
+        # Both are 0 at the label itself.
+        log_factor = mitigation + q * (log_scores - own).clamp(min=0)
+    loss = F.cross_entropy(pred + log_factor, label, reduction="none")
+    return torch.where(foreground(target, classes), loss, 0)
+
+
+def equalization_v2_weight(ratio: Tensor, *, mu: float = 0.8, alpha: float = 4.0, gamma: float = 12.0) -> Tensor:
+    """Weights of negatives and of positives of :class:`~mmdet_losses.EQLV2Loss`, ``(2, c + 1)``, objectness last.
+
+    Args:
+        ratio: Accumulated gradient of positives over that of negatives of each class, ``(c,)``.
+        mu: Ratio at which a negative has half its weight.
+        alpha: What a positive can have beyond weight 1.
+        gamma: Steepness.
+    """
+    negative = torch.cat([torch.sigmoid(gamma * (ratio - mu)), ratio.new_ones(1)])
+    return torch.stack([negative, 1 + alpha * (1 - negative)])
+
+
+def equalization_v2_loss(
+    pred: Tensor,
+    target: Tensor,
+    *,
+    ratio: Tensor,
+    mu: float = 0.8,
+    alpha: float = 4.0,
+    gamma: float = 12.0,
+    class_weight: Tensor | None = None,
+) -> Tensor:
+    """Equalization loss v2, see :class:`~mmdet_losses.EQLV2Loss`.
+
+    Args:
+        pred: Logits, ``(n, c + 1)``, objectness last.
+        target: Labels, ``(n,)``.
+        ratio: Accumulated gradient of positives over that of negatives of each class, ``(c,)``.
+        mu: Ratio at which a negative has half its weight.
+        alpha: What a positive can have beyond weight 1.
+        gamma: Steepness.
+        class_weight: ``(c + 1,)``.
+
+    Returns:
+        Tensor ``(n,)``, float32 (float64 where an input is).
+    """
+    (pred,) = upcast(pred)
+    positive = one_hot(background_last(target, pred.shape[-1] - 1), pred.shape[-1])
+    negative_weight, positive_weight = equalization_v2_weight(ratio.to(pred.dtype), mu=mu, alpha=alpha, gamma=gamma)
+    loss = F.binary_cross_entropy_with_logits(pred, positive.to(pred.dtype), reduction="none")
+    loss = torch.where(positive, positive_weight, negative_weight) * loss
+    return (loss if class_weight is None else loss * class_weight.to(pred.dtype)).sum(-1)
+
+
+def equalized_focal_loss(
+    pred: Tensor,
+    target: Tensor,
+    *,
+    ratio: Tensor,
+    gamma: float = 2.0,
+    alpha: float = 0.25,
+    scale_factor: float = 8.0,
+) -> Tensor:
+    """Equalized focal loss, see :class:`~mmdet_losses.EqualizedFocalLoss`.
+
+    Args:
+        pred: Logits, ``(n, c)`` or ``(*, c)``.
+        target: Labels, one axis less than ``pred``, or one-hot in the shape of ``pred``.
+        ratio: Accumulated gradient of positives over that of negatives of each class, from 0 to 1, ``(c,)``.
+        gamma: Power of the modulating factor of a balanced class.
+        alpha: Weight of the positive class; negatives have ``1 - alpha``.
+        scale_factor: How much larger the power of a class without positives is.
+
+    Returns:
+        Tensor of the shape of ``pred``, float32 (float64 where an input is).
+    """
+    pred, target = upcast(pred, dense_target(pred, target))
+    power = gamma + scale_factor * (1 - ratio.to(pred.dtype))
+    error = torch.sigmoid(-pred) * target + torch.sigmoid(pred) * (1 - target)
+    # With a power below 1 the slope at 0 would be infinite.
+    error = error.clamp(min=torch.finfo(error.dtype).tiny) if gamma < 1 else error
+    loss = F.binary_cross_entropy_with_logits(pred, target, reduction="none")
+    return power / gamma * (alpha * target + (1 - alpha) * (1 - target)) * error**power * loss
+
+
+def equalized_focal_gradient(
+    pred: Tensor,
+    target: Tensor,
+    *,
+    ratio: Tensor,
+    gamma: float = 2.0,
+    alpha: float = 0.25,
+    scale_factor: float = 8.0,
+) -> Tensor:
+    """Size of the gradient of :func:`equalized_focal_loss` in each logit, for a target of 0 and 1.
+
+    With ``e`` the error and ``g`` the power, ``e**g (g (1 - e) BCE + e)`` times the factors of the loss.
+    """
+    pred, target = upcast(pred, dense_target(pred, target))
+    power = gamma + scale_factor * (1 - ratio.to(pred.dtype))
+    error = torch.sigmoid(-pred) * target + torch.sigmoid(pred) * (1 - target)
+    loss = F.binary_cross_entropy_with_logits(pred, target, reduction="none")
+    slope = error**power * (power * (1 - error) * loss + error)
+    return power / gamma * (alpha * target + (1 - alpha) * (1 - target)) * slope

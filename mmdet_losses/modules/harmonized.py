@@ -1,0 +1,219 @@
+"""Gradient harmonizing losses: elements count less, the more there are of a like gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import functional as F
+from ..functional.reduce import blank
+from .base import check_option, element_weight, published
+from .classification import ClassificationLoss, check_labels_or_dense
+from .coordinate import CoordinateLoss
+from .state import Stateful
+
+
+class HarmonizedLoss(Stateful):
+    """Base of the two: each bin of the gradient norm has the same share of the loss.
+
+    The mean is over the elements that count, whatever ``avg_factor`` says, and over the bins that hold any.
+    """
+
+    def keep_bins(self, bins: int, momentum: float, last_edge: float) -> None:
+        """Check the options and declare the buffers, which are MMDetection's."""
+        check_option("bins", bins, isinstance(bins, int) and bins > 0, "a whole number above 0")
+        check_option("momentum", momentum, 0 <= momentum < 1, "at least 0 and below 1")
+        self.bins = bins
+        self.momentum = momentum
+        edges = F.bin_edges(bins)
+        edges[-1] = last_edge
+        self.register_buffer("edges", edges)
+        if momentum > 0:
+            self.register_buffer("acc_sum", torch.zeros(bins))
+            self.keep_sums(counts=(bins,), calls=())
+        else:
+            self.keep_sums()
+
+    def gradient_norm(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Gradient norm of each element, from 0 to 1."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+        reduction_override: str | None = None,
+        label_weight: Tensor | None = None,
+    ) -> Tensor:
+        """Loss of a batch, see :meth:`Loss.forward <mmdet_losses.modules.base.Loss.forward>`.
+
+        Args:
+            pred: Prediction.
+            target: Target.
+            weight: Weight of each row or element.
+            avg_factor: Checked and ignored, as in MMDetection: the loss divides by what it counts itself.
+            reduction_override: Reduction of this call.
+            label_weight: MMDetection's name of ``weight``.
+        """
+        return super().forward(pred, target, either(weight, label_weight), avg_factor, reduction_override)
+
+    @torch.no_grad()
+    def histogram(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> tuple[F.Histogram, Tensor, torch.dtype]:
+        """Bins of the elements of aligned inputs, which of them count, and the dtype of the loss."""
+        pred = inputs[0]
+        valid = torch.ones_like(pred, dtype=torch.bool) if weight is None else (weight != 0).expand(pred.shape)
+        norm = self.gradient_norm(*(blank(tensor, ~valid) for tensor in inputs))
+        return F.gradient_histogram(norm, valid, self.edges), valid, norm.dtype
+
+    def evaluate_aligned(
+        self, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_factor: Any, reduction: str
+    ) -> Tensor:
+        histogram, valid, dtype = self.histogram(inputs, weight)
+        density = histogram.count.to(dtype)
+        if self.momentum > 0:
+            density = torch.where(self.acc_sum > 0, self.acc_sum.to(dtype), density)
+        harmony = F.harmonizing_weight(histogram, density)
+        harmony = torch.where(valid, harmony if weight is None else harmony * weight, 0)
+        divisor = histogram.count.sum() if reduction == "mean" else None
+        return super().evaluate_aligned(inputs, harmony, divisor, reduction)
+
+    def observe(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> None:
+        if self.momentum > 0:
+            counts = self.histogram(*self.align(pred, target, weight))[0].count
+            self.gather(counts=counts, calls=counts.sum() > 0)
+
+    def commit(self, counts: Tensor | None = None, calls: Tensor | None = None) -> None:
+        """Running mean of the elements of each bin in one call; a bin that nothing fell into stays as it was."""
+        if counts is None or calls is None:
+            return
+        mean = counts / calls.clamp(min=1)
+        moved = torch.where(self.acc_sum > 0, self.momentum * self.acc_sum + (1 - self.momentum) * mean, mean)
+        self.acc_sum.copy_(torch.where(counts > 0, moved, self.acc_sum))
+
+
+def either(weight: Tensor | None, label_weight: Tensor | None) -> Tensor | None:
+    """The weight under whichever of its two names it was passed."""
+    if weight is not None and label_weight is not None:
+        raise ValueError("weight and label_weight are two names of one argument, got both: leave one out.")
+    return label_weight if weight is None else weight
+
+
+@published()
+class GHMC(HarmonizedLoss, ClassificationLoss):
+    """Gradient harmonizing classification loss: binary cross-entropy over the density of the gradient norm.
+
+    With ``g = |sigmoid(pred) - target|``, sorted into ``bins`` of equal width, an element weighs ``N / (n m)``: ``N``
+    elements that count, ``n`` of them in its bin, ``m`` bins that hold any. So the many easy negatives weigh little,
+    and so do the few outliers. The weight is a constant for the gradient.
+
+    Shapes: ``pred`` logits ``(n, c)`` (or ``(*, c)``); ``target`` integer labels ``(n,)``, any label outside
+    ``[0, c)`` being background, or dense ``(n, c)``; weight, also as ``label_weight``, ``(n,)``, ``(n, 1)`` or
+    ``(n, c)``; ``'none'`` gives ``(n, c)``, each value with its share. Range: [0, inf), 0 at a perfect match.
+
+    Statistics: with ``momentum``, ``n`` is a running mean over iterations and processes of the elements of that bin
+    in one call (buffer ``acc_sum``), and until a bin has one, the call's own number. Needs ``LossStateHook``.
+
+    Paper: https://arxiv.org/abs/1811.05181. Differs from mmdet: a weight multiplies (a mask there), reduction
+    ``'sum'`` works (an error there), the weight may be left out, and ``momentum`` counts per iteration over all
+    processes, from the first histogram on (per call and process, from 0 on, there, which makes the first losses
+    larger by ``1 / (1 - momentum)``). As in mmdet, ``avg_factor`` is ignored.
+
+    Args:
+        bins: Number of bins; 10 as mmdet (its config: 30).
+        momentum: Share of the past in the running mean, 0 for none; 0 as mmdet (its config: 0.75).
+        use_sigmoid: True, as in mmdet. Heads read this from the config, so write it there.
+        loss_weight: Multiplies the loss; default as mmdet.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet. The mean is over what counts.
+        debug: Names the first row with a label outside ``[0, c]`` or a value that is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import GHMC
+        >>> GHMC()(torch.tensor([[0.0, 2, -1]]), torch.tensor([1]))
+        tensor(0.3778)
+    """
+
+    paper = "https://arxiv.org/abs/1811.05181"
+
+    def __init__(
+        self,
+        bins: int = 10,
+        momentum: float = 0,
+        use_sigmoid: bool = True,
+        loss_weight: float = 1.0,
+        reduction: str = "mean",
+        *,
+        debug: bool = False,
+    ) -> None:
+        super().__init__(reduction, loss_weight, debug=debug)
+        self.check_sigmoid(use_sigmoid)
+        self.keep_bins(bins, momentum, 1 + 1e-6)
+
+    def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        check_labels_or_dense(pred, target)
+        return (pred, target), element_weight(weight, pred)
+
+    def gradient_norm(self, pred: Tensor, target: Tensor) -> Tensor:
+        return F.sigmoid_gradient_norm(pred, target)
+
+    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
+        return F.sigmoid_cross_entropy(pred, target)
+
+
+@published()
+class GHMR(HarmonizedLoss, CoordinateLoss):
+    """Gradient harmonizing regression loss: a smooth L1 over the density of the gradient norm.
+
+    ``sqrt(d**2 + mu**2) - mu`` with ``d = pred - target``, whose gradient norm is ``|d| / sqrt(d**2 + mu**2)``; the
+    elements are weighed as those of :class:`GHMC`.
+
+    Shapes and units: ``pred`` and ``target`` of any equal shape and unit, as a rule deltas ``(n, 4)``; weight, also
+    as ``label_weight``, ``(n,)`` or of pred's rank with each axis equal to pred's or 1; ``'none'`` keeps the shape,
+    each value with its share. Range: [0, inf), 0 at a perfect match.
+
+    Statistics: with ``momentum`` as those of :class:`GHMC`. Needs ``LossStateHook``.
+
+    Paper: https://arxiv.org/abs/1811.05181. Differs from mmdet: as :class:`GHMC`; also, the mean is over the elements
+    that count (over the sum of the weights there, which is the same for weights of 0 and 1).
+
+    Args:
+        mu: Where the square turns into a line, in the unit of the inputs; 0.02 as the paper and mmdet.
+        bins: Number of bins; 10 as mmdet.
+        momentum: Share of the past in the running mean, 0 for none; 0 as mmdet (its config: 0.7).
+        loss_weight: Multiplies the loss; default as mmdet (its config: 10).
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet. The mean is over what counts.
+        debug: Names the first row with a value that is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import GHMR
+        >>> GHMR()(torch.tensor([[0.0, 1, 2, -3]]), torch.tensor([[0.5, 1, 0, 0]]))
+        tensor(0.9068)
+    """
+
+    paper = "https://arxiv.org/abs/1811.05181"
+
+    def __init__(
+        self,
+        mu: float = 0.02,
+        bins: int = 10,
+        momentum: float = 0,
+        loss_weight: float = 1.0,
+        reduction: str = "mean",
+        *,
+        debug: bool = False,
+    ) -> None:
+        super().__init__(reduction, loss_weight, debug=debug)
+        check_option("mu", mu, mu > 0, "more than 0")
+        self.mu = mu
+        self.keep_bins(bins, momentum, 1e3)
+
+    def gradient_norm(self, pred: Tensor, target: Tensor) -> Tensor:
+        return F.authentic_smooth_l1_gradient_norm(pred, target, mu=self.mu)
+
+    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
+        return F.authentic_smooth_l1_loss(pred, target, mu=self.mu)

@@ -1,0 +1,419 @@
+"""Classification losses for long-tailed data, which follow the balance of the classes during the training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from .. import functional as F
+from ..functional.longtail import background_last, count_labels, equalization_v2_weight, foreground
+from ..functional.reduce import blank, weighted_loss
+from .base import check_floating, check_option, published, row_weight
+from .classification import ClassificationLoss, FocalLoss, check_labels
+from .errors import OptionError
+from .harmonized import either
+from .state import Stateful
+
+
+class RegionLoss(Stateful, ClassificationLoss):
+    """Base of losses of regions with channels beside those of the classes, which ``BBoxHead`` asks about."""
+
+    extra_channels: ClassVar[int]
+    # BBoxHead asks for all three, and with one of them False its training and its test would disagree.
+    custom_cls_channels = True
+    custom_activation = True
+    custom_accuracy = True
+
+    num_classes: int
+
+    def check_num_classes(self, num_classes: int) -> None:
+        """Raise for anything but a number of classes."""
+        check_option("num_classes", num_classes, num_classes > 0, "more than 0")
+
+    def get_cls_channels(self, num_classes: int) -> int:
+        """Channels of a head of ``num_classes`` classes."""
+        if num_classes != self.num_classes:
+            raise OptionError(
+                f"num_classes of {type(self).__name__} must be the head's, {num_classes}, got {self.num_classes}: "
+                f"write num_classes={num_classes} into the config of the loss."
+            )
+        return num_classes + self.extra_channels
+
+    def get_activation(self, cls_score: Tensor) -> Tensor:
+        """Probabilities of the classes and, last, of background, ``(n, c + 1)``, from what the head predicts."""
+        raise NotImplementedError
+
+    def is_background(self, cls_score: Tensor) -> Tensor:
+        """Which regions are background rather than an object, ``(n,)``."""
+        raise NotImplementedError
+
+    def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Share in percent of right decisions between object and background, and of right classes of objects."""
+        objects = foreground(labels, self.num_classes)
+        right_objectness = self.is_background(cls_score) != objects
+        right_class = objects & (cls_score[:, : self.num_classes].argmax(-1) == labels)
+        return {
+            "acc_objectness": 100 * right_objectness.sum() / max(len(labels), 1),
+            "acc_classes": 100 * right_class.sum() / objects.sum().clamp(min=1),
+        }
+
+    def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        channels = self.num_classes + self.extra_channels
+        if pred.ndim != 2 or pred.shape[1] != channels:
+            raise ValueError(
+                f"pred must have shape (n, {channels}), {self.extra_channels} more than num_classes="
+                f"{self.num_classes} of {type(self).__name__}, got {tuple(pred.shape)}."
+            )
+        check_labels("target", target, pred.shape[:1])
+        return (pred, target), row_weight(weight, pred.shape[:1])
+
+
+@published()
+class SeesawLoss(RegionLoss):
+    """Seesaw loss: softmax cross-entropy in which a frequent class does not push a rare one down.
+
+    The exponential of logit ``j`` in the row of label ``i`` is multiplied by ``M C``, both constants for the gradient:
+    ``M = (N_j / N_i)**p`` where class ``j`` has had fewer samples, else 1; ``C = (s_j / s_i)**q`` where ``j`` has the
+    larger softmax probability, else 1. Beside it stands a softmax of object and background.
+
+    Shapes: ``pred`` logits ``(n, c + 2)``, the last two those of object and background; ``target`` labels ``(n,)``,
+    any label outside ``[0, c)`` being background, which has no part in the loss of the classes; weight ``(n,)`` or
+    ``(n, 1)``. The result is a dict of ``loss_cls_objectness`` and ``loss_cls_classes``, or their sum with
+    ``return_dict=False``; ``'none'`` gives ``(n,)`` each. Range: [0, inf), 0 at a perfect match.
+
+    Statistics: ``cum_samples``, the samples of each class and of background so far, over all processes, committed
+    after each iteration; the loss uses the counts of the iterations before. Needs ``LossStateHook``.
+
+    Paper: https://arxiv.org/abs/2008.10032. Differs from mmdet: it counts in each call, also in evaluation and without
+    gradients, before it uses the counts, on each process for itself, and rows of weight 0 too; its mean without
+    ``avg_factor`` divides the loss of the classes by the objects, here by the rows; see also the ledger, general part.
+
+    Args:
+        use_sigmoid: False, as in mmdet.
+        p: Power of the mitigation factor ``M``; 0.8 as the paper and mmdet.
+        q: Power of the compensation factor ``C``; 2.0 as the paper and mmdet.
+        num_classes: Number of classes; 1203 as mmdet (LVIS v1).
+        eps: Least probability of the target class in ``C``; 1e-2 as mmdet.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
+        loss_weight: Multiplies the loss; default as mmdet.
+        return_dict: Whether the result is a dict of the two parts; default as mmdet.
+        debug: Names the first row with a label outside ``[0, c]`` or a value that is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import SeesawLoss, commit_statistics
+        >>> loss = SeesawLoss(num_classes=3)
+        >>> pred = torch.tensor([[0.0, 2, -1, 1, -1]], requires_grad=True)
+        >>> sum(loss(pred, torch.tensor([1])).values())
+        tensor(0.2968, grad_fn=<AddBackward0>)
+        >>> commit_statistics(loss)
+        >>> loss.cum_samples
+        tensor([0., 1., 0., 0.])
+    """
+
+    paper = "https://arxiv.org/abs/2008.10032"
+    extra_channels = 2
+    use_sigmoid = False
+
+    def __init__(
+        self,
+        use_sigmoid: bool = False,
+        p: float = 0.8,
+        q: float = 2.0,
+        num_classes: int = 1203,
+        eps: float = 1e-2,
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        return_dict: bool = True,
+        *,
+        debug: bool = False,
+    ) -> None:
+        super().__init__(reduction, loss_weight, debug=debug)
+        check_option("use_sigmoid", use_sigmoid, use_sigmoid is False, "False for SeesawLoss")
+        check_option("p", p, p >= 0, "0 or more")
+        check_option("q", q, q >= 0, "0 or more")
+        check_option("eps", eps, 0 < eps <= 1, "more than 0 and at most 1")
+        self.check_num_classes(num_classes)
+        self.p = p
+        self.q = q
+        self.num_classes = num_classes
+        self.eps = eps
+        self.return_dict = return_dict
+        self.register_buffer("cum_samples", torch.zeros(num_classes + 1))
+        self.keep_sums(samples=(num_classes + 1,))
+
+    def forward(
+        self,
+        pred: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+        reduction_override: str | None = None,
+        label_weights: Tensor | None = None,
+    ) -> Tensor | dict[str, Tensor]:
+        """Loss of a batch, see :meth:`Loss.forward <mmdet_losses.modules.base.Loss.forward>`.
+
+        Args:
+            pred: Logits.
+            target: Labels.
+            weight: Weight of each row.
+            avg_factor: Divisor of reduction ``'mean'``, of both parts.
+            reduction_override: Reduction of this call.
+            label_weights: MMDetection's name of ``weight``.
+        """
+        return super().forward(pred, target, either(weight, label_weights), avg_factor, reduction_override)
+
+    def evaluate(
+        self, pred: Tensor, target: Tensor, weight: Tensor | None, avg_factor: Any, reduction: str
+    ) -> Tensor | dict[str, Tensor]:
+        check_floating("pred", pred)
+        inputs, weight = self.align(pred, target, weight)
+        if self.debug:
+            self.check_values(inputs, weight)
+        objects = foreground(target, self.num_classes)
+        object_weight = torch.where(objects, 1.0 if weight is None else weight, 0.0)
+        divide = dict(reduction=reduction, avg_factor=avg_factor)
+        with torch.autocast(pred.device.type, enabled=False):
+            objectness = weighted_loss(self.objectness, inputs, weight, **divide)
+            classes = weighted_loss(self.unreduced, inputs, object_weight, **divide)
+            parts = {
+                "loss_cls_objectness": self.loss_weight * objectness,
+                "loss_cls_classes": self.loss_weight * classes,
+            }
+        return parts if self.return_dict else sum(parts.values())
+
+    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
+        counts = self.cum_samples[: self.num_classes]
+        return F.seesaw_class_loss(pred[:, :-2], target, counts=counts, p=self.p, q=self.q, eps=self.eps)
+
+    def objectness(self, pred: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy of object (0) and background (1)."""
+        return F.softmax_cross_entropy(pred[:, -2:], (~foreground(target, self.num_classes)).long())
+
+    def observe(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> None:
+        (_, target), weight = self.align(pred, target, weight)
+        valid = torch.ones_like(target, dtype=torch.bool) if weight is None else weight != 0
+        self.gather(samples=count_labels(target, valid, self.num_classes))
+
+    def commit(self, samples: Tensor) -> None:
+        self.cum_samples.add_(samples)
+
+    def get_activation(self, cls_score: Tensor) -> Tensor:
+        objectness = cls_score[..., -2:].softmax(-1)
+        return torch.cat([cls_score[..., :-2].softmax(-1) * objectness[..., :1], objectness[..., 1:]], -1)
+
+    def is_background(self, cls_score: Tensor) -> Tensor:
+        return cls_score[:, -1] > cls_score[:, -2]
+
+
+class GradientRatio(Stateful):
+    """Mixin of losses that follow the gradients of positives and of negatives of each class."""
+
+    def keep_ratio(self, num_classes: int, start: float) -> None:
+        """Declare the buffers, which have MMDetection's names."""
+        for name in ("pos_grad", "neg_grad"):
+            self.register_buffer(name, torch.zeros(num_classes))
+        self.register_buffer("pos_neg", torch.full((num_classes,), start))
+        self.keep_sums(positive=(num_classes,), negative=(num_classes,))
+
+    def commit(self, positive: Tensor, negative: Tensor) -> None:
+        """Add the gradients; a class that has had none keeps the ratio that it started with."""
+        self.pos_grad.add_(positive)
+        self.neg_grad.add_(negative)
+        seen = self.pos_grad + self.neg_grad > 0
+        self.pos_neg.copy_(torch.where(seen, self.pos_grad / (self.neg_grad + 1e-10), self.pos_neg))
+
+
+@published()
+class EQLV2Loss(GradientRatio, RegionLoss):
+    """Equalization loss v2: binary cross-entropy whose classes are weighed by the balance of their gradients.
+
+    With ``r`` the accumulated gradient of a class's positives over that of its negatives, negatives weigh
+    ``f(r) = 1 / (1 + exp(-gamma (r - mu)))`` and positives ``1 + alpha (1 - f(r))``, both constants for the gradient.
+    ``r`` starts at 100, which is weight 1 for both. The last channel is background, with weight 1.
+
+    Shapes: ``pred`` logits ``(n, c + 1)``, background last; ``target`` labels ``(n,)``, any label outside ``[0, c)``
+    being background; weight ``(n,)`` or ``(n, 1)``; ``'none'`` gives ``(n,)``, each the sum over the channels. Range:
+    [0, inf), 0 at a perfect match.
+
+    Statistics: ``pos_grad``, ``neg_grad`` and their ratio ``pos_neg``, over all processes, committed after each
+    iteration. Needs ``LossStateHook``.
+
+    Paper: https://arxiv.org/abs/2012.08548. Differs from mmdet: weight, ``avg_factor``, reduction and ``class_weight``
+    count (ignored there, always the mean over rows), and ``BBoxHead`` tests with the sigmoids and the background that
+    are trained (with a softmax there). Statistics are committed per iteration over all processes (per call there, also
+    in evaluation, and over processes only with ``use_distributed``); see also the ledger, general part.
+
+    Args:
+        use_sigmoid: True, as in mmdet.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
+        class_weight: Weight of each channel, ``(c + 1,)``.
+        loss_weight: Multiplies the loss; default as mmdet.
+        num_classes: Number of classes; 1203 as mmdet (LVIS v1).
+        use_distributed: Kept for mmdet's configs; the statistics are those of all processes in any case.
+        mu: Ratio at which a negative has half its weight; 0.8 as the paper and mmdet.
+        alpha: What a positive can have beyond weight 1; 4.0 as the paper and mmdet.
+        gamma: Steepness; 12 as the paper and mmdet.
+        vis_grad: Kept for mmdet's configs, where it does nothing either.
+        test_with_obj: Whether probabilities are multiplied by that of not being background; default as mmdet.
+        debug: Names the first row with a label outside ``[0, c]`` or a value that is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import EQLV2Loss
+        >>> EQLV2Loss(num_classes=3)(torch.tensor([[0.0, 2, -1, -2]]), torch.tensor([1]))
+        tensor(1.2603)
+    """
+
+    paper = "https://arxiv.org/abs/2012.08548"
+    extra_channels = 1
+
+    def __init__(
+        self,
+        use_sigmoid: bool = True,
+        reduction: str = "mean",
+        class_weight: Sequence[float] | Tensor | None = None,
+        loss_weight: float = 1.0,
+        num_classes: int = 1203,
+        use_distributed: bool = False,
+        mu: float = 0.8,
+        alpha: float = 4.0,
+        gamma: int = 12,
+        vis_grad: bool = False,
+        test_with_obj: bool = True,
+        *,
+        debug: bool = False,
+    ) -> None:
+        super().__init__(reduction, loss_weight, debug=debug)
+        self.check_sigmoid(use_sigmoid)
+        self.check_num_classes(num_classes)
+        check_option("alpha", alpha, alpha >= 0, "0 or more")
+        check_option("gamma", gamma, gamma >= 0, "0 or more")
+        self.class_weight = class_weight
+        self.num_classes = num_classes
+        self.use_distributed = use_distributed
+        self.mu = mu
+        self.alpha = alpha
+        self.gamma = gamma
+        self.vis_grad = vis_grad
+        self.test_with_obj = test_with_obj
+        per_class = None if class_weight is None else torch.as_tensor(class_weight, dtype=torch.float32)
+        fits = per_class is None or per_class.shape == (num_classes + 1,)
+        check_option("class_weight", class_weight, fits, f"None or {num_classes + 1} numbers, background last")
+        self.register_buffer("per_class", per_class, persistent=False)
+        self.keep_ratio(num_classes, 100.0)
+
+    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
+        options = dict(mu=self.mu, alpha=self.alpha, gamma=self.gamma, class_weight=self.per_class)
+        return F.equalization_v2_loss(pred, target, ratio=self.pos_neg, **options)
+
+    def observe(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> None:
+        (pred, target), weight = self.align(pred, target, weight)
+        if weight is not None:
+            pred = blank(pred, weight == 0)
+        positive = F.one_hot(background_last(target, self.num_classes), pred.shape[1])
+        scale = equalization_v2_weight(self.pos_neg, mu=self.mu, alpha=self.alpha, gamma=self.gamma)
+        gradient = F.sigmoid_gradient_norm(pred, positive) * torch.where(positive, scale[1], scale[0])
+        if weight is not None:
+            gradient = gradient * weight.unsqueeze(-1)
+        gradient, positive = gradient[:, :-1], positive[:, :-1]
+        self.gather(positive=(gradient * positive).sum(0), negative=(gradient * ~positive).sum(0))
+
+    def get_activation(self, cls_score: Tensor) -> Tensor:
+        score = cls_score.sigmoid()
+        classes, background = score[..., :-1], score[..., -1:]
+        return torch.cat([classes * (1 - background) if self.test_with_obj else classes, background], -1)
+
+    def is_background(self, cls_score: Tensor) -> Tensor:
+        return cls_score[:, -1] > 0
+
+
+@published()
+class EqualizedFocalLoss(GradientRatio, FocalLoss):
+    """Equalized focal loss: focal loss whose power grows for classes with few positives, for one-stage heads.
+
+    ``alpha_t (gamma_j / gamma) (1 - p_t)**gamma_j BCE`` with ``gamma_j = gamma + scale_factor (1 - g_j)``, where
+    ``g_j`` is the accumulated gradient of class j's positives over that of its negatives, at most 1; both are constants
+    for the gradient. ``g_j`` starts at 1, where the loss is :class:`FocalLoss`.
+
+    Shapes: ``pred`` logits ``(n, c)`` (or ``(*, c)``); ``target`` integer labels ``(n,)``, any label outside ``[0, c)``
+    being background, or one-hot ``(n, c)``; weight ``(n,)``, ``(n, 1)``, ``(n, c)`` or flattened ``(n * c,)``;
+    ``'none'`` gives ``(n, c)``. Range: [0, inf), 0 at a perfect match.
+
+    Statistics: ``pos_grad``, ``neg_grad`` and their ratio ``pos_neg``, of the weighted loss before it is averaged, over
+    all levels and processes, committed after each iteration. Needs ``LossStateHook``.
+
+    Paper: https://arxiv.org/abs/2201.02593. mmdet does not have it. The authors' code takes the gradients from a
+    backward hook, after the division by the number of positives; here they are computed in closed form, before it.
+
+    Args:
+        use_sigmoid: True. Heads read this from the config, so write it there.
+        num_classes: Number of classes, without background; 1203 as the authors' code (LVIS v1).
+        gamma: Power for a balanced class; 2.0 as the paper.
+        alpha: Weight of the positives; 0.25 as the paper.
+        scale_factor: How much larger the power of a class without positives is; 8.0 as the paper.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`.
+        loss_weight: Multiplies the loss.
+        debug: Names the first row with a label outside ``[0, c]`` or a value that is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import EqualizedFocalLoss
+        >>> loss = EqualizedFocalLoss(num_classes=3, reduction="sum")
+        >>> loss(torch.tensor([[0.0, 2, -1]]), torch.tensor([1]))
+        tensor(0.1474)
+    """
+
+    paper = "https://arxiv.org/abs/2201.02593"
+    fixed = ("activated",)
+
+    def __init__(
+        self,
+        use_sigmoid: bool = True,
+        num_classes: int = 1203,
+        gamma: float = 2.0,
+        alpha: float = 0.25,
+        scale_factor: float = 8.0,
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        *,
+        debug: bool = False,
+    ) -> None:
+        super().__init__(use_sigmoid, gamma, alpha, reduction, loss_weight, debug=debug)
+        check_option("gamma", gamma, gamma > 0, "more than 0")
+        check_option("num_classes", num_classes, num_classes > 0, "more than 0")
+        check_option("scale_factor", scale_factor, scale_factor >= 0, "0 or more")
+        self.num_classes = num_classes
+        self.scale_factor = scale_factor
+        self.keep_ratio(num_classes, 1.0)
+
+    def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        if pred.ndim == 0 or pred.shape[-1] != self.num_classes:
+            raise ValueError(
+                f"pred must have shape (n, {self.num_classes}), as num_classes={self.num_classes} of "
+                f"{type(self).__name__} says, got {tuple(pred.shape)}: write the head's num_classes into the loss."
+            )
+        return super().align(pred, target, weight)
+
+    def options_of_loss(self) -> dict[str, Any]:
+        """The options and the state, as the functions take them."""
+        return dict(ratio=self.pos_neg, gamma=self.gamma, alpha=self.alpha, scale_factor=self.scale_factor)
+
+    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
+        return F.equalized_focal_loss(pred, target, **self.options_of_loss())
+
+    def observe(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> None:
+        inputs, weight = self.align(pred, target, weight)
+        if weight is not None:
+            inputs = tuple(blank(tensor, weight == 0) for tensor in inputs)
+        gradient = F.equalized_focal_gradient(*inputs, **self.options_of_loss())
+        gradient = (gradient if weight is None else gradient * weight).reshape(-1, self.num_classes)
+        positive = F.dense_target(*inputs).reshape(-1, self.num_classes).to(gradient.dtype)
+        self.gather(positive=(gradient * positive).sum(0), negative=(gradient * (1 - positive)).sum(0))
+
+    def commit(self, positive: Tensor, negative: Tensor) -> None:
+        super().commit(positive, negative)
+        self.pos_neg.clamp_(max=1)
