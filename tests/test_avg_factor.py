@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cases import CASES, NoWaiting, never_select, over
+from cases import CASES, ROWWISE_CASES, NoWaiting, never_select, over
 
 N = 7
 FACTORS = [3, 3.0, torch.tensor(3), torch.tensor(3.0), torch.tensor([3.0]), torch.tensor(3.0, dtype=torch.float64)]
@@ -27,7 +27,7 @@ def test_override(case):
             assert torch.equal(case.build(reduction=own)(pred, target, reduction_override=override), expected)
 
 
-@over(CASES)
+@over(ROWWISE_CASES)
 def test_avg_factor_is_the_divisor(case):
     pred, target = case.batch(N)
     total = case.build(reduction="sum")(pred, target)
@@ -37,7 +37,15 @@ def test_avg_factor_is_the_divisor(case):
         torch.testing.assert_close(value, total / 3, rtol=1e-6, atol=0)
 
 
-@over(CASES)
+@over([case for case in CASES if case.whole])
+def test_a_loss_that_counts_for_itself_ignores_avg_factor(case):
+    """MMDetection's GHM losses do; a head's number of positives is not what they divide by."""
+    pred, target = case.batch(N)
+    for factor in (*FACTORS, 0):
+        assert torch.equal(case.build()(pred, target, avg_factor=factor), case.build()(pred, target))
+
+
+@over(ROWWISE_CASES)
 def test_nothing_is_added_to_a_small_divisor(case):
     """FCOS's divisor may be 1e-6; an eps of 1.2e-7 would change the loss by 11 %."""
     pred, target = case.batch(N, torch.float64)
@@ -89,7 +97,7 @@ def test_upstream_gradient(case):
     (-3 * case.build()(second, target)).backward()
     torch.testing.assert_close(second.grad, -3 * first.grad, rtol=1e-5, atol=1e-8)
 
-    rows = torch.linspace(-1, 2, N)
+    rows = torch.linspace(-1, 2, N) if not case.whole else torch.linspace(0.5, 2, N)
     third = pred.clone().requires_grad_()
     result = case.build(reduction="none")(third, target)
     result.backward(case.weight_like_row(rows).expand_as(result))

@@ -11,7 +11,7 @@ import math
 
 import pytest
 import torch
-from oracle import boxes, classification, coordinates, distribution, ranking
+from oracle import boxes, classification, coordinates, distribution, harmonized, longtail, ranking
 from oracle.dual import value_and_grad
 from torch import Tensor
 
@@ -369,3 +369,47 @@ def test_gfl_terms():
     varifocal = ml.VarifocalLoss(reduction="none")(logits, target).sum(-1)
     assert varifocal.tolist() == close([0.7104536997, 1.3845172741])
     assert varifocal.sum().item() == close(2.0949709738)
+
+
+def test_gradient_harmonizing_values():
+    """Gradient norms 0.5, 0.12, 0.27 in three bins; and 0.9992, 0, 0.99995, 0.99998 in two."""
+    loss = ml.GHMC()
+    assert loss(tensor([LOGITS]), torch.tensor([1])).item() == close(0.3777789597)
+    assert loss(tensor([LOGITS]), tensor([[0.0, 1.0, 0.0]]), torch.ones(1)).item() == close(0.3777789597)
+    assert sum(harmonized.ghm_c([LOGITS], [[0, 1, 0]])[0]) / 3 == close(0.3777789597)
+
+    pred, target = [0.0, 1.0, 2.0, -3.0], [0.5, 1.0, 0.0, 0.0]
+    assert ml.GHMR()(tensor([pred]), tensor([target]), torch.ones(1, 4)).item() == close(0.9067610839)
+    assert sum(harmonized.ghm_r([pred], [target])[0]) / 4 == close(0.9067610839)
+
+
+@pytest.mark.parametrize(
+    ("label", "factors", "value"),
+    [(1, (1, 1, 0.1584893192), 0.1338540921), (2, (7.389056099, 403.4287935, 1), 9.002598782)],
+)
+def test_seesaw_values(label, factors, value):
+    counts = (100.0, 10.0, 1.0)
+    loss = ml.SeesawLoss(num_classes=3)
+    loss.cum_samples[:3] = torch.tensor(counts)
+    parts = loss(tensor([[*LOGITS, 1.0, -1.0]]), torch.tensor([label]))
+    assert parts["loss_cls_classes"].item() == close(value)
+    assert parts["loss_cls_objectness"].item() == close(math.log1p(math.exp(-2)))
+    assert longtail.seesaw_factors(LOGITS, label, counts) == close(factors)
+    assert longtail.seesaw_classes(LOGITS, label, counts) == close(value)
+
+
+def test_equalization_v2_values():
+    logits, label = tensor([[*LOGITS, -2.0]]), torch.tensor([1])
+    loss = ml.EQLV2Loss(num_classes=3).double()
+    assert loss(logits, label).item() == close(1.26026489)
+    loss.pos_neg.copy_(tensor([0.1, 100.0, 0.5]))
+    assert loss(logits, label).item() == close(0.2623436723)
+    assert longtail.equalization_v2([*LOGITS, -2.0], 1, [100.0] * 3) == close(1.26026489)
+    assert longtail.equalization_v2([*LOGITS, -2.0], 1, [0.1, 100.0, 0.5]) == close(0.2623436723)
+
+
+def test_equalized_focal_value_at_the_start():
+    loss = ml.EqualizedFocalLoss(num_classes=3, reduction="sum")
+    assert loss(tensor([LOGITS]), torch.tensor([1])).item() == close(0.1474095302)
+    total = sum(longtail.equalized_focal(z, y, 1.0) for z, y in zip(LOGITS, (0, 1, 0), strict=True))
+    assert total == close(0.1474095302)

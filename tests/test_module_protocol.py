@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 import torch
-from cases import CASES, map_target, over, spoil
+from cases import CASES, STATELESS_CASES, map_target, over, spoil
 
 N = 7
 
@@ -24,7 +24,7 @@ def test_copies(case):
         assert torch.equal(twin(pred, target), expected)
 
 
-@over(CASES)
+@over(STATELESS_CASES)
 def test_no_state(case):
     """Checkpoints made with MMDetection's classes load, since there is nothing to load."""
     loss = case.build()
@@ -86,9 +86,11 @@ def test_laws_of_rows(case):
     order = torch.randperm(23, generator=torch.Generator().manual_seed(0))
     shuffled = loss(pred[order], map_target(target, lambda x: x[order]))
     torch.testing.assert_close(shuffled, rows[order], rtol=1e-6, atol=1e-9)
+    assert torch.equal(loss(pred, target), rows)
+    if case.whole:
+        return
     halves = [loss(pred[part], map_target(target, lambda x, part=part: x[part])) for part in (slice(10), slice(10, 23))]
     torch.testing.assert_close(torch.cat(halves), rows, rtol=1e-6, atol=1e-9)
-    assert torch.equal(loss(pred, target), rows)
 
 
 @over(CASES)
@@ -106,6 +108,8 @@ def test_memory_layout_does_not_matter(case):
     for layout in (strided, transposed):
         value = case.build()(layout(pred), map_target(target, layout), strided(weight))
         torch.testing.assert_close(value, expected, rtol=1e-6, atol=0)
+    if case.whole and case.prepare:
+        return  # more rows of one kind than the statistics say: they count less
     row, row_target = pred[:1], map_target(target, lambda x: x[:1])
     spread = case.build()(row.expand(N, -1), map_target(row_target, lambda x: x.expand(N, *[-1] * (x.ndim - 1))))
     torch.testing.assert_close(spread, case.build()(row, row_target))

@@ -13,16 +13,21 @@ ROWS = 40
 
 
 def reference_values(case: Case, pred: Tensor, target) -> Tensor:
-    rows = zip(pred.tolist(), target_rows(target), strict=True)
-    return torch.tensor([[freeze(x) for x in case.reference(p, t)] for p, t in rows], dtype=torch.float64)
+    rows = case.reference_rows(pred.tolist(), target_rows(target))
+    return torch.tensor([[freeze(x) for x in row] for row in rows], dtype=torch.float64)
 
 
 def reference_gradients(case: Case, pred: Tensor, target) -> Tensor:
-    rows = zip(pred.tolist(), target_rows(target), strict=True)
-    return torch.tensor(
-        [value_and_grad(lambda x, t=t: sum(case.reference(x, t), start=0.0), p)[1] for p, t in rows],
-        dtype=torch.float64,
-    )
+    rows, targets = pred.tolist(), target_rows(target)
+
+    def total(x, i):
+        """Loss of row ``i`` at ``x``; of a batch with that row, where the rows depend on each other."""
+        if case.whole:
+            return sum(case.reference([*rows[:i], x, *rows[i + 1 :]], targets)[i], start=0.0)
+        return sum(case.reference(x, targets[i]), start=0.0)
+
+    grads = [value_and_grad(lambda x, i=i: total(x, i), row)[1] for i, row in enumerate(rows)]
+    return torch.tensor(grads, dtype=torch.float64)
 
 
 def check(case: Case, pred: Tensor, target, with_gradient: bool = True) -> None:

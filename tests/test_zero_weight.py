@@ -2,7 +2,18 @@
 
 import pytest
 import torch
-from cases import BOX_CASES, CASES, CLS_CASES, COORDINATE_CASES, map_target, never_select, over, run, spoil
+from cases import (
+    BOX_CASES,
+    CASES,
+    CLS_CASES,
+    COORDINATE_CASES,
+    ROWWISE_CASES,
+    map_target,
+    never_select,
+    over,
+    run,
+    spoil,
+)
 
 N = 7
 DELETED = torch.tensor([False, True, False, False, True, True, False])
@@ -40,7 +51,7 @@ def test_row_is_deleted(case, path):
             assert torch.equal(grad, harmless_grad)
 
 
-@over(CASES)
+@over(ROWWISE_CASES)
 def test_mean_still_counts_the_deleted_rows(case, path):
     loss = case.build()
     pred, target = case.batch(N)
@@ -51,16 +62,28 @@ def test_mean_still_counts_the_deleted_rows(case, path):
     torch.testing.assert_close(grad, total_grad / count, rtol=1e-6, atol=1e-9)
 
 
+@over([case for case in CASES if case.whole])
+def test_mean_of_a_loss_that_counts_for_itself_leaves_them_out(case, path):
+    loss = case.build()
+    pred, target = case.batch(N)
+    value, grad = run(loss, *spoil(pred, target, DELETED), WEIGHT)
+    expected, expected_grad = run(loss, pred[~DELETED], target[~DELETED], WEIGHT[~DELETED])
+    torch.testing.assert_close(value, expected, rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(grad[~DELETED], expected_grad, rtol=1e-6, atol=1e-9)
+
+
 @over(CASES)
 def test_unreduced_loss_keeps_its_shape(case, path):
     loss = case.build(reduction="none")
     pred, target = case.batch(N)
     value, grad = run(loss, *spoil(pred, target, DELETED), WEIGHT)
-    plain, _ = run(loss, pred, target)
+    # a row that depends on the others sees those alone that are left
+    plain, _ = run(loss, pred, target, *([(~DELETED).float()] if case.whole else []))
     assert value.shape == case.result_shape(pred)
     assert (value[DELETED] == 0).all()
     assert (grad[DELETED] == 0).all()
-    assert torch.equal(value[~DELETED], (plain * case.weight_like_row(WEIGHT))[~DELETED])
+    expected = plain * case.weight_like_row(WEIGHT)
+    torch.testing.assert_close(value[~DELETED], expected[~DELETED], rtol=1e-6 if case.whole else 0, atol=0)
 
 
 @over(CASES)

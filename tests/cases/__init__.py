@@ -6,13 +6,16 @@ from collections.abc import Sequence
 
 import pytest
 
+from mmdet_losses import Stateful
+
 from .boxes import BOX_CASES
 from .case import Case, NoWaiting, cast, map_target, never_select, run, spoil, target_rows
-from .classification import CLS_CASES
-from .coordinates import COORDINATE_CASES
+from .classification import CLS_CASES as STATELESS_CLS_CASES
+from .coordinates import COORDINATE_CASES as ROWWISE_COORDINATE_CASES
 from .distribution import DFL_CASES
 from .draw import BINS, CLASSES, draw_boxes
 from .ranking import RANK_CASES
+from .stateful import HARMONIZED_COORDINATE_CASES, STATEFUL_CLS_CASES
 
 __all__ = [
     "BINS",
@@ -23,6 +26,8 @@ __all__ = [
     "COORDINATE_CASES",
     "DFL_CASES",
     "RANK_CASES",
+    "ROWWISE_CASES",
+    "STATELESS_CASES",
     "Case",
     "NoWaiting",
     "cast",
@@ -36,7 +41,14 @@ __all__ = [
     "target_rows",
 ]
 
+COORDINATE_CASES = ROWWISE_COORDINATE_CASES + HARMONIZED_COORDINATE_CASES
+CLS_CASES = STATELESS_CLS_CASES + STATEFUL_CLS_CASES
 CASES = COORDINATE_CASES + BOX_CASES + CLS_CASES + DFL_CASES
+
+
+ROWWISE_CASES = [case for case in CASES if not case.whole]
+"""Losses of one row each, whose mean is over all rows or ``avg_factor``."""
+STATELESS_CASES = [case for case in CASES if not issubclass(case.loss_class, Stateful)]
 
 
 def over(cases: Sequence[Case]) -> pytest.MarkDecorator:

@@ -32,6 +32,9 @@ class Case:
         frozen: Whether a factor is a constant in the gradient, so that differences of values do not give it.
         form: What tells it from another case of the same options.
         kind: ``box``, ``coordinate``, ``dfl`` or ``cls``.
+        whole: Whether a row's loss depends on the other rows, and its mean is over what the loss counts itself; the
+            reference then takes all rows and returns the values of each.
+        prepare: Sets the statistics of a loss that has some.
     """
 
     name: str
@@ -42,6 +45,8 @@ class Case:
     frozen: bool = False
     form: str = ""
     kind: str = "cls"
+    whole: bool = False
+    prepare: Callable[[torch.nn.Module], None] | None = None
 
     @property
     def id(self) -> str:
@@ -56,7 +61,16 @@ class Case:
         return getattr(ml, self.name)
 
     def build(self, **more: Any) -> torch.nn.Module:
-        return self.loss_class(**{**self.options, **more})
+        loss = self.loss_class(**{**self.options, **more})
+        if self.prepare:
+            self.prepare(loss)
+        return loss
+
+    def reference_rows(self, pred: Sequence, target: Sequence) -> list[Sequence]:
+        """The values of each row, from the scalar reference."""
+        if self.whole:
+            return self.reference(pred, target)
+        return [self.reference(p, t) for p, t in zip(pred, target, strict=True)]
 
     def batch(self, n: int = 7, dtype: torch.dtype = torch.float32, seed: int = 0) -> tuple[Tensor, Target]:
         pred, target = self.draw(torch.Generator().manual_seed(seed), n)

@@ -40,6 +40,18 @@ def draw_labels_background(g: torch.Generator, n: int) -> tuple[Tensor, Tensor]:
     return draw_logits(g, n), torch.randint(0, CLASSES + 1, (n,), generator=g)
 
 
+def draw_objectness(g: torch.Generator, n: int) -> tuple[Tensor, Tensor]:
+    """A further logit for background."""
+    logits = 3 * torch.randn(n, CLASSES + 1, generator=g, dtype=torch.float64)
+    return logits, torch.randint(0, CLASSES + 1, (n,), generator=g)
+
+
+def draw_seesaw(g: torch.Generator, n: int) -> tuple[Tensor, Tensor]:
+    """Two further logits, for object and background."""
+    logits = 3 * torch.randn(n, CLASSES + 2, generator=g, dtype=torch.float64)
+    return logits, torch.randint(0, CLASSES + 1, (n,), generator=g)
+
+
 def draw_one_hot(g: torch.Generator, n: int) -> tuple[Tensor, Tensor]:
     return draw_logits(g, n), (uniform(g, n, CLASSES) < 0.3).double()
 
