@@ -27,6 +27,7 @@ __all__ = [
     "DFL_CASES",
     "RANK_CASES",
     "ROWWISE_CASES",
+    "STATEFUL_CASES",
     "STATELESS_CASES",
     "Case",
     "NoWaiting",
@@ -48,7 +49,9 @@ CASES = COORDINATE_CASES + BOX_CASES + CLS_CASES + DFL_CASES
 
 ROWWISE_CASES = [case for case in CASES if not case.whole]
 """Losses of one row each, whose mean is over all rows or ``avg_factor``."""
-STATELESS_CASES = [case for case in CASES if not issubclass(case.loss_class, Stateful)]
+STATELESS_CASES = [case for case in CASES if not any(isinstance(m, Stateful) for m in case.build().modules())]
+STATEFUL_CASES = [case for case in CASES if any(getattr(m, "sum_names", ()) for m in case.build().modules())]
+"""Losses that follow the training; GHM without a momentum has buffers and does not."""
 
 
 def over(cases: Sequence[Case]) -> pytest.MarkDecorator:
