@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
-import mmdet_losses  # noqa: F401
+import mmdet_losses
 from mmdet_losses.registry import LOSSES
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -19,11 +19,14 @@ BASES = {
     "gfl": "gfl/gfl_r50_fpn_giou_8xb2-1x_coco.py",
 }
 BOX_LOSSES = [name for name, loss in LOSSES.items() if loss.slot == "bbox"]
-LABEL_LOSSES = ["FocalLoss", "CrossEntropyLoss"]
+LABEL_LOSSES = ["FocalLoss", "CrossEntropyLoss", "GHMC", "EqualizedFocalLoss"]
 SLOTS = {
     "loss_cls": {"retinanet": LABEL_LOSSES, "fcos": LABEL_LOSSES, "atss": LABEL_LOSSES, "gfl": ["QualityFocalLoss"]},
     "loss_bbox": dict.fromkeys(BASES, BOX_LOSSES),
-    "loss_centerness": {"fcos": ["CrossEntropyLoss", "FocalLoss", "VarifocalLoss"], "atss": LABEL_LOSSES},
+    "loss_centerness": {
+        "fcos": ["CrossEntropyLoss", "FocalLoss", "VarifocalLoss"],
+        "atss": ["CrossEntropyLoss", "FocalLoss"],
+    },
     "loss_dfl": {"gfl": ["DistributionFocalLoss"]},
 }
 CASES = [
@@ -71,6 +74,8 @@ def test_swap_builds_runs_and_steps(head, slot, name, ground_truth):
     options = {f"{slot}.type": name}
     if head == "retinanet" and slot == "loss_bbox" and not LOSSES[name].boxes:
         options["reg_decoded_bbox"] = False
+    if "num_classes" in LOSSES[name].option_names():
+        options[f"{slot}.num_classes"] = 4 if slot == "loss_cls" else 1
     module = build_head(head, options)
     assert type(getattr(module, slot)) is LOSSES[name]
 
@@ -100,3 +105,32 @@ def test_a_loss_that_does_not_fit_says_so(head, name):
     module = build_head(head, {"loss_cls.type": name})
     with pytest.raises(ValueError, match=r"target must .* FocalLoss"):
         loss_by_feat(module, [[8.0, 8, 60, 50]])
+
+
+def test_config_of_mmdet_for_ghm_builds_and_steps():
+    """Both losses with a momentum, on five levels, of which the last have no positives."""
+    from mmdet.registry import MODELS
+    from mmengine.hub import get_config
+
+    model = get_config("mmdet::ghm/retinanet_r50_fpn_ghm-1x_coco.py").model
+    narrow = dict(in_channels=32, feat_channels=32, stacked_convs=1, num_classes=4)
+    module = MODELS.build(dict(model.bbox_head, **narrow, train_cfg=model.train_cfg, test_cfg=model.test_cfg))
+    assert (type(module.loss_cls), type(module.loss_bbox)) == (LOSSES["GHMC"], LOSSES["GHMR"])
+    module.init_weights()
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.005)
+    totals = []
+    for _ in range(8):
+        losses, _ = loss_by_feat(module, [[8.0, 8, 60, 50], [30.0, 20, 120, 127]])
+        total = sum(map(sum, losses.values()))
+        optimizer.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(module.parameters(), 35)  # as the config says
+        optimizer.step()
+        mmdet_losses.commit_statistics(module)
+        totals.append(total.item())
+    # the first one harmonizes each level for itself, the others all levels together
+    assert all(total < 2 * totals[0] for total in totals)
+    assert totals[-1] < totals[1]
+    # at most every anchor and class of both images, over the five calls
+    assert 0 < module.loss_cls.acc_sum.sum() <= 2 * 4 * 9 * (256 + 64 + 16 + 4 + 1) / 5
+    assert module.loss_bbox.acc_sum.any()

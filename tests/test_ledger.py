@@ -409,3 +409,142 @@ def test_smooth_l1_beta_zero_is_allowed_here():
     assert grad.tolist() == [[0.0, 1.0, -1.0, 1.0]]
     with pytest.raises(AssertionError):
         stock("SmoothL1Loss")(beta=0.0)(d, torch.zeros_like(d))
+
+
+# -------------------------------------------------------------------------------------------------- statistics
+
+
+def test_harmonized_losses_start_too_large_in_mmdet():
+    """Its running mean starts at 0, so that with momentum 0.75 the first loss is four times what it should be."""
+    g = torch.Generator().manual_seed(0)
+    pred, target = torch.randn(50, CLASSES, generator=g), torch.randint(0, CLASSES + 1, (50,), generator=g)
+    weight = torch.ones(50)
+    plain = stock("GHMC")()(pred, target, weight).item()
+    ours, theirs = ours_and_stock("GHMC", momentum=0.75)
+    assert theirs(pred, target, weight).item() == pytest.approx(4 * plain, rel=1e-5)
+    assert ours(pred, target, weight).item() == pytest.approx(plain, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "columns", "buffer"),
+    [
+        ("GHMC", {"momentum": 0.75}, 5, "acc_sum"),
+        ("SeesawLoss", {"num_classes": 5}, 7, "cum_samples"),
+        ("EQLV2Loss", {"num_classes": 5}, 6, "pos_grad"),
+    ],
+)
+def test_statistics_move_in_each_call_in_mmdet(name, options, columns, buffer):
+    """Also in evaluation, when a head scores candidates, and at every level of a pyramid; each process for itself."""
+    ours, theirs = ours_and_stock(name, **options)
+    pred, label, weight = torch.zeros(4, columns), torch.tensor([0, 1, 2, 5]), torch.ones(4)
+    for loss in (ours.eval(), theirs.eval()):
+        with torch.no_grad():
+            loss(pred, label, weight)
+    assert getattr(theirs, buffer).any()
+    assert not getattr(ours, buffer).any()
+    moved = getattr(theirs, buffer).clone()
+    theirs(pred, label, weight)
+    assert not torch.equal(getattr(theirs, buffer), moved)
+    ours.train()(pred.requires_grad_(), label, weight)
+    assert not getattr(ours, buffer).any()
+    ml.commit_statistics(ours)
+    assert getattr(ours, buffer).any()
+
+
+def test_harmonized_weight_is_a_mask_in_mmdet():
+    g = torch.Generator().manual_seed(0)
+    pred, target = torch.randn(9, 4, generator=g), torch.randn(9, 4, generator=g)
+    half = torch.full((9, 4), 0.5)
+    ours, theirs = ours_and_stock("GHMR")
+    one = theirs(pred, target, torch.ones(9, 4)).item()
+    assert theirs(pred, target, half).item() == pytest.approx(one, rel=1e-5)
+    assert ours(pred, target, torch.ones(9, 4)).item() == pytest.approx(one, rel=1e-5)
+    assert ours(pred, target, half).item() == pytest.approx(0.5 * one, rel=1e-5)
+    assert ours(pred, target).item() == pytest.approx(one, rel=1e-5)
+    with pytest.raises(TypeError):
+        theirs(pred, target)
+
+
+def test_sum_of_harmonized_losses_fails_in_mmdet():
+    pred, target, weight = torch.tensor([[0.0, 2, -1]]), torch.tensor([1]), torch.ones(1)
+    ours, theirs = ours_and_stock("GHMC", reduction="sum")
+    with pytest.raises(ValueError, match="avg_factor"):
+        theirs(pred, target, weight)
+    assert ours(pred, target, weight).item() == pytest.approx(3 * 0.3777789597, rel=1e-6)
+
+
+def test_seesaw_counts_itself_in_mmdet():
+    """The rows of the call, and those of weight 0, are in the counts that it uses; here those of the past are."""
+    pred, label = torch.tensor([[0.0, 2, 0, 0]] * 10), torch.tensor([0] * 9 + [1])
+    ours, theirs = ours_and_stock("SeesawLoss", num_classes=2, q=0.0)
+    first = ours(pred, label)["loss_cls_classes"].item()
+    assert first == pytest.approx((9 * math.log1p(math.exp(2)) + math.log1p(math.exp(-2))) / 10, rel=1e-6)
+    assert theirs(pred, label)["loss_cls_classes"].item() == pytest.approx(
+        (9 * math.log1p((1 / 9) ** 0.8 * math.exp(2)) + math.log1p(math.exp(-2))) / 10, rel=1e-6
+    )
+    ours, theirs = ours_and_stock("SeesawLoss", num_classes=2)
+    for loss in (ours, theirs):
+        loss(pred.clone().requires_grad_(), label, torch.zeros(10))
+    ml.commit_statistics(ours)
+    assert theirs.cum_samples.tolist() == [9, 1, 0]
+    assert ours.cum_samples.tolist() == [0, 0, 0]
+
+
+def test_seesaw_mean_is_over_objects_in_mmdet():
+    """Without ``avg_factor``, which ``BBoxHead`` always passes."""
+    pred, label = torch.tensor([[0.0, 2, 0, 0]] * 4), torch.tensor([1, 2, 2, 2])
+    ours, theirs = ours_and_stock("SeesawLoss", num_classes=2)
+    assert theirs(pred, label)["loss_cls_classes"].item() == pytest.approx(math.log1p(math.exp(-2)), rel=1e-6)
+    assert ours(pred, label)["loss_cls_classes"].item() == pytest.approx(math.log1p(math.exp(-2)) / 4, rel=1e-6)
+    rows = ours(pred, label, reduction_override="none")
+    assert {name: value.shape for name, value in rows.items()} == dict.fromkeys(rows, (4,))
+
+
+def test_equalization_v2_ignores_its_arguments_in_mmdet():
+    pred, label = torch.tensor([[0.0, 2, -1, -2]] * 2), torch.tensor([1, 3])
+    weight, channels = torch.tensor([1.0, 0.0]), [2.0] * 4
+    plain = stock("EQLV2Loss")(num_classes=3)(pred, label).item()
+
+    def both(call, **options):
+        args = call.pop("weight", None)
+        return [loss(pred, label, args, **call) for loss in ours_and_stock("EQLV2Loss", num_classes=3, **options)]
+
+    for call, options, expected in (
+        ({"weight": weight}, {}, 1.26026489 / 2),
+        ({"avg_factor": 8.0}, {}, plain / 4),
+        ({"reduction_override": "sum"}, {}, 2 * plain),
+        ({}, {"reduction": "sum"}, 2 * plain),
+        ({}, {"class_weight": channels}, 2 * plain),
+    ):
+        ours, theirs = both(dict(call), **options)
+        assert theirs.item() == pytest.approx(plain, rel=1e-6)
+        assert ours.item() == pytest.approx(expected, rel=1e-6)
+    ours, theirs = both({"reduction_override": "none"})
+    assert theirs.shape == ()
+    assert ours.tolist() == pytest.approx([1.26026489, 2 * plain - 1.26026489], rel=1e-6)
+
+
+def test_equalization_v2_is_tested_with_a_softmax_in_mmdet():
+    """``BBoxHead`` asks for flags that mmdet's class does not have, and never for its sigmoids."""
+    from mmdet.models.roi_heads import BBoxHead
+
+    from mmdet_losses.registry import stock_losses
+
+    options = dict(num_classes=3, in_channels=4, with_avg_pool=True, with_reg=True)
+    loss = dict(type="EQLV2Loss", num_classes=3)
+    ours = BBoxHead(loss_cls=loss, **options)
+    with stock_losses():
+        theirs = BBoxHead(loss_cls=loss, **options)
+    assert type(theirs.loss_cls) is stock("EQLV2Loss")
+    assert not theirs.custom_cls_channels
+    assert not theirs.custom_activation
+    assert ours.custom_cls_channels
+    assert ours.custom_activation
+    logits, rois = torch.tensor([[0.0, 2, -1, -2]]), torch.tensor([[0.0, 0, 0, 8, 8]])
+    predicted = [
+        head._predict_by_feat_single(rois, logits, torch.zeros(1, 12), dict(img_shape=(32, 32)), rcnn_test_cfg=None)
+        for head in (ours, theirs)
+    ]
+    assert torch.allclose(predicted[1].scores, logits.softmax(-1))
+    objects = logits[:, :3].sigmoid() * (1 - logits[:, 3:].sigmoid())
+    assert torch.allclose(predicted[0].scores, torch.cat([objects, logits[:, 3:].sigmoid()], 1))

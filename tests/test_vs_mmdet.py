@@ -254,3 +254,89 @@ def test_class_is_replaced_under_its_name():
         built = MODELS.build({"type": case.name, **case.options})
         assert type(built) is case.loss_class
     assert replace(SHARED[0]).id == SHARED[0].id
+
+
+# --------------------------------------------------------------------------------------- losses with statistics
+
+
+@pytest.mark.parametrize("name", ["GHMC", "GHMR", "SeesawLoss", "EQLV2Loss"])
+def test_losses_with_statistics_have_the_same_options_and_buffers(name):
+    """A config, a call by position and a checkpoint of MMDetection's class fit."""
+    import inspect
+
+    theirs = list(inspect.signature(stock(name).__init__).parameters.values())[1:]
+    ours = list(inspect.signature(getattr(ml, name).__init__).parameters.values())[1:]
+    assert [(p.name, p.default) for p in ours[: len(theirs)]] == [(p.name, p.default) for p in theirs]
+    assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in ours[len(theirs) :])
+    options = {"momentum": 0.75} if name.startswith("GHM") else {"num_classes": CLASSES}
+    source, loss = stock(name)(**options), getattr(ml, name)(**options)
+    for buffer in source.buffers():
+        buffer.uniform_(1, 2)
+    loss.load_state_dict(source.state_dict(), strict=True)
+    stock(name)(**options).load_state_dict(loss.state_dict(), strict=True)
+    assert all(torch.equal(value, source.state_dict()[key]) for key, value in loss.state_dict().items())
+
+
+@pytest.mark.parametrize("bins", [1, 10, 30])
+@over([case for case in CASES if case.whole and not case.prepare])
+def test_gradient_harmonizing(case, bins):
+    """Without a momentum, for weights of 0 and 1; mmdet divides by what counts, whatever ``avg_factor`` says."""
+    pred, target = case.batch(N, seed=4)
+    pred = pred * 0.03 if case.name == "GHMR" else pred
+    rows = (torch.rand(N, generator=torch.Generator().manual_seed(1)) < 0.6).float()
+    elements = (torch.rand(pred.shape, generator=torch.Generator().manual_seed(2)) < 0.6).float()
+    whole = pred.shape if case.name == "GHMR" or case.form == "dense" else (N,)
+    ours, theirs = (kind(bins=bins, loss_weight=1.5) for kind in (case.loss_class, stock(case.name)))
+    for weight in (torch.ones(whole), torch.zeros(whole), rows if len(whole) == 1 else elements):
+        for call in ({}, {"avg_factor": 3.0}, {"reduction_override": "none"}):
+            context = (weight.shape, call)
+            assert_agree(run(ours, pred, target, weight, **call), run(theirs, pred, target, weight, **call), context)
+            assert torch.equal(ours(pred, target, label_weight=weight, **call), ours(pred, target, weight, **call))
+
+
+def test_seesaw():
+    """With mmdet's counts, which it moves before it uses them; and the counts are the same."""
+    ours, theirs = (kind(num_classes=CLASSES, loss_weight=1.5) for kind in (ml.SeesawLoss, stock("SeesawLoss")))
+    case = next(case for case in CASES if case.name == "SeesawLoss")
+    for seed in range(4):
+        pred, target = case.batch(N, seed=seed)
+        weight = row_weight(seed) if seed else None
+        mine, other = pred.clone().requires_grad_(), pred.clone().requires_grad_()
+        expected = theirs(other, target, weight, avg_factor=7.0)
+        if seed:
+            assert not torch.equal(ours.cum_samples, theirs.cum_samples)
+        counts = ours.cum_samples.clone()
+        ours.cum_samples.copy_(theirs.cum_samples)
+        parts = ours(mine, target, weight, avg_factor=7.0)
+        assert parts.keys() == expected.keys()
+        for key, value in parts.items():
+            torch.testing.assert_close(value, expected[key], rtol=1e-5, atol=1e-6)
+        sum(parts.values()).backward()
+        sum(expected.values()).backward()
+        torch.testing.assert_close(mine.grad, other.grad, rtol=1e-5, atol=1e-7)
+        ours.cum_samples.copy_(counts)
+        ours.gathered_samples.zero_()
+        ours(mine, target)
+        ml.commit_statistics(ours)
+        assert torch.equal(ours.cum_samples, theirs.cum_samples)
+    assert ours.get_cls_channels(CLASSES) == theirs.get_cls_channels(CLASSES) == CLASSES + 2
+    torch.testing.assert_close(ours.get_activation(pred), theirs.get_activation(pred))
+    accuracies = zip(ours.get_accuracy(pred, target).items(), theirs.get_accuracy(pred, target).items(), strict=True)
+    for (key, value), (stock_key, stock_value) in accuracies:
+        assert (key, value.item()) == (stock_key, pytest.approx(stock_value.item()))
+
+
+def test_equalization_v2_over_iterations():
+    """One call per iteration, all rows of weight 1: losses, gradients and statistics stay the same."""
+    ours, theirs = (kind(num_classes=CLASSES, loss_weight=1.5) for kind in (ml.EQLV2Loss, stock("EQLV2Loss")))
+    case = next(case for case in CASES if case.name == "EQLV2Loss")
+    for seed in range(5):
+        pred, target = case.batch(N, seed=seed)
+        assert_agree(run(ours, pred, target, avg_factor=float(N)), run(theirs, pred, target), seed)
+        ml.commit_statistics(ours)
+        for name in ("pos_grad", "neg_grad", "pos_neg"):
+            torch.testing.assert_close(getattr(ours, name), getattr(theirs, name), rtol=1e-5, atol=1e-6)
+    assert ours.get_cls_channels(CLASSES) == theirs.get_channel_num(CLASSES) == CLASSES + 1
+    for option in (True, False):
+        ours.test_with_obj = theirs.test_with_obj = option
+        torch.testing.assert_close(ours.get_activation(pred), theirs.get_activation(pred))
