@@ -1,11 +1,25 @@
-"""Stops the commonest mistake with IoU-type losses where the head is built: boxes are asked for, deltas come."""
+"""Looks at a head's box loss where the head is built.
+
+Stops the commonest mistake with IoU-type losses, that boxes are asked for and deltas come, and warns where a loss that
+compares boxes with a length gets them in another unit.
+"""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
 
-from mmdet.models.dense_heads import AnchorHead, FSAFHead, GuidedAnchorHead, RPNHead
+from mmdet.models.dense_heads import (
+    AnchorHead,
+    CondInstBboxHead,
+    FCOSHead,
+    FSAFHead,
+    GFLHead,
+    GuidedAnchorHead,
+    LDHead,
+    RPNHead,
+    TOODHead,
+)
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmengine.logging import print_log
 
@@ -17,6 +31,13 @@ STOCK_COORDINATE_LOSSES = ("balanced_l1_loss", "ghm_loss", "mse_loss", "smooth_l
 
 CALLERS = tuple(kind.loss_by_feat for kind in (AnchorHead, FSAFHead, GuidedAnchorHead, RPNHead))
 """What calls ``AnchorHead.loss_by_feat_single``, where the flag is read."""
+
+
+IN_STRIDES = tuple(kind.loss_by_feat_single for kind in (GFLHead, LDHead, TOODHead))
+"""Loss computations that divide boxes by the stride of their level."""
+
+IN_MIXED_UNITS = tuple(kind.loss_by_feat for kind in (FCOSHead, CondInstBboxHead))
+"""Loss computations that, with ``norm_on_bbox``, add distances in strides to points in pixels."""
 
 
 def honours_flag(head: Any) -> bool:
@@ -43,13 +64,26 @@ def wants_boxes(loss: Any) -> bool | None:
     return file in STOCK_BOX_LOSSES
 
 
+def wrong_unit(head: Any) -> tuple[str, str]:
+    """What unit, other than pixels, the boxes have that a head passes to its box loss, and how to get pixels."""
+    kind = type(head)
+    if getattr(kind, "loss_by_feat_single", None) in IN_STRIDES:
+        return "divides them by the stride of their level", "use a head that passes pixels, such as ATSSHead"
+    if getattr(kind, "loss_by_feat", None) in IN_MIXED_UNITS and head.norm_on_bbox:
+        return "passes centres in pixels and sizes in strides (norm_on_bbox=True)", "set norm_on_bbox=False"
+    return "", ""
+
+
 def check_head(head: Any) -> None:
     """Check that a head passes its box loss what the loss is made for; anything else passes through.
 
+    A coordinate loss on decoded boxes, and a loss with a length in pixels on boxes in another unit, are logged as
+    warnings.
+
     Raises:
-        ValueError: For an IoU-type loss on a head that regresses deltas. The opposite, a coordinate loss on decoded
-            boxes, is logged as a warning.
+        ValueError: For an IoU-type loss on a head that regresses deltas.
     """
+    check_unit(head)
     if not honours_flag(head):
         return
     loss = getattr(head, "loss_bbox", None)
@@ -65,6 +99,21 @@ def check_head(head: Any) -> None:
             f"{names} is a loss of coordinates, but the head passes it decoded boxes in pixels "
             "(reg_decoded_bbox=True): its value depends on the size of the objects. Set reg_decoded_bbox=False for "
             "deltas, or choose an IoU-type loss.",
+            logger="current",
+            level=logging.WARNING,
+        )
+
+
+def check_unit(head: Any) -> None:
+    """Warn where a box loss whose options hold a length in pixels gets boxes in another unit."""
+    loss = getattr(head, "loss_bbox", None)
+    unit = loss.unit if isinstance(loss, Loss) else ""
+    found, remedy = wrong_unit(head) if unit else ("", "")
+    if found:
+        print_log(
+            f"loss_bbox={type(loss).__name__} of {type(head).__name__} compares boxes with a length in {unit}, but the "
+            f"head {found}: the length means another one on every level. For another loss, choose one that is the same "
+            f"in every unit, such as GIoULoss; to keep this one, {remedy}.",
             logger="current",
             level=logging.WARNING,
         )

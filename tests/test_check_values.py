@@ -31,6 +31,10 @@ def close(expected, rel=1e-8):
     return pytest.approx(expected, rel=rel, abs=1e-9)
 
 
+def with_options(reference, **options):
+    return lambda p, t: reference(p, t, **options)
+
+
 def tensor(x, **kwargs) -> Tensor:
     return torch.tensor(x, dtype=torch.float64, **kwargs)
 
@@ -90,6 +94,102 @@ BOX_VALUES = [
         lambda p, t: boxes.alpha_iou(p, t, base="giou"),
         (1.00805849, 0.488, 1.00914398, 1.47050754, 0, 0.82137574),
     ),
+    (
+        "WIoULoss",
+        {"version": 1},
+        with_options(boxes.wise_iou, version=1),
+        (0.957873487, 0.201002504, 0.814984254, 1.5596235, 0, 0.439808497),
+    ),
+    (
+        "WIoULoss",
+        {"version": 2},
+        with_options(boxes.wise_iou, version=2),
+        (0.886818528, 0.0898910526, 0.714788475, 1.5596235, 0, 0.29066704),
+    ),
+    ("WIoULoss", {}, boxes.wise_iou, (1.08285237, 0.0808388807, 0.874821739, 1.87674694, 0, 0.331828024)),
+    (
+        "WIoULoss",
+        {"alpha": 1.7, "delta": 2.7},
+        with_options(boxes.wise_iou, alpha=1.7, delta=2.7),
+        (0.808503752, 0.0561035061, 0.646823497, 1.42370225, 0, 0.236439718),
+    ),
+    (
+        "InnerIoULoss",
+        {"ratio": 0.7},
+        with_options(boxes.inner, ratio=0.7),
+        (0.957446809, 0.273972603, 0.88, 1, 0, 0.488888889),
+    ),
+    (
+        "InnerIoULoss",
+        {"ratio": 1.2},
+        with_options(boxes.inner, ratio=1.2),
+        (0.794979079, 0.2, 0.72, 1, 0, 0.415533981),
+    ),
+    (
+        "InnerIoULoss",
+        {"ratio": 0.7, "base": "ciou"},
+        with_options(boxes.inner, ratio=0.7, base=boxes.ciou),
+        (1.06855792, 0.279092764, 0.961840077, 1.44444444, 0, 0.496155448),
+    ),
+    (
+        "InnerIoULoss",
+        {"ratio": 0.7, "base": "siou"},
+        with_options(boxes.inner, ratio=0.7, base=boxes.siou),
+        (1.06260749, 0.284413108, 0.975092556, 1.35881961, 0, 0.499995702),
+    ),
+    ("MPDIoULoss", {}, boxes.mpdiou, (0.857264927, 0.200004883, 0.769294246, 1.00195312, 0, 0.436790154)),
+    (
+        "MPDIoULoss",
+        {"img_shape": (50, 100)},
+        with_options(boxes.mpdiou, height=50, width=100),
+        (0.865142857, 0.20032, 0.773390769, 1.128, 0, 0.437341609),
+    ),
+    ("ShapeIoULoss", {}, boxes.shape_iou, (0.968253968, 0.205539842, 0.850977198, 1.44444444, 0, 0.44594394)),
+    (
+        "ShapeIoULoss",
+        {"scale": 1.0},
+        with_options(boxes.shape_iou, scale=1),
+        (0.968253968, 0.205539842, 0.849163928, 1.44444444, 0, 0.445649039),
+    ),
+    (
+        "PowerfulIoULoss",
+        {"version": 1},
+        with_options(boxes.powerful_iou, version=1),
+        (1.07834207, 0.202496878, 0.943433729, 1.98168436, 0, 0.455510257),
+    ),
+    (
+        "PowerfulIoULoss",
+        {},
+        boxes.powerful_iou,
+        (1.36982781, 0.162800542, 1.17439202, 1.01406833, 0, 0.428897473),
+    ),
+    ("FocalerIoULoss", {}, boxes.focaler, (0.84962406, 0.157894737, 0.75708502, 1, 0, 0.407138536)),
+    (
+        "FocalerIoULoss",
+        {"base": "giou"},
+        with_options(boxes.focaler, base=boxes.giou),
+        (1.07184628, 0.157894737, 1.0348628, 1.77777778, 0, 0.440471869),
+    ),
+    (
+        "FocalerIoULoss",
+        {"base": "ciou"},
+        with_options(boxes.focaler, base=boxes.ciou),
+        (0.960735171, 0.163014898, 0.838925098, 1.44444444, 0, 0.414405095),
+    ),
+    ("NWDLoss", {}, boxes.wasserstein, (0.424448848, 0.104600628, 0.328580331, 0.89026739, 0, 0.135979248)),
+    ("WassersteinLoss", {}, boxes.wasserstein, (0.424448848, 0.104600628, 0.328580331, 0.89026739, 0, 0.135979248)),
+    (
+        "UnifiedIoULoss",
+        {"ratio": 2.0},
+        with_options(boxes.unified_iou, ratio=2.0),
+        (0.648695652, 0.201370161, 0.709381066, 1.25, 0, 0.373493704),
+    ),
+    (
+        "UnifiedIoULoss",
+        {"ratio": 0.5},
+        with_options(boxes.unified_iou, ratio=0.5),
+        (1.25, 0.381802728, 1.18536209, 1.64, 0, 0.57847782),
+    ),
 ]
 
 
@@ -101,10 +201,35 @@ def test_box_loss_values(name, options, reference, values):
     assert [float(reference(*pair)) for pair in PAIRS.values()] == close(values)
 
 
+def test_wise_iou_of_a_mean_that_has_fallen():
+    values = (1.24930245, 0.14219999, 1.0678831, 1.9755231, 0, 0.501404942)
+    pred, target = (tensor([pair[i] for pair in PAIRS.values()]) for i in range(2))
+    loss = ml.WIoULoss(reduction="none")
+    loss.focus.iou_mean.fill_(0.5)
+    assert loss(pred, target).tolist() == close(values)
+    assert [boxes.wise_iou(*pair, mean=0.5) for pair in PAIRS.values()] == close(values)
+
+
+def test_bounded_iou_values():
+    """One value for each of x, y, width and height, with the eps of 1e-3 that belongs to it."""
+    values = {"A": (0.9, 0.9, 2.4995e-08, 2.4995e-08), "F": (0.0827122541, 0.300059994, 0.200069993, 3.90527e-08)}
+    loss = ml.BoundedIoULoss(reduction="none")
+    for name, expected in values.items():
+        pred, target = PAIRS[name]
+        assert loss(tensor([pred]), tensor([target]))[0].tolist() == close(expected, rel=1e-6)
+        assert boxes.bounded_iou(pred, target) == close(expected, rel=1e-6)
+    for name, total in (("A", 1.80000005), ("F", 0.58284228)):
+        pred, target = PAIRS[name]
+        assert loss(tensor([pred]), tensor([target]), reduction_override="sum").item() == close(total)
+        assert loss(tensor([pred]), tensor([target]), reduction_override="mean").item() == close(total / 4)
+
+
 def test_terms_of_the_box_losses():
     """The quantities that the tables print beside the losses."""
     ious = (0.142857143, 0.8, 0.230769231, 0, 1, 0.563218391)
     aspects = (0, 0.00496271992, 0.148611565, 0, 0, 0.0127295222)
+    penalties = (0.5, 0.05, 0.4375, 2, 0, 0.1375)
+    assert [boxes.powerful_penalty(*pair) for pair in PAIRS.values()] == close(penalties)
     pairs = [boxes.pair(*pair) for pair in PAIRS.values()]
     assert [pair.iou for pair in pairs] == close(ious)
     assert [boxes.aspect(pair) for pair in pairs] == close(aspects)
@@ -127,6 +252,34 @@ BOX_GRADIENTS = [
     ),
     ("SIoULoss", {}, boxes.siou, (0.077092191, 0.089517044, -0.076039031, 0.052751812)),
     ("AlphaIoULoss", {}, boxes.alpha_iou, (0.070408393, 0.076569127, -0.070408393, 0.043125141)),
+    (
+        "WIoULoss",
+        {"version": 1},
+        with_options(boxes.wise_iou, version=1),
+        (0.073283776, 0.083447236, -0.075713658, 0.048060345),
+    ),
+    ("WIoULoss", {}, boxes.wise_iou, (0.055291362, 0.062959519, -0.057124666, 0.036260712)),
+    ("PowerfulIoULoss", {}, boxes.powerful_iou, (0.076015527, 0.083699101, -0.076015527, 0.050608972)),
+    (
+        "PowerfulIoULoss",
+        {"detach": False},
+        with_options(boxes.powerful_iou, detach=False),
+        (0.092821378, 0.10470642, -0.092821378, 0.071616287),
+    ),
+    (
+        "InnerIoULoss",
+        {"ratio": 0.7},
+        with_options(boxes.inner, ratio=0.7),
+        (0.064902998, 0.10296296, -0.064902998, 0.064938272),
+    ),
+    ("MPDIoULoss", {}, boxes.mpdiou, (0.073988437, 0.080462212, -0.073990878, 0.045318864)),
+    (
+        "ShapeIoULoss",
+        {"scale": 1.0},
+        with_options(boxes.shape_iou, scale=1),
+        (0.073276774, 0.086598506, -0.078187763, 0.050722579),
+    ),
+    ("NWDLoss", {}, boxes.wasserstein, (0.018040567, 0.018040567, -0.036081134, 0.018040567)),
 ]
 
 
@@ -146,6 +299,15 @@ def test_ciou_gradient_does_not_run_through_alpha():
     pred = tensor([p], requires_grad=True)
     ml.CIoULoss(reduction="sum")(pred, tensor([t])).backward()
     assert all(abs(a - b) > 1e-4 for a, b in zip(pred.grad[0].tolist(), wrong, strict=True))
+
+
+def test_wise_iou_gradient_does_not_run_through_the_diagonal():
+    p, t = PAIRS["F"]
+    wrong = (0.073283776, 0.083447236, -0.075713658, 0.047758288)
+    assert value_and_grad(lambda x: boxes.wise_iou_c_not_frozen(x, t), p)[1] == close(wrong, rel=1e-7)
+    pred = tensor([p], requires_grad=True)
+    ml.WIoULoss(version=1, reduction="sum")(pred, tensor([t])).backward()
+    assert abs(pred.grad[0, 3].item() - wrong[3]) > 1e-4
 
 
 # |d| is 0.5, 0, 2, 3

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 import torch
-from cases import BINS, BOX_CASES, CASES, CLASSES, CLS_CASES, COORDINATE_CASES, over
+from cases import BINS, BOX_CASES, CASES, CLASSES, CLS_CASES, COORDINATE_CASES, SIDE_CASES, over
 
 import mmdet_losses as ml
 
@@ -63,7 +63,7 @@ def test_prediction_that_is_no_floating_tensor(case):
         case.build()(pred.tolist(), target)
 
 
-@over(BOX_CASES)
+@over(BOX_CASES + SIDE_CASES)
 def test_shape_of_boxes(case):
     pred, _ = case.batch(N)
     for wrong in (pred[:, :3], pred[0, 0], torch.zeros(N, 5), torch.zeros(4, 3)):
@@ -71,7 +71,7 @@ def test_shape_of_boxes(case):
             case.build()(wrong, wrong)
 
 
-@over(BOX_CASES + COORDINATE_CASES)
+@over(BOX_CASES + SIDE_CASES + COORDINATE_CASES)
 def test_shape_of_target(case):
     pred, target = case.batch(N)
     for wrong in (target[:-1], target[:1], target[:, :1], target[0], target.flatten(), target[None]):
@@ -143,6 +143,35 @@ def test_distribution_shapes():
         ("VarifocalLoss", {"use_sigmoid": False}, "use_sigmoid"),
         ("CrossEntropyLoss", {"use_sigmoid": True, "use_mask": True}, "use_mask"),
         ("GIoULoss", {"power": 0.0}, "power"),
+        ("GIoULoss", {"inner_ratio": 0.0}, "inner_ratio"),
+        ("GIoULoss", {"focaler": (0.5, 0.5)}, "focaler"),
+        ("GIoULoss", {"focus": {"type": "WiseFocsu"}}, "focus .*WiseFocus"),
+        ("GIoULoss", {"focus": {"type": "WiseFocus", "version": 4}}, "version"),
+        ("InnerIoULoss", {"ratio": 0.0}, "ratio"),
+        ("InnerIoULoss", {"inner_ratio": 0.7}, "inner_ratio"),
+        ("FocalerIoULoss", {"d": 0.5, "u": 0.4}, "focaler"),
+        ("FocalerIoULoss", {"base": "mpdiou"}, "base"),
+        ("WIoULoss", {"version": 0}, "version"),
+        ("WIoULoss", {"alpha": 1.0}, "alpha"),
+        ("WIoULoss", {"delta": 0.0}, "delta"),
+        ("WIoULoss", {"gamma": -1.0}, "gamma"),
+        ("WIoULoss", {"momentum": 0.0}, "momentum"),
+        ("WIoULoss", {"focus": None}, "focus"),
+        ("MPDIoULoss", {"img_shape": 640}, "img_shape"),
+        ("MPDIoULoss", {"img_shape": (640, 0)}, "img_shape"),
+        ("ShapeIoULoss", {"scale": -1.0}, "scale"),
+        ("PowerfulIoULoss", {"version": 3}, "version"),
+        ("PowerfulIoULoss", {"lambd": 0.0}, "lambd"),
+        ("GIoULoss", {"focus": {"type": "PowerfulFocus", "lambd": 0.0}}, "lambd"),
+        ("UnifiedIoULoss", {"ratio": 0.0}, "ratio"),
+        ("UnifiedIoULoss", {"schedule": "square"}, "schedule"),
+        ("UnifiedIoULoss", {"focal": "none"}, "focal"),
+        ("UnifiedIoULoss", {"gamma": -1.0}, "gamma"),
+        ("BoundedIoULoss", {"beta": 0.0}, "beta"),
+        ("BoundedIoULoss", {"eps": -1.0}, "eps"),
+        ("NWDLoss", {"mode": "l2"}, "mode"),
+        ("NWDLoss", {"gamma": 0.5}, "gamma"),
+        ("NWDLoss", {"constant": 0.0}, "constant"),
     ],
 )
 def test_wrong_option(name, options, match):
@@ -158,7 +187,7 @@ def test_accepted_spellings():
     assert linear(*boxes).item() == pytest.approx(0.2)
 
 
-@over(BOX_CASES + COORDINATE_CASES)
+@over(BOX_CASES + SIDE_CASES + COORDINATE_CASES)
 def test_debug_names_the_first_bad_row(case):
     loss = case.build(debug=True)
     pred, target = case.batch(N)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from cases import BINS, BOX_CASES, CASES, COORDINATE_CASES, RANK_CASES, draw_boxes, one_per_class, over
+from cases import BINS, BOX_CASES, CASES, COORDINATE_CASES, RANK_CASES, SIDE_CASES, draw_boxes, one_per_class, over
 
 import mmdet_losses as ml
 from mmdet_losses.registry import LOSSES
@@ -21,7 +21,7 @@ def far_boxes(n: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_every_loss_has_a_case():
-    aliases = {"EfficientIoULoss"}
+    aliases = {"EfficientIoULoss", "WassersteinLoss"}
     assert {case.name for case in CASES + RANK_CASES} == set(LOSSES) - aliases
     for name, loss_class in LOSSES.items():
         assert issubclass(getattr(ml, name), loss_class) or issubclass(loss_class, getattr(ml, name))
@@ -30,9 +30,10 @@ def test_every_loss_has_a_case():
 @over(one_per_class())
 def test_facts_are_declared(case):
     cls = case.loss_class
-    slot = {"box": "bbox", "coordinate": "bbox", "cls": "cls", "dfl": "dfl"}[case.kind]
+    slot = {"box": "bbox", "sides": "bbox", "coordinate": "bbox", "cls": "cls", "dfl": "dfl"}[case.kind]
     assert cls.slot == slot
-    assert cls.boxes is (case.kind == "box")
+    assert cls.boxes is (case.kind in ("box", "sides"))
+    assert bool(cls.unit) is (cls.boxes and not cls.scale_invariant)
     assert isinstance(cls.paper, str)
     low, high = cls.bounds
     assert low <= (cls.best or 0) <= high
@@ -45,7 +46,7 @@ def test_facts_are_declared(case):
 def test_bounds(case):
     low, high = case.loss_class.bounds
     batches = [case.batch(N, torch.float64, seed=5)]
-    if case.kind == "box":
+    if case.kind in ("box", "sides"):
         batches.append(far_boxes(N))
     for pred, target in batches:
         value = case.build(reduction="none")(pred, target)
@@ -54,8 +55,12 @@ def test_bounds(case):
             assert value.max() <= high + 1e-12
 
 
-# the bounds of the other two are those over all of their options
-@over([case for case in BOX_CASES if not case.options and case.name not in ("FocalEIoULoss", "AlphaIoULoss")])
+# the bounds of these are those over all of their options
+MANY_BOUNDS = ("FocalEIoULoss", "AlphaIoULoss", "InnerIoULoss", "FocalerIoULoss", "UnifiedIoULoss")
+BOUNDED = [case for case in BOX_CASES + SIDE_CASES if not case.options and math.isfinite(case.loss_class.bounds[1])]
+
+
+@over([case for case in BOUNDED if case.name not in MANY_BOUNDS])
 def test_bounds_are_not_idle(case):
     """Pairs chosen for it come near the upper bound."""
     _, high = case.loss_class.bounds
@@ -65,6 +70,25 @@ def test_bounds_are_not_idle(case):
     drawn = torch.tensor([corner, crossed, sideways], dtype=torch.float64)
     pred, target = (torch.cat([drawn[:, i], x]) for i, x in enumerate(far_boxes(4000, 1)))
     assert case.build(reduction="none")(pred, target).max() >= 0.5 * high
+
+
+def test_bound_of_the_modified_forms_is_that_of_their_largest_base():
+    pred, target = torch.tensor([[0.0, 0, 1e-3, 1e6]]), torch.tensor([[2e6, 2e6, 4e6, 2e6 + 1e-3]])
+    for name in ("AlphaIoULoss", "InnerIoULoss", "FocalerIoULoss", "UnifiedIoULoss"):
+        _, high = getattr(ml, name).bounds
+        values = [getattr(ml, name)(base=base)(pred, target).item() for base in ml.functional.BASES]
+        assert 0.5 * high <= max(values) <= high
+
+
+@over(SIDE_CASES)
+def test_bounded_iou_is_zero_at_a_match_up_to_its_eps(case):
+    target = torch.tensor([[0.0, 0, 10, 10]], dtype=torch.float64)
+    value = case.build(reduction="none")(target, target)[0]
+    assert case.loss_class.best is None
+    assert (value[:2] if case.options else value).tolist() == pytest.approx(
+        [0.0, 0.0] if case.options else [2.4995e-08] * 4, rel=1e-5
+    )
+    assert (value == 0).all() if case.options.get("eps") == 0 else (value > 0).all()
 
 
 @over(BOX_CASES + COORDINATE_CASES)
@@ -95,14 +119,17 @@ def test_best_value_of_classification():
     assert ml.DistributionFocalLoss.best is None
 
 
-@over(BOX_CASES + COORDINATE_CASES)
+@over(BOX_CASES + SIDE_CASES + COORDINATE_CASES)
 def test_symmetry(case):
     pred, target = case.batch(N, torch.float64)
-    if case.kind == "box":
+    if case.kind in ("box", "sides"):
         pred, target = (torch.cat(pair) for pair in zip((pred, target), far_boxes(N), strict=True))
     loss = case.build(reduction="none")
     same = torch.allclose(loss(pred, target), loss(target, pred), rtol=1e-9, atol=1e-12)
-    assert same is case.loss_class.symmetric
+    if case.id == "ShapeIoULoss":
+        assert same  # with scale 0 the target's shape has no weight
+    else:
+        assert same is case.loss_class.symmetric
 
 
 @over(BOX_CASES + COORDINATE_CASES)

@@ -11,6 +11,7 @@ from cases import (
     COORDINATE_CASES,
     DFL_CASES,
     ROWWISE_CASES,
+    SIDE_CASES,
     map_target,
     over,
     run,
@@ -27,14 +28,16 @@ def assert_finite(names: list[str], rows: Tensor) -> None:
 
 
 @over_dtypes
-@over(BOX_CASES)
+@over(BOX_CASES + SIDE_CASES)
 def test_bad_boxes(case, dtype):
     pred, target = (
         torch.tensor([pair[i] for pair in BAD_BOXES.values()], dtype=torch.float64).to(dtype) for i in range(2)
     )
     held = pred.isfinite().all(1) & target.isfinite().all(1)
+    if case.options.get("mode") == "w2" and dtype != torch.float64:
+        held &= pred.abs().amax(1) < 1e19  # the square of 1e20 is no float32
     names = [name for name, kept in zip(BAD_BOXES, held.tolist(), strict=True) if kept]
-    assert len(names) >= len(BAD_BOXES) - 12  # a half holds no more than 65504
+    assert len(names) >= len(BAD_BOXES) - 13  # a half holds no more than 65504
     value, grad = run(case.build(reduction="none"), pred[held], target[held])
     assert_finite(names, value)
     assert (value >= 0).all()

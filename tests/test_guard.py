@@ -7,12 +7,13 @@ from pathlib import Path
 
 import mmdet
 import pytest
+import torch
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmdet_losses import guard
-from mmdet_losses.registry import LOSSES, stock
+from mmdet_losses.registry import LOSSES, stock, stock_losses
 
 MMDET_CONFIGS = Path(mmdet.__file__).parent / ".mim/configs"
 
@@ -46,7 +47,7 @@ def test_box_loss_on_deltas_stops(head, name):
 
 
 def test_stock_box_loss_on_deltas_stops_too():
-    with pytest.raises(ValueError, match="BoundedIoULoss of RetinaHead needs decoded boxes"):
+    with stock_losses(), pytest.raises(ValueError, match="BoundedIoULoss of RetinaHead needs decoded boxes"):
         MODELS.build(dict(HEADS["RetinaHead"], loss_bbox=dict(type="BoundedIoULoss")))
 
 
@@ -72,12 +73,67 @@ def test_coordinate_loss_on_boxes_warns(head, name, warnings_of_guard):
     assert name in message
 
 
+ONE_ANCHOR = dict(
+    type="AnchorGenerator", ratios=[1.0], octave_base_scale=8, scales_per_octave=1, strides=[8, 16, 32, 64, 128]
+)
+GFL_OPTIONS = dict(num_classes=3, in_channels=8, stacked_convs=0, anchor_generator=ONE_ANCHOR)
+STRIDE_HEADS = {
+    "GFLHead": dict(type="GFLHead", **GFL_OPTIONS),
+    "LDHead": dict(
+        type="LDHead", loss_ld=dict(type="KnowledgeDistillationKLDivLoss", loss_weight=0.25, T=10), **GFL_OPTIONS
+    ),
+    "TOODHead": dict(type="TOODHead", num_classes=3, in_channels=8, stacked_convs=1, feat_channels=32),
+    "FCOSHead": dict(type="FCOSHead", num_classes=3, in_channels=8, stacked_convs=0, norm_on_bbox=True),
+}
+PIXEL_HEADS = {
+    "ATSSHead": dict(type="ATSSHead", num_classes=3, in_channels=8, stacked_convs=0),
+    "FCOSHead": dict(type="FCOSHead", num_classes=3, in_channels=8, stacked_convs=0),
+    **{name: dict(head, reg_decoded_bbox=True) for name, head in HEADS.items()},
+}
+LENGTHS = ["MPDIoULoss", "NWDLoss", "WassersteinLoss", "BoundedIoULoss"]
+
+
+def test_losses_with_a_length_say_its_unit():
+    assert {name for name, loss in LOSSES.items() if loss.unit} == set(LENGTHS)
+    assert {LOSSES[name].unit for name in LENGTHS} == {"pixels"}
+
+
+@pytest.mark.parametrize("head", STRIDE_HEADS)
+@pytest.mark.parametrize("name", LENGTHS)
+def test_length_in_pixels_on_boxes_in_strides_warns_once(head, name, warnings_of_guard):
+    built = MODELS.build(dict(STRIDE_HEADS[head], loss_bbox=dict(type=name)))
+    ((message, level),) = warnings_of_guard
+    assert level == logging.WARNING
+    assert f"loss_bbox={LOSSES[name].__name__} of {head} " in message
+    assert "pixels" in message
+    assert "GIoULoss" in message
+    assert ("norm_on_bbox=False" if head == "FCOSHead" else "ATSSHead") in message
+    boxes = torch.tensor([[0.0, 0, 1, 1]])
+    for _ in range(2):
+        built.loss_bbox(boxes, boxes)
+    assert len(warnings_of_guard) == 1
+
+
+@pytest.mark.parametrize("head", STRIDE_HEADS)
+@pytest.mark.parametrize("name", ["GIoULoss", "WIoULoss", "ShapeIoULoss"])
+def test_loss_without_a_length_on_boxes_in_strides_is_fine(head, name, warnings_of_guard):
+    MODELS.build(dict(STRIDE_HEADS[head], loss_bbox=dict(type=name)))
+    assert warnings_of_guard == []
+
+
+@pytest.mark.parametrize("head", PIXEL_HEADS)
+@pytest.mark.parametrize("name", LENGTHS)
+def test_length_in_pixels_on_boxes_in_pixels_is_fine(head, name, warnings_of_guard):
+    MODELS.build(dict(PIXEL_HEADS[head], loss_bbox=dict(type=name)))
+    assert warnings_of_guard == []
+
+
 def test_what_the_guard_knows_of_losses():
     for name, loss in LOSSES.items():
         expected = loss.boxes if loss.slot == "bbox" else None
         if name != "EfficientIoULoss":
             assert guard.wants_boxes(loss()) is expected
-    for name in ("CIoULoss", "EIoULoss", "IoULoss"):
+    for name in ("CIoULoss", "EIoULoss", "IoULoss", "BoundedIoULoss"):
         assert guard.wants_boxes(stock(name)()) is True
     for name in ("L1Loss", "SmoothL1Loss", "MSELoss", "BalancedL1Loss"):
         assert guard.wants_boxes(stock(name)()) is False

@@ -14,7 +14,7 @@ pytest.importorskip("mmdet.models")
 
 CLASSES = 5
 BOX_NAMES = ["IoULoss", "GIoULoss", "DIoULoss", "CIoULoss", "EIoULoss", "SIoULoss"]
-LOSS_NAMES = [*BOX_NAMES, "L1Loss", "SmoothL1Loss", "MSELoss", "BalancedL1Loss"]
+LOSS_NAMES = [*BOX_NAMES, "L1Loss", "SmoothL1Loss", "MSELoss", "BalancedL1Loss", "BoundedIoULoss"]
 SIDES = (3.0, 10.0, 100.0)
 
 
@@ -150,6 +150,66 @@ def test_linear_and_square_iou_have_a_floor_in_mmdet():
     assert ours(pred, target).item() == pytest.approx(-math.log(1e-2), rel=1e-6)
 
 
+def test_bounded_iou_of_a_good_fit_is_rounded_in_mmdet():
+    """A centre off by 1e-4 of the width: the bound is 1 up to 4e-4, and the loss the square of what is missing."""
+    pred, target = one_box(0.001, 0, 10.001, 10), one_box(0, 0, 10, 10)
+    exact = oracle.bounded_iou(pred[0].tolist(), target[0].tolist())[0]
+    ours, theirs = ours_and_stock("BoundedIoULoss", reduction="none")
+    assert ours(pred, target)[0, 0].item() == pytest.approx(exact, rel=1e-5)
+    assert abs(theirs(pred, target)[0, 0].item() / exact - 1) > 1e-4
+
+
+# --------------------------------------------------------------------------------- losses that mmdet does not have
+
+
+@pytest.mark.parametrize("name", ["WIoULoss", "PowerfulIoULoss", "UnifiedIoULoss", "InnerIoULoss", "NWDLoss"])
+def test_losses_that_are_only_here(name):
+    with pytest.raises(ValueError, match=name):
+        stock(name)
+
+
+def test_wise_iou_mean_moves_once_per_iteration():
+    """The authors' code: ``mean = (1 - m) mean + m L``, then the loss of that mean, at every call."""
+    p, t, momentum = (2.0, 3, 9, 11), (1.0, 2, 11, 10), 0.25
+    cost, mean, theirs = float(oracle.iou_linear(p, t)), 1.0, []
+    for _ in range(3):
+        mean = (1 - momentum) * mean + momentum * cost
+        theirs.append(oracle.wise_iou(p, t, mean=mean))
+    loss = ml.WIoULoss(momentum=momentum)
+    pred, target = one_box(*p, dtype=torch.float64).requires_grad_(), one_box(*t, dtype=torch.float64)
+    ours = [loss(pred, target).item() for _ in range(3)]
+    assert ours == pytest.approx([oracle.wise_iou(p, t)] * 3, rel=1e-6)
+    assert len(set(theirs)) == 3
+    ml.commit_statistics(loss)
+    assert loss(pred, target).item() == pytest.approx(theirs[0], rel=1e-6)
+
+
+def test_powerful_iou_factor_is_a_constant_here():
+    pred, target = one_box(2, 3, 9, 11, dtype=torch.float64), one_box(1, 2, 11, 10, dtype=torch.float64)
+    for options, gradient in (
+        ({}, (0.076015527, 0.083699101, -0.076015527, 0.050608972)),
+        ({"detach": False}, (0.092821378, 0.10470642, -0.092821378, 0.071616287)),
+    ):
+        _, grad = run(ml.PowerfulIoULoss(**options), pred, target)
+        assert grad[0].tolist() == pytest.approx(gradient, rel=1e-6)
+
+
+def test_inner_iou_of_the_authors_default_is_the_base():
+    pred, target = one_box(2, 3, 9, 11), one_box(1, 2, 11, 10)
+    assert torch.equal(ml.InnerIoULoss(ratio=1, base="ciou")(pred, target), ml.CIoULoss()(pred, target))
+    assert ml.InnerIoULoss()(pred, target).item() == pytest.approx(0.488888889, rel=1e-6)
+
+
+def test_nwd_of_a_match_is_not_zero_in_the_fork():
+    square = one_box(5, 5, 15, 15, dtype=torch.float64)
+    assert 1 - math.exp(-math.sqrt(1e-6) / 12.8) == pytest.approx(7.8e-5, rel=2e-3)
+    for options in ({}, {"mode": "norm_sqrt"}):
+        value, grad = run(ml.NWDLoss(**options), square, square)
+        assert value.item() == 0
+        assert (grad == 0).all()
+    assert ml.NWDLoss(mode="norm_sqrt", gamma=2)(square, square).item() == pytest.approx(0.5)
+
+
 # ------------------------------------------------------------------------------------------- numeric accidents
 
 
@@ -251,7 +311,9 @@ def test_logit_of_weight_zero_poisons_mmdet(name):
     assert ours(pred, target, weight).isfinite()
 
 
-@pytest.mark.parametrize("name", ["GIoULoss", "DIoULoss", "CIoULoss", "EIoULoss", "SIoULoss", "L1Loss", "SmoothL1Loss"])
+@pytest.mark.parametrize(
+    "name", ["GIoULoss", "DIoULoss", "CIoULoss", "EIoULoss", "SIoULoss", "L1Loss", "SmoothL1Loss", "BoundedIoULoss"]
+)
 def test_none_loses_its_shape_in_mmdet(name):
     """With all weights 0, which FSAF and PAA can meet."""
     ours, theirs = ours_and_stock(name, reduction="none")
@@ -333,7 +395,9 @@ def test_weight_column_fails_in_mmdet(name):
     assert torch.equal(ours(pred, target, weight), ours(pred, target, weight[:, 0]))
 
 
-@pytest.mark.parametrize("name", ["L1Loss", "SmoothL1Loss", "MSELoss", "BalancedL1Loss", "VarifocalLoss"])
+@pytest.mark.parametrize(
+    "name", ["L1Loss", "SmoothL1Loss", "MSELoss", "BalancedL1Loss", "BoundedIoULoss", "VarifocalLoss"]
+)
 def test_weight_per_row_weighs_columns_in_mmdet(name):
     """Where there are as many rows as columns; everywhere else it raises there."""
     ours, theirs = ours_and_stock(name, reduction="none")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from cases import BOX_CASES, CASES, Case, cast, over, target_rows
+from cases import BOX_CASES, CASES, SIDE_CASES, Case, cast, over, target_rows
 from cases.regimes import REGIMES, touching
 from oracle.dual import Dual, freeze, value_and_grad
 from torch import Tensor
@@ -74,12 +74,12 @@ def pairs(regime: Callable, seed: int = 7) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("regime", REGIMES, ids=lambda f: f.__name__)
-@over(BOX_CASES)
+@over(BOX_CASES + SIDE_CASES)
 def test_boxes(case, regime):
     check(case, *pairs(regime))
 
 
-@over(BOX_CASES)
+@over(BOX_CASES + SIDE_CASES)
 def test_touching_boxes(case):
     """Edges that meet are a kink: the value is defined, the gradient only bounded."""
     pred, target = pairs(touching)

@@ -37,6 +37,8 @@ STOCK_OPTIONS = {
     "CIoULoss-alpha_gate=0.5": {},
     "ExtendedIoULoss": {},
     "SIoULoss": {"neg_gamma": True},
+    "BoundedIoULoss": {},
+    "BoundedIoULoss-beta=0.5-eps=0": {"beta": 0.5, "eps": 0.0},
     "CrossEntropyLoss-softmax": {},
     "CrossEntropyLoss-use_sigmoid=True-labels": {"use_sigmoid": True},
     "CrossEntropyLoss-use_sigmoid=True-dense": {"use_sigmoid": True},
@@ -94,7 +96,7 @@ def test_agrees(case):
     pred, target = case.batch(N, seed=11)
     if case.kind == "box":
         weights["boxes"] = torch.rand(N, 4, generator=torch.Generator().manual_seed(1))
-    elif case.kind == "coordinate" or case.name == "VarifocalLoss":
+    elif case.kind in ("coordinate", "sides") or case.name == "VarifocalLoss":
         # mmdet multiplies, so a weight per row has to be (n, 1) there
         weights["rows"] = rows[:, None]
         weights["elements"] = torch.rand(pred.shape, generator=torch.Generator().manual_seed(1))
@@ -104,7 +106,11 @@ def test_agrees(case):
     elif case.id == "CrossEntropyLoss-use_sigmoid=True-dense":
         weights["rows"] = rows[:, None]
         weights["elements"] = torch.rand(pred.shape, generator=torch.Generator().manual_seed(1))
-    if case.kind in ("coordinate",) or case.name == "VarifocalLoss" or (case.form == "dense" and not case.per_row):
+    if (
+        case.kind in ("coordinate", "sides")
+        or case.name == "VarifocalLoss"
+        or (case.form == "dense" and not case.per_row)
+    ):
         weights["ones"] = torch.ones(N, 1)
     calls = [{}, *({"reduction_override": reduction} for reduction in ("none", "mean", "sum"))]
     calls += [{"avg_factor": 12}, {"avg_factor": 12.5}, {"avg_factor": torch.tensor(12.0)}]

@@ -8,6 +8,7 @@ from cases import (
     CLS_CASES,
     COORDINATE_CASES,
     ROWWISE_CASES,
+    SIDE_CASES,
     map_target,
     never_select,
     over,
@@ -100,7 +101,7 @@ def test_all_weights_zero(case, path):
         assert (grad == 0).all()
 
 
-@over([case for case in CASES if not case.per_row])
+@over([case for case in CASES if not case.per_row and case.kind != "sides"])
 def test_element_is_deleted(case, path):
     """Element-wise losses: single elements of the prediction, and of a dense target, may hold anything."""
     loss = case.build()
@@ -129,6 +130,23 @@ def test_column_is_deleted(case, path):
     expected_value, expected_grad = run(loss, pred, target, weight.expand(N, 4).contiguous())
     torch.testing.assert_close(value, expected_value)
     torch.testing.assert_close(grad, expected_grad)
+
+
+@over(SIDE_CASES)
+def test_value_of_weight_zero_leaves_the_others_alone(case, path):
+    """The four values of a box share its coordinates, so a weight of 0 takes out the value and no coordinate."""
+    pred, target = case.batch(N)
+    weight = torch.rand(N, 4, generator=torch.Generator().manual_seed(3)) + 0.1
+    weight[:, 2] = 0
+    weight[DELETED] = 0
+    plain = case.build(reduction="none")(pred, target)
+    junk = spoil(pred, target, DELETED)
+    rows, _ = run(case.build(reduction="none"), *junk, weight)
+    torch.testing.assert_close(rows, plain * weight, rtol=1e-6, atol=0)
+    value, grad = run(case.build(), *junk, weight, avg_factor=3.0)
+    torch.testing.assert_close(value, (plain * weight).sum() / 3, rtol=1e-6, atol=1e-9)
+    assert grad.isfinite().all()
+    assert (grad[DELETED] == 0).all()
 
 
 @over(BOX_CASES)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .geometry import area, box_pair, divide
+from .dtype import upcast
+from .geometry import area, box_pair, divide, saturate
 
 
 def extended_iou_loss(pred: Tensor, target: Tensor, *, smooth_point: float = 0.1) -> Tensor:
@@ -21,3 +22,43 @@ def extended_iou_loss(pred: Tensor, target: Tensor, *, smooth_point: float = 0.1
     union = area(pair.pred_size) + area(pair.target_size) - intersection
     loss = 1 - divide(intersection, union)
     return torch.where(loss < smooth_point, loss.square() / (2 * smooth_point), loss - smooth_point / 2)
+
+
+def bounded_iou_loss(pred: Tensor, target: Tensor, *, beta: float = 0.2, eps: float = 1e-3) -> Tensor:
+    """Bounded IoU loss, see :class:`~mmdet_losses.BoundedIoULoss`; ``(n, 4)`` boxes to ``(n, 4)`` for x, y, w, h."""
+    pred, target = upcast(pred, target)
+    size, target_size = pred[:, 2:] - pred[:, :2], target[:, 2:] - target[:, :2]
+    apart = ((target[:, :2] - pred[:, :2]) + (target[:, 2:] - pred[:, 2:])).abs()
+    # One minus each bound, on a common denominator: 1 - x of a good fit would lose its digits.
+    position = divide(2 * apart + eps, target_size + apart + eps).clamp(max=1)
+    longer, shorter = size - target_size + eps, target_size - size + eps
+    shape = torch.maximum(divide(longer, size + eps), divide(shorter, target_size + eps))
+    loss = torch.cat([position, shape], -1)
+    return torch.where(loss < beta, loss.square() * (0.5 / beta), loss - 0.5 * beta)
+
+
+def wasserstein_distance(pred: Tensor, target: Tensor) -> Tensor:
+    """2-Wasserstein distance of boxes as Gaussians, ``sqrt(rho**2 + ((w - W)**2 + (h - H)**2) / 4)``; ``(n,)``.
+
+    In the unit of the boxes. The gradient of a perfect match, where the root has none, is 0.
+    """
+    pair = box_pair(pred, target)
+    squared = (pair.offset().square() + (pair.pred_size - pair.target_size).square() / 4).sum(-1)
+    match = squared == 0
+    return torch.where(match, 0.0, torch.where(match, 1.0, squared).sqrt()) * pair.unit.squeeze(-1)
+
+
+def wasserstein_loss(
+    pred: Tensor, target: Tensor, *, mode: str = "exp", gamma: float = 1.0, constant: float = 12.8
+) -> Tensor:
+    """Wasserstein loss, see :class:`~mmdet_losses.NWDLoss`; ``(n, 4)`` boxes to ``(n,)``."""
+    distance = wasserstein_distance(pred, target)
+    if mode == "exp":
+        return saturate(distance / constant)
+    if mode == "log":
+        # ln(d**2 + 1), in a form that does not square a large distance.
+        doubled = 2 * distance.clamp(min=torch.finfo(distance.dtype).tiny).log()
+        return torch.logaddexp(doubled, torch.zeros_like(doubled))
+    if mode == "norm_sqrt":
+        return 1 - 1 / (gamma + distance)
+    return distance if mode == "sqrt" else distance.square()

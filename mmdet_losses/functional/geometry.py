@@ -19,6 +19,15 @@ def divide(numerator: Tensor, denominator: Tensor) -> Tensor:
     return numerator / torch.where(denominator > 0, denominator, 1.0)
 
 
+def saturate(x: Tensor) -> Tensor:
+    """``1 - exp(-x)`` for x of at least 0, to rounding both in its value near 0 and in its gradient far off.
+
+    The gradient of ``expm1`` is computed from its result, in which a small ``exp(-x)`` is lost.
+    """
+    near = x < 1
+    return torch.where(near, -torch.expm1(-torch.where(near, x, 0.0)), 1 - torch.exp(-x))
+
+
 def area(size: Tensor) -> Tensor:
     """Area of boxes of ``size`` ``(n, 2)``; boxes with a negative side have none."""
     width, height = size.clamp(min=0).unbind(-1)
@@ -75,9 +84,20 @@ class BoxPair(NamedTuple):
         """Intersection over union of both boxes with sides times ``ratio``, ``(n,)``."""
         return self.iou if ratio == 1 else overlap(scaled(self.pred, ratio), scaled(self.target, ratio))[0]
 
+    def scaled(self, ratio: float | Tensor) -> BoxPair:
+        """The pairs with all sides times ``ratio`` about the centre of each box, in the same frame."""
+        return measure(scaled(self.pred, ratio), scaled(self.target, ratio), self.unit)
+
     def offset(self) -> Tensor:
         """Centre of the target minus centre of the prediction, ``(n, 2)``."""
         return (self.target.sum(1) - self.pred.sum(1)) / 2
+
+
+def measure(pred: Tensor, target: Tensor, unit: Tensor) -> BoxPair:
+    """Geometry of corners ``(n, 2, 2)`` in a frame of this unit."""
+    pred_size, target_size = pred[:, 1] - pred[:, 0], target[:, 1] - target[:, 0]
+    iou, union = overlap(pred, target)
+    return BoxPair(pred, target, pred_size, target_size, unit, union, iou)
 
 
 def box_pair(pred: Tensor, target: Tensor) -> BoxPair:
@@ -97,6 +117,4 @@ def box_pair(pred: Tensor, target: Tensor) -> BoxPair:
         unit = torch.where(longer >= torch.finfo(longer.dtype).tiny, longer, 1.0)
     pred, target = (pred - origin) / unit, (target - origin) / unit
 
-    pred_size, target_size = pred[:, 1] - pred[:, 0], target[:, 1] - target[:, 0]
-    iou, union = overlap(pred, target)
-    return BoxPair(pred, target, pred_size, target_size, unit.squeeze(1), union, iou)
+    return measure(pred, target, unit.squeeze(1))

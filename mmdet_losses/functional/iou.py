@@ -14,12 +14,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .geometry import BoxPair, area, box_pair, divide
+from .geometry import BoxPair, area, box_pair, divide, saturate
 
 Terms = Callable[[BoxPair], Sequence[Tensor]]
 Focus = Callable[[BoxPair], Tensor]
 
 SIOU_THETA = 4
+SHAPE_THETA = 4
 
 
 def raise_to(base: Tensor, power: float) -> Tensor:
@@ -92,6 +93,56 @@ def siou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
     return (distance / 2, shape / 2)
 
 
+def shape_terms(pair: BoxPair, scale: float = 0.0) -> tuple[Tensor, ...]:
+    """Shape-IoU: centre distance and half the shape cost, both weighed by the target's aspect ratio."""
+    width, height = pair.target_size.clamp(min=1e-12).unbind(-1)
+    # 2 W**s / (W**s + H**s) without the powers, which overflow; a point counts as a square.
+    across = 2 * torch.sigmoid(scale * (width.log() - height.log()))
+    weight = torch.stack([2 - across, across], -1)
+    distance = divide((weight * pair.offset().square()).sum(-1), pair.hull().square().sum(-1))
+    longer = torch.maximum(pair.pred_size, pair.target_size)
+    change = weight * divide((pair.pred_size - pair.target_size).abs(), longer)
+    return (distance, (-torch.expm1(-change)).pow(SHAPE_THETA).sum(-1) / 2)
+
+
+def mpdiou_terms(pair: BoxPair, img_shape: tuple[float, float]) -> tuple[Tensor, ...]:
+    """MPDIoU: squared distances of the two corners over the squared diagonal of the image ``(h, w)``."""
+    share = pair.unit.unsqueeze(-1) / math.hypot(*img_shape)
+    return tuple(((pair.pred - pair.target) * share).square().sum(-1).unbind(-1))
+
+
+def powerful_penalty(pair: BoxPair) -> Tensor:
+    """Powerful-IoU's ``P``: mean distance of the four edges, in units of the target's sides."""
+    distance = (pair.pred - pair.target).abs().sum(1)
+    # Where it is cut exp(-P) is 0; without the cut a target of no width has the gradient inf * 0.
+    return (divide(distance, pair.target_size).sum(-1) / 4).clamp(max=800)
+
+
+def powerful_terms(pair: BoxPair) -> tuple[Tensor, ...]:
+    """Powerful-IoU: ``1 - exp(-P**2)``."""
+    return (saturate(powerful_penalty(pair).square()),)
+
+
+def pair_loss(
+    pair: BoxPair,
+    terms: Terms = no_terms,
+    *,
+    cost: Callable[[Tensor], Tensor] = linear_cost,
+    power: float = 1.0,
+    inner_ratio: float = 1.0,
+    focaler: tuple[float, float] | None = None,
+    focus: Focus | None = None,
+) -> Tensor:
+    """:func:`box_iou_loss` of pairs whose geometry is there already."""
+    overlap = pair.inner_iou(inner_ratio)
+    if focaler is not None:
+        overlap = stretch(overlap, *focaler)
+    loss = cost(raise_to(overlap, power))
+    for term in terms(pair):
+        loss = loss + raise_to(term, power)
+    return loss if focus is None else focus(pair) * loss
+
+
 def box_iou_loss(
     pred: Tensor,
     target: Tensor,
@@ -119,14 +170,8 @@ def box_iou_loss(
     Returns:
         Tensor ``(n,)``, float32 (float64 where an input is).
     """
-    pair = box_pair(pred, target)
-    overlap = pair.inner_iou(inner_ratio)
-    if focaler is not None:
-        overlap = stretch(overlap, *focaler)
-    loss = cost(raise_to(overlap, power))
-    for term in terms(pair):
-        loss = loss + raise_to(term, power)
-    return loss if focus is None else focus(pair) * loss
+    slots = dict(cost=cost, power=power, inner_ratio=inner_ratio, focaler=focaler, focus=focus)
+    return pair_loss(box_pair(pred, target), terms, **slots)
 
 
 def log_cost(eps: float) -> Callable[[Tensor], Tensor]:
@@ -170,6 +215,21 @@ def siou_loss(pred: Tensor, target: Tensor, **slots: Any) -> Tensor:
     return box_iou_loss(pred, target, siou_terms, **slots)
 
 
+def mpdiou_loss(pred: Tensor, target: Tensor, *, img_shape: tuple[float, float] = (640, 640), **slots: Any) -> Tensor:
+    """MPDIoU loss, see :class:`~mmdet_losses.MPDIoULoss`; ``slots`` as in :func:`box_iou_loss`."""
+    return box_iou_loss(pred, target, partial(mpdiou_terms, img_shape=img_shape), **slots)
+
+
+def shape_iou_loss(pred: Tensor, target: Tensor, *, scale: float = 0.0, **slots: Any) -> Tensor:
+    """Shape-IoU loss, see :class:`~mmdet_losses.ShapeIoULoss`; ``slots`` as in :func:`box_iou_loss`."""
+    return box_iou_loss(pred, target, partial(shape_terms, scale=scale), **slots)
+
+
+def product(first: Focus, second: Focus | None) -> Focus:
+    """Both multipliers of each row."""
+    return first if second is None else lambda pair: first(pair) * second(pair)
+
+
 def iou_focus(pair: BoxPair, gamma: float = 0.5, detach: bool = True) -> Tensor:
     """Focal-EIoU's multiplier ``IoU**gamma``, a constant unless ``detach`` is False."""
     weight = raise_to(pair.iou, gamma)
@@ -181,6 +241,99 @@ def focal_eiou_loss(pred: Tensor, target: Tensor, *, gamma: float = 0.5, detach:
     return eiou_loss(pred, target, focus=partial(iou_focus, gamma=gamma, detach=detach), **slots)
 
 
+def wise_focus(
+    pair: BoxPair,
+    mean: float | Tensor = 1.0,
+    *,
+    version: int = 3,
+    alpha: float = 1.9,
+    delta: float = 3.0,
+    gamma: float = 0.5,
+) -> Tensor:
+    """Wise-IoU's multiplier, see :class:`~mmdet_losses.WiseFocus`; ``mean`` is that of ``1 - IoU`` in the training."""
+    with torch.no_grad():
+        # Over all corners, so that the quotient is at most 1 for inverted boxes too.
+        low = torch.minimum(pair.pred, pair.target).amin(1)
+        diagonal = (torch.maximum(pair.pred, pair.target).amax(1) - low).square().sum(-1)
+    attention = divide(pair.offset().square().sum(-1), diagonal).exp()
+    if version == 1:
+        return attention
+    with torch.no_grad():
+        outlier = (1 - pair.iou) / mean
+        factor = raise_to(outlier, gamma) if version == 2 else outlier / delta * alpha ** (delta - outlier)
+    return factor * attention
+
+
+def wise_iou_loss(
+    pred: Tensor,
+    target: Tensor,
+    *,
+    mean: float | Tensor = 1.0,
+    version: int = 3,
+    alpha: float = 1.9,
+    delta: float = 3.0,
+    gamma: float = 0.5,
+    **slots: Any,
+) -> Tensor:
+    """Wise-IoU loss, see :class:`~mmdet_losses.WIoULoss`; ``slots`` as in :func:`box_iou_loss`."""
+    focus = partial(wise_focus, mean=mean, version=version, alpha=alpha, delta=delta, gamma=gamma)
+    return box_iou_loss(pred, target, focus=focus, **slots)
+
+
+def powerful_focus(pair: BoxPair, lambd: float = 1.3, detach: bool = True) -> Tensor:
+    """Powerful-IoU v2's multiplier ``u(lambd q)`` with ``q = exp(-P)``, ``u(x) = 3 x exp(-x**2)``."""
+    x = lambd * torch.exp(-powerful_penalty(pair))
+    weight = 3 * x * torch.exp(-x.square())
+    return weight.detach() if detach else weight
+
+
+def powerful_multiplier(version: int, lambd: float, detach: bool, focus: Focus | None) -> Focus | None:
+    """The ``focus`` of Powerful-IoU: version 2's own, times the one of the slot."""
+    return focus if version == 1 else product(partial(powerful_focus, lambd=lambd, detach=detach), focus)
+
+
+def powerful_iou_loss(
+    pred: Tensor,
+    target: Tensor,
+    *,
+    version: int = 2,
+    lambd: float = 1.3,
+    detach: bool = True,
+    focus: Focus | None = None,
+    **slots: Any,
+) -> Tensor:
+    """Powerful-IoU loss, see :class:`~mmdet_losses.PowerfulIoULoss`; ``slots`` as in :func:`box_iou_loss`."""
+    focus = powerful_multiplier(version, lambd, detach, focus)
+    return box_iou_loss(pred, target, powerful_terms, focus=focus, **slots)
+
+
+def unified_focus(pair: BoxPair, focal: str, gamma: float = 0.5) -> Tensor:
+    """Unified-IoU's multiplier, a constant: ``1 - IoU**gamma`` of ``'focal'``, ``IoU**gamma`` of ``'focal-inv'``."""
+    weight = iou_focus(pair, gamma)
+    return 1 - weight if focal == "focal" else weight
+
+
+def unified_multiplier(focal: str | None, gamma: float, focus: Focus | None) -> Focus | None:
+    """The ``focus`` of Unified-IoU: its own, where it has one, times the one of the slot."""
+    return focus if focal is None else product(partial(unified_focus, focal=focal, gamma=gamma), focus)
+
+
+def unified_iou_loss(
+    pred: Tensor,
+    target: Tensor,
+    *,
+    ratio: float | Tensor,
+    focal: str | None = None,
+    gamma: float = 0.5,
+    base: str = "ciou",
+    focus: Focus | None = None,
+    **slots: Any,
+) -> Tensor:
+    """Unified-IoU loss, see :class:`~mmdet_losses.UnifiedIoULoss`; ``slots`` as in :func:`box_iou_loss`."""
+    pair = box_pair(pred, target).scaled(ratio)
+    return pair_loss(pair, BASES[base], focus=unified_multiplier(focal, gamma, focus), **slots)
+
+
 BASES: dict[str, Terms] = {
     "iou": no_terms,
     "giou": giou_terms,
@@ -188,6 +341,8 @@ BASES: dict[str, Terms] = {
     "ciou": ciou_terms,
     "eiou": eiou_terms,
     "siou": siou_terms,
+    "shape": shape_terms,
+    "powerful": powerful_terms,
 }
 """Terms of the members that the modified forms can build on."""
 
@@ -195,3 +350,15 @@ BASES: dict[str, Terms] = {
 def alpha_iou_loss(pred: Tensor, target: Tensor, *, alpha: float = 3.0, base: str = "iou", **slots: Any) -> Tensor:
     """alpha-IoU loss, see :class:`~mmdet_losses.AlphaIoULoss`; ``slots`` as in :func:`box_iou_loss`."""
     return box_iou_loss(pred, target, BASES[base], power=alpha, **slots)
+
+
+def inner_iou_loss(pred: Tensor, target: Tensor, *, ratio: float = 0.7, base: str = "iou", **slots: Any) -> Tensor:
+    """Inner-IoU loss, see :class:`~mmdet_losses.InnerIoULoss`; ``slots`` as in :func:`box_iou_loss`."""
+    return box_iou_loss(pred, target, BASES[base], inner_ratio=ratio, **slots)
+
+
+def focaler_iou_loss(
+    pred: Tensor, target: Tensor, *, d: float = 0.0, u: float = 0.95, base: str = "iou", **slots: Any
+) -> Tensor:
+    """Focaler-IoU loss, see :class:`~mmdet_losses.FocalerIoULoss`; ``slots`` as in :func:`box_iou_loss`."""
+    return box_iou_loss(pred, target, BASES[base], focaler=(d, u), **slots)

@@ -1,17 +1,18 @@
 """The losses as ``nn.Module``: options, state and MMDetection's forward contract."""
 
 from .base import CATALOGUE, Loss, published
-from .beyond_iou import ExtendedIoULoss
+from .beyond_iou import BoundedIoULoss, ExtendedIoULoss, NWDLoss, WassersteinLoss
 from .box import BoxLoss, IoUTypeLoss
 from .classification import ClassificationLoss, FocalLoss, QualityFocalLoss, VarifocalLoss
 from .coordinate import BalancedL1Loss, CoordinateLoss, L1Loss, MSELoss, SmoothL1Loss
 from .cross_entropy import CrossEntropyLoss
 from .distribution import DistributionFocalLoss
 from .errors import OptionError, ReductionError
-from .focus import IoUFocus
+from .focus import IoUFocus, PowerfulFocus, WiseFocus
 from .harmonized import GHMC, GHMR
 from .iou import CIoULoss, DIoULoss, EfficientIoULoss, EIoULoss, GIoULoss, IoULoss, SIoULoss
-from .iou_modified import AlphaIoULoss, FocalEIoULoss
+from .iou_modified import AlphaIoULoss, FocalEIoULoss, FocalerIoULoss, InnerIoULoss, WIoULoss
+from .iou_recent import MPDIoULoss, PowerfulIoULoss, ShapeIoULoss, UnifiedIoULoss
 from .longtail import EQLV2Loss, EqualizedFocalLoss, SeesawLoss
 from .ranking import APLoss, RankingLoss, RankSortLoss
 from .state import Annealed, Stateful, commit_statistics
@@ -24,6 +25,7 @@ __all__ = [
     "AlphaIoULoss",
     "Annealed",
     "BalancedL1Loss",
+    "BoundedIoULoss",
     "BoxLoss",
     "CIoULoss",
     "ClassificationLoss",
@@ -38,23 +40,34 @@ __all__ = [
     "ExtendedIoULoss",
     "FocalEIoULoss",
     "FocalLoss",
+    "FocalerIoULoss",
     "GIoULoss",
+    "InnerIoULoss",
     "IoUFocus",
     "IoULoss",
     "IoUTypeLoss",
     "L1Loss",
     "Loss",
+    "MPDIoULoss",
     "MSELoss",
+    "NWDLoss",
     "OptionError",
+    "PowerfulFocus",
+    "PowerfulIoULoss",
     "QualityFocalLoss",
     "RankSortLoss",
     "RankingLoss",
     "ReductionError",
     "SIoULoss",
     "SeesawLoss",
+    "ShapeIoULoss",
     "SmoothL1Loss",
     "Stateful",
+    "UnifiedIoULoss",
     "VarifocalLoss",
+    "WIoULoss",
+    "WassersteinLoss",
+    "WiseFocus",
     "commit_statistics",
     "published",
 ]

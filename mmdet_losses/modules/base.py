@@ -60,6 +60,8 @@ class Loss(nn.Module):
     """Whether scaling prediction and target alike leaves the loss as it is."""
     symmetric: ClassVar[bool] = False
     """Whether prediction and target can be exchanged."""
+    unit: ClassVar[str] = ""
+    """Unit that its boxes have to be in, since it compares them with a length; empty where any unit will do."""
     fixed: ClassVar[tuple[str, ...]] = ()
     """Options of its bases that the loss sets itself and does not take."""
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from .. import functional as F
-from .base import check_option, published
-from .box import BoxLoss
+from .base import Loss, check_option, element_weight, published
+from .box import BoxLoss, check_boxes
+
+WASSERSTEIN_MODES = ("exp", "sqrt", "log", "norm_sqrt", "w2")
 
 
 @published()
@@ -56,3 +59,137 @@ class ExtendedIoULoss(BoxLoss):
 
     def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
         return F.extended_iou_loss(pred, target, smooth_point=self.smooth_point)
+
+
+@published()
+class BoundedIoULoss(Loss):
+    """Bounded IoU loss: smooth L1 of four bounds of ``1 - IoU``, one for each of x, y, width and height.
+
+    With ``dx`` the offset of the centres: ``l_x = 1 - max((W - 2 |dx|) / (W + 2 |dx| + eps), 0)`` and
+    ``l_w = 1 - min(W / (w + eps), w / (W + eps))``, alike for y and h; then ``l**2 / (2 beta)`` where ``l < beta``,
+    else ``l - beta / 2``.
+
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``; ``'none'`` gives ``(n, 4)``, and ``'mean'`` without
+    ``avg_factor`` divides by ``4 n``. The weight is ``(n,)``, ``(n, 1)`` or ``(n, 4)``, each of four for its own value;
+    a row whose four are 0 is deleted. The unit matters for ``eps`` alone: pixels in two-stage heads, RetinaNet (with
+    ``reg_decoded_bbox=True``), FCOS and ATSS, strides in GFL, LD and TOOD. Range: [0, 1). At a perfect match
+    2.5e-8 for a side of 10, and more for smaller ones, because of ``eps``.
+
+    Paper: https://arxiv.org/abs/1711.00164. Differs from mmdet: a weight ``(n,)`` is one weight per row; see also the
+    ledger, general part.
+
+    Args:
+        beta: Where the square ends; 0.2 as mmdet.
+        eps: Added to the denominators, in the unit of the boxes; 1e-3 as mmdet. With 0 every quotient is exact, and the
+            loss 0 at a perfect match.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
+        loss_weight: Multiplies the loss; default as mmdet (its configs use 10).
+        debug: Names the first row with a value that is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import BoundedIoULoss
+        >>> BoundedIoULoss(reduction="none")(torch.tensor([[2.0, 3, 9, 11]]), torch.tensor([[1.0, 2, 11, 10]]))
+        tensor([[8.2712e-02, 3.0006e-01, 2.0007e-01, 3.9053e-08]])
+    """
+
+    slot = "bbox"
+    boxes = True
+    unit = "pixels"
+    paper = "https://arxiv.org/abs/1711.00164"
+    bounds = (0.0, 1.0)
+    best = None
+
+    def __init__(
+        self,
+        beta: float = 0.2,
+        eps: float = 1e-3,
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        *,
+        debug: bool = False,
+    ) -> None:
+        super().__init__(reduction, loss_weight, debug=debug)
+        check_option("beta", beta, beta > 0, "more than 0")
+        check_option("eps", eps, eps >= 0, "0 or more")
+        self.beta = beta
+        self.eps = eps
+
+    def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        check_boxes(pred, target)
+        # As eight numbers per row: a weight of 0 for the width must not blank a coordinate, only four delete the row.
+        return (*pred.unbind(-1), *target.unbind(-1)), element_weight(weight, pred)
+
+    def unreduced(self, *numbers: Tensor) -> Tensor:
+        pred, target = torch.stack(numbers[:4], -1), torch.stack(numbers[4:], -1)
+        loss = F.bounded_iou_loss(pred.reshape(-1, 4), target.reshape(-1, 4), beta=self.beta, eps=self.eps)
+        return loss.reshape(pred.shape)
+
+    def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
+        rows = None if weight is None else weight.abs().amax(-1)
+        super().check_values((torch.stack(inputs[:4], -1), torch.stack(inputs[4:], -1)), rows)
+
+
+@published("WassersteinLoss")
+class NWDLoss(BoxLoss):
+    """Normalised Gaussian Wasserstein distance of boxes, for objects so small that they hardly overlap.
+
+    With ``d = sqrt(rho**2 + ((w - W)**2 + (h - H)**2) / 4)``, ``rho`` the distance of the centres, by ``mode``:
+    ``'exp'`` ``1 - exp(-d / constant)``, ``'sqrt'`` ``d``, ``'log'`` ``ln(d**2 + 1)``, ``'norm_sqrt'``
+    ``1 - 1 / (gamma + d)``, ``'w2'`` ``d**2``.
+
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``; ``'none'`` gives ``(n,)``. The boxes and ``constant`` are
+    in pixels: RetinaNet, RPN and two-stage heads (with ``reg_decoded_bbox=True``), FCOS and ATSS pass pixels, while
+    GFL, LD and TOOD divide boxes by the stride and FCOS with ``norm_on_bbox`` the sizes. Range: [0, 1) for ``'exp'``
+    and ``'norm_sqrt'``, without a bound for the others; 0 at a perfect match, with gradient 0.
+
+    Paper: https://arxiv.org/abs/2110.13389. mmdet does not have it; its authors' fork calls it ``WassersteinLoss``,
+    which is registered too.
+
+    Args:
+        eps: Kept for configs of the authors' fork, which adds it under the root; nothing is added here.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`.
+        loss_weight: Multiplies the loss.
+        mode: ``'exp'``, ``'sqrt'``, ``'log'``, ``'norm_sqrt'`` or ``'w2'``; ``'exp'`` as the paper.
+        gamma: Of ``'norm_sqrt'``, 1 or more; 1, with which a perfect match is 0, as the fork's function
+            (its class has 2).
+        constant: Of ``'exp'``, in pixels: the mean size of the objects, 12.8 for AI-TOD.
+        debug: Names the first row with a value that is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import NWDLoss
+        >>> NWDLoss()(torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[5.0, 5, 15, 15]]))
+        tensor(0.4244)
+    """
+
+    unit = "pixels"
+    paper = "https://arxiv.org/abs/2110.13389"
+    scale_invariant = False
+
+    def __init__(
+        self,
+        eps: float = 1e-6,
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        mode: str = "exp",
+        gamma: float = 1.0,
+        constant: float = 12.8,
+        *,
+        debug: bool = False,
+    ) -> None:
+        super().__init__(reduction, loss_weight, debug=debug)
+        check_option("eps", eps, eps >= 0, "0 or more")
+        check_option("mode", mode, mode in WASSERSTEIN_MODES, f"one of {', '.join(map(repr, WASSERSTEIN_MODES))}")
+        check_option("gamma", gamma, gamma >= 1, "1 or more")
+        check_option("constant", constant, constant > 0, "more than 0")
+        self.eps = eps
+        self.mode = mode
+        self.gamma = gamma
+        self.constant = constant
+
+    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
+        return F.wasserstein_loss(pred, target, mode=self.mode, gamma=self.gamma, constant=self.constant)
+
+
+WassersteinLoss = NWDLoss

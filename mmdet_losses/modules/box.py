@@ -14,6 +14,15 @@ from .focus import build_focus
 from .state import Stateful
 
 
+def check_boxes(pred: Tensor, target: Any) -> None:
+    """Raise for anything but two tensors of boxes of the same shape."""
+    if pred.ndim == 0 or pred.shape[-1] != 4:
+        raise ValueError(
+            f"pred must hold boxes (x1, y1, x2, y2) in its last axis, shape (n, 4), got {tuple(pred.shape)}."
+        )
+    check_same_shape(pred, target)
+
+
 class BoxLoss(Loss):
     """Base of losses of one value per pair of boxes.
 
@@ -27,11 +36,7 @@ class BoxLoss(Loss):
     symmetric = True
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
-        if pred.ndim == 0 or pred.shape[-1] != 4:
-            raise ValueError(
-                f"pred must hold boxes (x1, y1, x2, y2) in its last axis, shape (n, 4), got {tuple(pred.shape)}."
-            )
-        check_same_shape(pred, target)
+        check_boxes(pred, target)
         return (pred.reshape(-1, 4), target.reshape(-1, 4)), row_weight(weight, pred.shape[:-1], last=4)
 
     def evaluate(self, pred: Tensor, *args: object) -> Tensor:
@@ -100,10 +105,14 @@ class IoUTypeLoss(BoxLoss):
         """The modifiers, as the functions of the family take them."""
         return dict(power=self.power, inner_ratio=self.inner_ratio, focaler=self.focaler, focus=self.focus)
 
+    def pair(self, pred: Tensor, target: Tensor) -> F.BoxPair:
+        """The geometry that the loss is computed on."""
+        return F.box_pair(pred, target)
+
     def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.box_iou_loss(pred, target, self.terms, **self.slots())
+        return F.pair_loss(self.pair(pred, target), self.terms, **self.slots())
 
     def observe(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> None:
         if isinstance(self.focus, Stateful):
             (pred, target), weight = self.align(pred, target, weight)
-            self.focus.observe(F.box_pair(pred, target), weight)
+            self.focus.observe(self.pair(pred, target), weight)

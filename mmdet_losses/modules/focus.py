@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from .. import functional as F
 from .base import check_option
 from .errors import OptionError
+from .state import Stateful
 
 
 class IoUFocus(nn.Module):
@@ -34,7 +36,112 @@ class IoUFocus(nn.Module):
         return f"gamma={self.gamma}, detach={self.detach}"
 
 
-FOCUSES: dict[str, type[nn.Module]] = {"IoUFocus": IoUFocus}
+class WiseFocus(Stateful):
+    """Wise-IoU's multiplier: attention to the distance of the centres, and to what a box of ordinary quality is.
+
+    Version 1 is ``R = exp(rho**2 / c**2)``, with ``rho`` the distance of the centres and ``c`` the diagonal of the
+    enclosing box, a constant for the gradient. The others multiply it by a constant that depends on the outlier degree
+    ``b = (1 - IoU) / mean``, where ``mean`` is a running mean of ``1 - IoU`` over the training: version 2 by
+    ``b**gamma``, version 3 by ``b / (delta * alpha**(b - delta))``, which favours boxes of ordinary quality.
+
+    The mean is the buffer ``iou_mean``, which starts at 1 and is saved with the model. It is taken over the rows whose
+    weight is not 0 of all training calls and processes of an iteration, once at its end, when ``LossStateHook`` or
+    ``commit_statistics`` commits it; a call with a row that is not finite is left out.
+
+    Paper: https://arxiv.org/abs/2301.10051.
+
+    Args:
+        version: 1, 2 or 3; 3 as the paper recommends.
+        alpha: Of version 3; 1.9 as the paper (1.7 in its authors' later code).
+        delta: Outlier degree at which version 3's factor is 1; 3 as the paper (2.7 in its authors' later code).
+        gamma: Of version 2; 0.5 as the authors' code.
+        momentum: Share of an iteration in the running mean; 0.01 as the authors' later code. The paper lets the mean
+            arrive over a training: ``1 - 0.05**(1 / n)`` for ``n`` iterations.
+    """
+
+    def __init__(
+        self,
+        version: int = 3,
+        *,
+        alpha: float = 1.9,
+        delta: float = 3.0,
+        gamma: float = 0.5,
+        momentum: float = 0.01,
+    ) -> None:
+        super().__init__()
+        check_option("version", version, version in (1, 2, 3), "1, 2 or 3")
+        check_option("alpha", alpha, alpha > 1, "more than 1")
+        check_option("delta", delta, delta > 0, "more than 0")
+        check_option("gamma", gamma, gamma >= 0, "0 or more")
+        check_option("momentum", momentum, 0 < momentum <= 1, "more than 0 and at most 1")
+        self.version = version
+        self.alpha = alpha
+        self.delta = delta
+        self.gamma = gamma
+        self.momentum = momentum
+        if version == 1:
+            self.keep_sums()
+        else:
+            self.register_buffer("iou_mean", torch.ones(()))
+            self.keep_sums(cost=(), count=())
+
+    def forward(self, pair: F.BoxPair) -> Tensor:
+        if self.version == 1:
+            return F.wise_focus(pair, version=1)
+        dtype = pair.iou.dtype
+        mean = self.iou_mean.to(dtype).clamp(min=torch.finfo(dtype).tiny)
+        options = dict(version=self.version, alpha=self.alpha, delta=self.delta, gamma=self.gamma)
+        return F.wise_focus(pair, mean, **options)
+
+    def observe(self, pair: F.BoxPair, weight: Tensor | None) -> None:
+        """Gather the sum of ``1 - IoU`` over the rows that count, and their number."""
+        if self.version == 1:
+            return
+        cost = 1 - pair.iou
+        counts = torch.ones_like(cost) if weight is None else (weight != 0).to(cost)
+        self.gather(cost=torch.where(counts != 0, cost, 0.0).sum(), count=counts.sum())
+
+    def commit(self, cost: Tensor | None = None, count: Tensor | None = None) -> None:
+        if cost is None or count is None:
+            return
+        moved = torch.lerp(self.iou_mean, cost / count.clamp(min=1), self.momentum)
+        self.iou_mean.copy_(torch.where(count > 0, moved, self.iou_mean))
+
+    def extra_repr(self) -> str:
+        names = {1: (), 2: ("gamma", "momentum"), 3: ("alpha", "delta", "momentum")}[self.version]
+        return ", ".join(f"{name}={getattr(self, name)}" for name in ("version", *names))
+
+
+class PowerfulFocus(nn.Module):
+    """Powerful-IoU v2's multiplier ``u(lambd q)``: most attention to boxes of medium quality ``q = exp(-P)``.
+
+    ``u(x) = 3 x exp(-x**2)``, and ``P`` the mean distance of the four edges in units of the target's sides.
+
+    Paper: https://www.sciencedirect.com/science/article/pii/S0893608023006640.
+
+    Args:
+        lambd: Where the attention lies: at ``q = 0.71 / lambd``; 1.3 as the authors' code (their lambda).
+        detach: Whether the multiplier is a constant for the gradient; the authors' code lets the gradient through.
+    """
+
+    def __init__(self, lambd: float = 1.3, *, detach: bool = True) -> None:
+        super().__init__()
+        check_option("lambd", lambd, lambd > 0, "more than 0")
+        self.lambd = lambd
+        self.detach = detach
+
+    def forward(self, pair: F.BoxPair) -> Tensor:
+        return F.powerful_focus(pair, self.lambd, self.detach)
+
+    def extra_repr(self) -> str:
+        return f"lambd={self.lambd}, detach={self.detach}"
+
+
+FOCUSES: dict[str, type[nn.Module]] = {
+    "IoUFocus": IoUFocus,
+    "WiseFocus": WiseFocus,
+    "PowerfulFocus": PowerfulFocus,
+}
 
 
 def build_focus(focus: Mapping | nn.Module | None) -> nn.Module | None:

@@ -10,7 +10,7 @@ from torch import Tensor
 from .. import functional as F
 from .base import check_option, published
 from .box import IoUTypeLoss
-from .focus import IoUFocus
+from .focus import IoUFocus, WiseFocus
 from .iou import EIoULoss
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ class AlphaIoULoss(BasedIoULoss):
     The same as the base loss with ``power=alpha``; for CIoU, ``(beta v)**alpha`` with ``beta`` from the plain IoU.
 
     Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 1] for
-    base ``'iou'``, below 2 for ``'giou'`` and ``'diou'``, below 3 for ``'ciou'``; 0 at a perfect match.
+    base ``'iou'``, below 2 for ``'giou'`` and ``'diou'``, below 3 for ``'ciou'``, below 4 for the others; 0 at a
+    perfect match.
 
     Paper: https://arxiv.org/abs/2110.13675. mmdet does not have it.
 
@@ -68,7 +69,7 @@ class AlphaIoULoss(BasedIoULoss):
     """
 
     paper = "https://arxiv.org/abs/2110.13675"
-    bounds = (0.0, 3.0)
+    bounds = (0.0, 4.0)
     fixed = ("power",)
 
     def __init__(
@@ -88,6 +89,172 @@ class AlphaIoULoss(BasedIoULoss):
     def alpha(self) -> float:
         """The power, under the paper's name."""
         return self.power
+
+
+@published()
+class InnerIoULoss(BasedIoULoss):
+    """Inner-IoU loss: the base loss with the IoU of both boxes shrunk, or grown, about their centres.
+
+    The same as the base loss with ``inner_ratio=ratio``: the base's terms, and CIoU's alpha, are those of the boxes as
+    they are. A ratio below 1 is for boxes that fit well already, one above 1 for boxes that fit badly.
+
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 1] for
+    base ``'iou'``, that of the base for the others; 0 at a perfect match.
+
+    Paper: https://arxiv.org/abs/2311.02877. mmdet does not have it.
+
+    Args:
+        ratio: Ratio of the sides, from 0.5 to 1.5 in the paper; 0.7, where the authors' code has 1, which is the base
+            loss itself.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`.
+        loss_weight: Multiplies the loss.
+        base: The loss whose terms are taken, one of ``mmdet_losses.functional.BASES``.
+        eps: See :class:`IoUTypeLoss`.
+        **modifiers: ``power``, ``focaler``, ``focus`` and ``debug`` of :class:`IoUTypeLoss`.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import InnerIoULoss
+        >>> InnerIoULoss(ratio=0.7)(torch.tensor([[0.0, 0, 12, 4]]), torch.tensor([[1.0, 1, 7, 9]]))
+        tensor(0.8800)
+    """
+
+    paper = "https://arxiv.org/abs/2311.02877"
+    bounds = (0.0, 4.0)
+    fixed = ("inner_ratio",)
+
+    def __init__(
+        self,
+        ratio: float = 0.7,
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        *,
+        base: str = "iou",
+        eps: float = 1e-6,
+        **modifiers: Unpack[Modifiers],
+    ) -> None:
+        check_option("ratio", ratio, ratio > 0, "more than 0")
+        super().__init__(base, reduction, loss_weight, eps=eps, inner_ratio=ratio, **modifiers)
+
+    @property
+    def ratio(self) -> float:
+        """The ratio, under the paper's name."""
+        return self.inner_ratio
+
+
+@published()
+class FocalerIoULoss(BasedIoULoss):
+    """Focaler-IoU loss: the base loss with the IoU mapped from the interval ``[d, u]`` to [0, 1].
+
+    The same as the base loss with ``focaler=(d, u)``: ``clamp((IoU - d) / (u - d), 0, 1)`` stands for the IoU, so that
+    boxes outside of the interval have no gradient from it. Intervals near 1 are for easy, near 0 for hard boxes.
+
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 1] for
+    base ``'iou'``, that of the base for the others; 0 at a perfect match.
+
+    Paper: https://arxiv.org/abs/2401.10525. mmdet does not have it.
+
+    Args:
+        d: Lower end of the interval; 0 as the authors' code.
+        u: Upper end; 0.95 as the authors' code.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`.
+        loss_weight: Multiplies the loss.
+        base: The loss whose terms are taken, one of ``mmdet_losses.functional.BASES``.
+        eps: See :class:`IoUTypeLoss`.
+        **modifiers: ``power``, ``inner_ratio``, ``focus`` and ``debug`` of :class:`IoUTypeLoss`.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import FocalerIoULoss
+        >>> FocalerIoULoss()(torch.tensor([[0.0, 0, 10, 8]]), torch.tensor([[0.0, 0, 10, 10]]))
+        tensor(0.1579)
+    """
+
+    paper = "https://arxiv.org/abs/2401.10525"
+    bounds = (0.0, 4.0)
+    fixed = ("focaler",)
+
+    def __init__(
+        self,
+        d: float = 0.0,
+        u: float = 0.95,
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        *,
+        base: str = "iou",
+        eps: float = 1e-6,
+        **modifiers: Unpack[Modifiers],
+    ) -> None:
+        super().__init__(base, reduction, loss_weight, eps=eps, focaler=(d, u), **modifiers)
+
+    @property
+    def d(self) -> float:
+        """Lower end of the interval."""
+        return self.focaler[0]
+
+    @property
+    def u(self) -> float:
+        """Upper end of the interval."""
+        return self.focaler[1]
+
+
+@published()
+class WIoULoss(IoUTypeLoss):
+    """Wise-IoU loss: ``1 - IoU`` times a factor that looks at the distance of the centres and at ordinary quality.
+
+    ``R (1 - IoU)`` in version 1, ``b**gamma R (1 - IoU)`` in version 2, ``b / (delta alpha**(b - delta)) R (1 - IoU)``
+    in version 3, with ``R = exp(rho**2 / c**2)``, ``rho`` the distance of the centres, ``c`` the diagonal of the
+    enclosing box, ``b = (1 - IoU) / mean``, and ``mean`` a running mean of ``1 - IoU``; ``c`` and the factor of ``b``
+    are constants for the gradient. The same as ``IoULoss(mode='linear', focus=dict(type='WiseFocus', ...))``.
+
+    Versions 2 and 3 keep a statistic: add ``custom_hooks = [dict(type='LossStateHook')]`` to the config
+    (``tools/train.py`` does), or call ``mmdet_losses.commit_statistics(model)`` after each iteration. It is gathered
+    over all calls and processes of an iteration and used from the next one on. Scoring calls (``eval()``, no gradient,
+    ``reduction_override='none'``) leave it alone, and rows of weight 0 do not count.
+
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, e) in
+    version 1; [0, 3.6) in version 3 with the default options; without a bound in version 2, as the mean falls; 0 at a
+    perfect match.
+
+    Paper: https://arxiv.org/abs/2301.10051. mmdet does not have it. Differs from the authors' code: there the mean is a
+    number of the process, moves at every call, and before it is used; see the ledger.
+
+    Args:
+        version: See :class:`WiseFocus`, as the next four.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`.
+        loss_weight: Multiplies the loss.
+        alpha: Of version 3; 1.9 as the paper.
+        delta: Of version 3; 3 as the paper.
+        gamma: Of version 2; 0.5 as the authors' code.
+        momentum: Of the running mean; 0.01 as the authors' later code.
+        eps: See :class:`IoUTypeLoss`.
+        **modifiers: ``power``, ``inner_ratio``, ``focaler`` and ``debug`` of :class:`IoUTypeLoss`.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import WIoULoss
+        >>> WIoULoss()(torch.tensor([[0.0, 0, 12, 4]]), torch.tensor([[1.0, 1, 7, 9]]))
+        tensor(0.8748)
+    """
+
+    paper = "https://arxiv.org/abs/2301.10051"
+    fixed = ("focus",)
+
+    def __init__(
+        self,
+        version: int = 3,
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        *,
+        alpha: float = 1.9,
+        delta: float = 3.0,
+        gamma: float = 0.5,
+        momentum: float = 0.01,
+        eps: float = 1e-6,
+        **modifiers: Unpack[Modifiers],
+    ) -> None:
+        focus = WiseFocus(version, alpha=alpha, delta=delta, gamma=gamma, momentum=momentum)
+        super().__init__(eps, reduction, loss_weight, focus=focus, **modifiers)
 
 
 @published()

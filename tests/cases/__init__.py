@@ -8,7 +8,7 @@ import pytest
 
 from mmdet_losses import Stateful
 
-from .boxes import BOX_CASES
+from .boxes import BOX_CASES, SIDE_CASES
 from .case import Case, NoWaiting, cast, map_target, never_select, run, spoil, target_rows
 from .classification import CLS_CASES as STATELESS_CLS_CASES
 from .coordinates import COORDINATE_CASES as ROWWISE_COORDINATE_CASES
@@ -27,6 +27,7 @@ __all__ = [
     "DFL_CASES",
     "RANK_CASES",
     "ROWWISE_CASES",
+    "SIDE_CASES",
     "STATEFUL_CASES",
     "STATELESS_CASES",
     "Case",
@@ -44,7 +45,7 @@ __all__ = [
 
 COORDINATE_CASES = ROWWISE_COORDINATE_CASES + HARMONIZED_COORDINATE_CASES
 CLS_CASES = STATELESS_CLS_CASES + STATEFUL_CLS_CASES
-CASES = COORDINATE_CASES + BOX_CASES + CLS_CASES + DFL_CASES
+CASES = COORDINATE_CASES + BOX_CASES + SIDE_CASES + CLS_CASES + DFL_CASES
 
 
 ROWWISE_CASES = [case for case in CASES if not case.whole]

@@ -1,0 +1,48 @@
+"""Whether a box loss moves a prediction towards its target, for pairs that do not overlap."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from cases import Case
+from torch import Tensor
+
+PAIRS = 200_000
+
+
+class PullShare(NamedTuple):
+    """Shares of the pairs whose gradient moves the prediction towards the target, away from it, or not at all."""
+
+    towards: float
+    away: float
+    still: float
+
+
+def disjoint_pairs(count: int = PAIRS, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Boxes of 4 to 300 pixels in an image of 1000, drawn until ``count`` pairs do not overlap; float64."""
+    g = torch.Generator().manual_seed(seed)
+    centre = torch.rand(3 * count, 2, 2, generator=g, dtype=torch.float64) * 1000
+    size = 4 * 75 ** torch.rand(3 * count, 2, 2, generator=g, dtype=torch.float64)
+    low, high = centre - size / 2, centre + size / 2
+    apart = (torch.maximum(low[:, 0], low[:, 1]) > torch.minimum(high[:, 0], high[:, 1])).any(-1)
+    kept = torch.cat([low, high], -1)[apart][:count]
+    assert len(kept) == count
+    return kept[:, 0], kept[:, 1]
+
+
+def pull_share(case: Case, count: int = PAIRS) -> PullShare:
+    """Directions of the translation gradient of a loss over random disjoint pairs.
+
+    The translation gradient is the sum of those of both corners: what moves the box as a whole. Its scalar product with
+    the way to the target is positive, negative or zero; a product below the rounding of its size counts as zero.
+    """
+    pred, target = disjoint_pairs(count)
+    pred.requires_grad_()
+    case.build(reduction="sum")(pred, target).backward()
+    pull = -(pred.grad[:, :2] + pred.grad[:, 2:])
+    way = (target[:, :2] + target[:, 2:] - pred.detach()[:, :2] - pred.detach()[:, 2:]) / 2
+    product = (pull * way).sum(-1)
+    rounding = 1e-12 * (pred.grad.abs().sum(-1) * way.abs().sum(-1))
+    kinds = (product > rounding, product < -rounding, product.abs() <= rounding)
+    return PullShare(*(kind.double().mean().item() for kind in kinds))
