@@ -383,6 +383,26 @@ def test_dfl_lower_bound_is_the_entropy_of_the_label():
     assert distribution.dfl(best, 1.3) == close(0.6108643021)
 
 
+@pytest.mark.parametrize(("first", "last"), [(0.0, 4.0), (-2.0, 2.0), (1.0, 9.0), (0.0, 1.0)])
+def test_dfl_values_of_other_ranges(first, last):
+    """The bins lie elsewhere and are as many: what was at 1.3 of 4 is at the same share of the range."""
+    loss = ml.DistributionFocalLoss(reduction="none", y_min=first, y_max=last)
+    for label, value in ((1.3, 1.27443794), (3.9, 2.22443794), (4.0, 2.07443794), (-3.0, 2.57443794)):
+        place = first + label * (last - first) / 4
+        assert loss(tensor([DFL_LOGITS]), tensor([place])).tolist() == close([value])
+        if label >= 0:
+            assert distribution.dfl_between(DFL_LOGITS, place, first, last) == close(value)
+
+
+@pytest.mark.parametrize(("first", "last"), [(0.0, None), (0.0, 4.0), (-2.0, 2.0), (1.0, 9.0)])
+def test_integral_values(first, last):
+    end = 4.0 if last is None else last
+    expected = first + 1.919768 * (end - first) / 4
+    decoded = ml.Integral(first, last, bins=5)(tensor([DFL_LOGITS]))
+    assert decoded.tolist() == close([expected], rel=1e-6)
+    assert distribution.integral(DFL_LOGITS, first, end) == close(expected, rel=1e-6)
+
+
 LOGITS = [0.0, 2.0, -1.0]
 SIGMOIDS = (0.5, 0.880797078, 0.2689414214)
 BACKGROUND = 3
@@ -422,6 +442,122 @@ def test_focal_values():
         elements, rel=1e-6
     )
     assert sum(classification.focal(z, 0) for z in LOGITS) == close(1.384517274)
+
+
+def test_softmax_focal_values():
+    logits, label = tensor([LOGITS]), torch.tensor([1])
+    plain, weighed = 0.00414425731, 0.001036064327
+    assert ml.FocalLoss(use_sigmoid=False, alpha=None)(logits, label).item() == close(plain)
+    assert ml.FocalLoss(use_sigmoid=False)(logits, label).item() == close(weighed)
+    per_class = ml.FocalLoss(use_sigmoid=False, alpha=[0.5, 0.25, 0.125], reduction="none")
+    assert per_class(logits, label).tolist() == close([weighed])
+    one_hot = tensor([[0.0, 1.0, 0.0]])
+    assert per_class(logits, one_hot).tolist() == close([weighed])
+    activated = ml.FocalLoss(use_sigmoid=False, activated=True)
+    assert activated(logits.softmax(-1), label).item() == close(weighed)
+    # without its modulating factor it is cross-entropy
+    assert ml.FocalLoss(use_sigmoid=False, gamma=0.0, alpha=None)(logits, label).item() == close(0.1698460196)
+
+    assert classification.softmax_focal(LOGITS, 1) == close(plain)
+    assert classification.softmax_focal(LOGITS, 1, alpha=0.25) == close(weighed)
+
+
+def test_focal_values_of_alpha_per_class():
+    """Each class has its own alpha for its positives, and the rest for its negatives."""
+    loss = ml.FocalLoss(alpha=[0.25, 0.5, 0.75], reduction="none")
+    elements = (0.1299650964, 2 * 0.0004508907088, 0.01699354313 / 3)
+    assert loss(tensor([LOGITS]), torch.tensor([1]))[0].tolist() == close(elements)
+    same = ml.FocalLoss(alpha=[0.25] * 3, reduction="sum")
+    assert same(tensor([LOGITS]), torch.tensor([1])).item() == close(0.1474095302)
+    plain = ml.FocalLoss(alpha=None, reduction="none")
+    elements = (0.1299650964 / 0.75, 0.0004508907088 / 0.25, 0.01699354313 / 0.75)
+    assert plain(tensor([LOGITS]), torch.tensor([1]))[0].tolist() == close(elements)
+
+
+def test_label_smoothing_values():
+    logits, label = tensor([LOGITS]), torch.tensor([1])
+    softmax, sigmoid = 0.3365126862, 1.283336879
+    for loss in (ml.CrossEntropyLoss(label_smoothing=0.1), ml.LabelSmoothLoss(0.1)):
+        assert loss(logits, label).item() == close(softmax)
+    for loss in (
+        ml.CrossEntropyLoss(use_sigmoid=True, label_smoothing=0.1),
+        ml.LabelSmoothLoss(0.05, mode="multi_label"),
+    ):
+        assert loss(logits, label, reduction_override="sum").item() == close(sigmoid)
+    # e / c instead of e / 2: every target is 0.05 - 0.1 / 3 less, which the sum of the logits multiplies
+    uniform = ml.CrossEntropyLoss(use_sigmoid=True, label_smoothing=0.1, smoothing_mode="uniform", reduction="sum")
+    assert uniform(logits, label).item() == close(1.283336879 + (0.05 - 0.1 / 3) * sum(LOGITS))
+    # (y + e / c) / (1 + e) is the original at e / (1 + e)
+    classy = ml.LabelSmoothLoss(0.25, mode="classy_vision")
+    assert classy(logits, label).item() == close(ml.LabelSmoothLoss(0.2)(logits, label).item())
+
+    assert classification.softmax_cross_entropy_dense(LOGITS, classification.smooth([0, 1, 0], 0.1, 0.1 / 3)) == close(
+        softmax
+    )
+    smoothed = classification.smooth([0, 1, 0], 0.1, 0.05)
+    assert sum(classification.bce(z, y) for z, y in zip(LOGITS, smoothed, strict=True)) == close(sigmoid)
+
+
+def test_gaussian_focal_values():
+    prob, heat = [0.9, 0.3, 0.6], [1.0, 0.5, 0.0]
+    elements = (0.001053605157, 0.00200629656, 0.3298646635)
+    loss = ml.GaussianFocalLoss(reduction="none")
+    assert loss(tensor([prob]), tensor([heat]))[0].tolist() == close(elements)
+    logits = tensor([prob]).logit()
+    assert ml.GaussianFocalLoss(activated=False, reduction="none")(logits, tensor([heat]))[0].tolist() == close(
+        elements
+    )
+    weighed = ml.GaussianFocalLoss(pos_weight=0.25, neg_weight=0.75, reduction="sum")
+    assert weighed(tensor([prob]), tensor([heat])).item() == close(
+        0.25 * elements[0] + 0.75 * (elements[1] + elements[2])
+    )
+    assert [classification.gaussian_focal(p, y) for p, y in zip(prob, heat, strict=True)] == close(elements)
+
+
+def test_asymmetric_values():
+    logits, label = tensor([LOGITS]), torch.tensor([1])
+    elements = (0.02451505351, 0.0151301898, 0.0005677975179)
+    for loss in (ml.AsymmetricLoss(), ml.AsymmetricLoss(detach_focus=True)):
+        assert loss(logits, label, reduction_override="none")[0].tolist() == close(elements)
+        assert loss(logits, label, reduction_override="sum").item() == close(0.04021304083)
+    # with equal powers and no clip, focal loss without alpha
+    same = ml.AsymmetricLoss(gamma_neg=2.0, gamma_pos=2.0, clip=0.0, reduction="sum")
+    assert same(logits, label).item() == close((0.1299650964 + 0.01699354313) / 0.75 + 0.0004508907088 / 0.25)
+    assert [classification.asymmetric(z, y) for z, y in zip(LOGITS, (0, 1, 0), strict=True)] == close(elements)
+
+
+def test_poly1_values():
+    logits, label = tensor([LOGITS]), torch.tensor([1])
+    assert ml.Poly1FocalLoss(reduction="sum")(logits, label).item() == close(0.29355572)
+    assert ml.Poly1FocalLoss(weigh_poly=True, reduction="sum")(logits, label).item() == close(0.2561722753)
+    assert ml.Poly1FocalLoss(epsilon=0.0, reduction="sum")(logits, label).item() == close(0.1474095302)
+    assert ml.Poly1CrossEntropyLoss()(logits, label).item() == close(0.3260512851)
+    assert ml.Poly1CrossEntropyLoss(epsilon=0.0)(logits, label).item() == close(0.1698460196)
+
+    rows = list(zip(LOGITS, (0, 1, 0), strict=True))
+    assert sum(classification.poly1_focal(z, y) for z, y in rows) == close(0.29355572)
+    assert sum(classification.poly1_focal(z, y, 1.0, (0.75, 0.25)) for z, y in rows) == close(0.2561722753)
+    assert classification.poly1_cross_entropy(LOGITS, 1) == close(0.3260512851)
+
+
+def test_poly1_without_its_leading_term():
+    """``epsilon=-1`` takes the first power out of ``-ln p = sum (1 - p)^j / j``."""
+    z = math.log(0.9 / 0.1)
+    rest = sum(0.1**j / j for j in range(2, 40))
+    loss = ml.Poly1CrossEntropyLoss(epsilon=-1.0)
+    assert loss(tensor([[z, 0.0]]), torch.tensor([0])).item() == close(rest)
+
+
+def test_equalization_values():
+    frequency = [0.001, 0.5, 0.0001]
+    loss = ml.EqualizationLoss(frequency, reduction="sum")
+    logits = tensor([LOGITS])
+    for target in (torch.tensor([1]), tensor([[0.0, 1.0, 0.0]])):
+        assert loss(logits, target).item() == close(0.126928011)
+    for target in (torch.tensor([BACKGROUND]), torch.zeros_like(logits)):
+        assert loss(logits, target).item() == close(3.133336879)
+    assert sum(classification.equalization(LOGITS, (0, 1, 0), frequency)) == close(0.126928011)
+    assert sum(classification.equalization(LOGITS, (0, 0, 0), frequency)) == close(3.133336879)
 
 
 def test_quality_focal_values():

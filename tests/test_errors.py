@@ -138,7 +138,36 @@ def test_distribution_shapes():
         ("SmoothL1Loss", {"beta": -1.0}, "beta"),
         ("BalancedL1Loss", {"beta": 0.0}, "beta"),
         ("ExtendedIoULoss", {"smooth_point": 0.0}, "smooth_point"),
-        ("FocalLoss", {"use_sigmoid": False}, "use_sigmoid"),
+        ("FocalLoss", {"use_sigmoid": None}, "use_sigmoid"),
+        ("FocalLoss", {"alpha": -1}, "alpha must be from 0 to 1, or None"),
+        ("FocalLoss", {"alpha": [0.5, 2.0]}, "alpha must be from 0 to 1"),
+        ("FocalLoss", {"alpha": [0.5, -1.0], "use_sigmoid": False}, "alpha must be 0 or more"),
+        ("FocalLoss", {"alpha": [[0.5, 0.5]]}, "alpha must be a number or one number per class"),
+        ("FocalCustomLoss", {}, "num_classes must be that of the head"),
+        ("FocalCustomLoss", {"num_classes": 3, "use_sigmoid": False}, "use_sigmoid"),
+        ("CrossEntropyCustomLoss", {}, "num_classes must be that of the head"),
+        ("AsymmetricLoss", {"use_sigmoid": False}, "use_sigmoid"),
+        ("AsymmetricLoss", {"clip": 1.0}, "clip"),
+        ("AsymmetricLoss", {"gamma_neg": -1.0}, "gamma_neg"),
+        ("Poly1FocalLoss", {"epsilon": -1.5}, "epsilon"),
+        ("Poly1CrossEntropyLoss", {"gamma": 2.0}, "gamma"),
+        ("GaussianFocalLoss", {"alpha": -1.0}, "alpha"),
+        ("EqualizedFocalLoss", {"use_sigmoid": False}, "use_sigmoid"),
+        ("EqualizedFocalLoss", {"alpha": [0.5, 0.25]}, "alpha must be one number"),
+        ("GaussianFocalLoss", {"pos_weight": -1.0}, "pos_weight"),
+        ("EqualizationLoss", {}, "class_frequency must be the share of the images"),
+        ("EqualizationLoss", {"class_frequency": [100.0, 3.0]}, "class_frequency must be the share of the images"),
+        ("CrossEntropyLoss", {"label_smoothing": 1.5}, "label_smoothing"),
+        ("CrossEntropyLoss", {"label_smoothing": 0.1, "use_mask": True}, "use_mask"),
+        ("CrossEntropyLoss", {"smoothing_mode": "binary"}, "smoothing_mode must be 'uniform' with use_sigmoid=False"),
+        ("CrossEntropyLoss", {"smoothing_mode": "darknet", "use_sigmoid": True}, "'binary' or 'uniform'"),
+        ("LabelSmoothLoss", {"mode": "new"}, "mode"),
+        ("LabelSmoothLoss", {"label_smooth_val": 1.0}, "label_smooth_val"),
+        ("LabelSmoothLoss", {"label_smooth_val": 0.6, "mode": "multi_label"}, "label_smooth_val"),
+        ("LabelSmoothLoss", {"use_sigmoid": False, "mode": "multi_label"}, "multi_label"),
+        ("DistributionFocalLoss", {"y_min": 3.0, "y_max": 3.0}, "y_max must be more than y_min"),
+        ("Integral", {"bins": 1}, "bins"),
+        ("Integral", {"y_min": 16.0}, "y_max must be more than y_min"),
         ("QualityFocalLoss", {"use_sigmoid": False}, "use_sigmoid"),
         ("VarifocalLoss", {"use_sigmoid": False}, "use_sigmoid"),
         ("CrossEntropyLoss", {"use_sigmoid": True, "use_mask": True}, "use_mask"),
@@ -223,6 +252,40 @@ def test_debug_names_the_first_bad_label():
         ml.QualityFocalLoss(debug=True)(logits, (label, score))
 
 
-def test_softmax_label_out_of_range_raises():
-    with pytest.raises((IndexError, ValueError, RuntimeError)):
-        ml.CrossEntropyLoss()(torch.zeros(2, CLASSES), torch.tensor([0, CLASSES]))
+@pytest.mark.parametrize("bad", [CLASSES, -1])
+@pytest.mark.parametrize("loss", [ml.CrossEntropyLoss(), ml.FocalLoss(use_sigmoid=False), ml.Poly1CrossEntropyLoss()])
+def test_softmax_label_out_of_range_raises(loss, bad):
+    with pytest.raises(ValueError, match=r"target must hold labels from 0 to 4, got -?\d in row 1"):
+        loss(torch.zeros(2, CLASSES), torch.tensor([0, bad]))
+
+
+def test_debug_names_the_first_value_that_is_no_probability():
+    """Logits in the place of probabilities are the commonest mistake with a heat map."""
+    heat = torch.rand(N, CLASSES)
+    for row, (pred, target) in enumerate([(heat + (torch.arange(N) == 0)[:, None], heat), (heat, heat - 2)]):
+        with pytest.raises(ValueError, match=rf"{'target' if row else 'pred'} must hold values from 0 to 1.* row 0"):
+            ml.GaussianFocalLoss(debug=True)(pred, target)
+    assert ml.GaussianFocalLoss(debug=True, activated=False)(heat + 3, heat).isfinite()
+
+
+@pytest.mark.parametrize(
+    ("loss", "name"),
+    [
+        (ml.FocalLoss(alpha=[0.5, 0.5, 0.25]), "alpha"),
+        (ml.FocalLoss(alpha=[0.5, 0.5, 0.25], use_sigmoid=False), "alpha"),
+        (ml.EqualizationLoss([0.5, 0.5, 0.25]), "class_frequency"),
+    ],
+)
+def test_one_number_per_class_for_another_number_of_classes(loss, name):
+    for shape in ((N, CLASSES), (3,)):
+        with pytest.raises(ValueError, match=f"{name} has 3 entries, so pred must have shape"):
+            loss(torch.zeros(shape), torch.zeros(shape))
+
+
+def test_number_of_classes_of_smoothed_labels():
+    ml.LabelSmoothLoss(num_classes=CLASSES)(torch.zeros(N, CLASSES), torch.zeros(N, dtype=torch.long))
+    with pytest.raises(ValueError, match="pred must have 4 channels"):
+        ml.LabelSmoothLoss(num_classes=4)(torch.zeros(N, CLASSES), torch.zeros(N, dtype=torch.long))
+    with pytest.raises(ValueError, match="counts classes"):
+        loss = ml.CrossEntropyLoss(use_sigmoid=True, label_smoothing=0.1, smoothing_mode="uniform")
+        loss(torch.zeros(N), torch.zeros(N))

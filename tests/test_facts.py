@@ -21,7 +21,7 @@ def far_boxes(n: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_every_loss_has_a_case():
-    aliases = {"EfficientIoULoss", "WassersteinLoss"}
+    aliases = {"EfficientIoULoss", "VariFocalLoss", "WassersteinLoss"}
     assert {case.name for case in CASES + RANK_CASES} == set(LOSSES) - aliases
     for name, loss_class in LOSSES.items():
         assert issubclass(getattr(ml, name), loss_class) or issubclass(loss_class, getattr(ml, name))
@@ -107,6 +107,11 @@ def test_best_value_of_classification():
         (ml.CrossEntropyLoss(), label),
         (ml.CrossEntropyLoss(use_sigmoid=True), label),
         (ml.FocalLoss(), label),
+        (ml.FocalLoss(use_sigmoid=False), label),
+        (ml.Poly1FocalLoss(), label),
+        (ml.Poly1CrossEntropyLoss(), label),
+        (ml.AsymmetricLoss(), label),
+        (ml.EqualizationLoss([0.001, 0.5, 0.0001]), label),
     ):
         assert loss.best == 0
         assert loss(logits, target).item() < 1e-20
@@ -192,10 +197,18 @@ def test_distribution_focal_loss_is_least_at_the_two_bins():
     assert best.grad.abs().max() < 1e-12
 
 
-@pytest.mark.parametrize("name", ["FocalLoss", "QualityFocalLoss", "VarifocalLoss"])
+@pytest.mark.parametrize(
+    "name", ["FocalLoss", "QualityFocalLoss", "VarifocalLoss", "AsymmetricLoss", "GaussianFocalLoss"]
+)
 def test_sigmoid_losses_say_so(name):
     """Heads read ``use_sigmoid`` from the module."""
     assert getattr(ml, name)().use_sigmoid is True
+
+
+@pytest.mark.parametrize("name", ["FocalLoss", "Poly1FocalLoss", "Poly1CrossEntropyLoss", "LabelSmoothLoss"])
+@pytest.mark.parametrize("use_sigmoid", [True, False])
+def test_losses_of_two_forms_say_which(name, use_sigmoid):
+    assert getattr(ml, name)(use_sigmoid=use_sigmoid).use_sigmoid is use_sigmoid
 
 
 def test_cross_entropy_says_whether_it_is_a_sigmoid():

@@ -100,7 +100,8 @@ def classification_input(case, dtype: torch.dtype):
         allowed = [0.0, 1.0] if case.name in ("FocalLoss", "EqualizedFocalLoss") else QUALITIES
         targets = torch.tensor([[allowed[(i + j) % len(allowed)] for j in range(CLASSES)] for i in range(5)]).to(dtype)
     else:
-        softmax = case.name == "CrossEntropyLoss" and case.per_row
+        # every channel a class, so that no label is background
+        softmax = case.per_row and pred.shape[1] == CLASSES
         targets = torch.arange(CLASSES) if softmax else torch.arange(-1, CLASSES + 2)
     m = len(targets[0] if isinstance(targets, tuple) else targets)
     return pred.repeat_interleave(m, 0), map_target(targets, lambda x: x.repeat(len(pred), *[1] * (x.ndim - 1)))
@@ -120,12 +121,13 @@ def test_bad_logits(case, dtype):
 @over(DFL_CASES)
 def test_bad_distances(case, dtype):
     labels = torch.tensor([0.0, 1e-6, 0.5, BINS - 1 - 1e-3, BINS - 1, BINS - 0.5, 1e4, -1e-6, -1.0, -1e4])
+    first, last = case.options.get("y_min", 0), case.options.get("y_max", BINS - 1)
     logits = torch.tensor([[LOGITS[(i + 3 * j) % len(LOGITS)] for j in range(BINS)] for i in range(10)])
     pred, target = logits.repeat_interleave(len(labels), 0).to(dtype), labels.repeat(10).to(dtype)
     value, grad = run(case.build(reduction="none"), pred, target)
     assert value.isfinite().all()
     assert grad.isfinite().all()
-    clamped, _ = run(case.build(reduction="none"), pred, target.clamp(0, BINS - 1))
+    clamped, _ = run(case.build(reduction="none"), pred, target.clamp(first, last))
     assert torch.equal(value, clamped)
 
 

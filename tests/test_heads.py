@@ -19,21 +19,44 @@ BASES = {
     "gfl": "gfl/gfl_r50_fpn_giou_8xb2-1x_coco.py",
 }
 BOX_LOSSES = [name for name, loss in LOSSES.items() if loss.slot == "bbox"]
-LABEL_LOSSES = ["FocalLoss", "CrossEntropyLoss", "GHMC", "EqualizedFocalLoss"]
+# a name, or a name with options, of losses that take logits and labels
+LABEL_LOSSES = [
+    "FocalLoss",
+    ("FocalLoss", {"use_sigmoid": False}),
+    ("FocalLoss", {"alpha": [0.25, 0.5, 0.75, 0.25]}),
+    "CrossEntropyLoss",
+    ("CrossEntropyLoss", {"use_sigmoid": False}),
+    ("CrossEntropyLoss", {"label_smoothing": 0.1}),
+    "LabelSmoothLoss",
+    ("LabelSmoothLoss", {"use_sigmoid": False}),
+    "AsymmetricLoss",
+    "Poly1FocalLoss",
+    "Poly1CrossEntropyLoss",
+    ("Poly1CrossEntropyLoss", {"use_sigmoid": False}),
+    ("GaussianFocalLoss", {"activated": False}),
+    ("EqualizationLoss", {"class_frequency": [0.5, 0.001, 0.5, 0.001]}),
+    "FocalCustomLoss",
+    "GHMC",
+    "EqualizedFocalLoss",
+]
+BINARY_LOSSES = ["CrossEntropyLoss", "FocalLoss", "VarifocalLoss", "AsymmetricLoss", "Poly1FocalLoss"]
 SLOTS = {
     "loss_cls": {"retinanet": LABEL_LOSSES, "fcos": LABEL_LOSSES, "atss": LABEL_LOSSES, "gfl": ["QualityFocalLoss"]},
     "loss_bbox": dict.fromkeys(BASES, BOX_LOSSES),
-    "loss_centerness": {
-        "fcos": ["CrossEntropyLoss", "FocalLoss", "VarifocalLoss"],
-        "atss": ["CrossEntropyLoss", "FocalLoss"],
-    },
-    "loss_dfl": {"gfl": ["DistributionFocalLoss"]},
+    "loss_centerness": {"fcos": BINARY_LOSSES, "atss": BINARY_LOSSES},
+    "loss_dfl": {"gfl": ["DistributionFocalLoss", ("DistributionFocalLoss", {"y_min": 0.0, "y_max": 16.0})]},
 }
+
+
+def with_options(entry):
+    return entry if isinstance(entry, tuple) else (entry, {})
+
+
 CASES = [
-    pytest.param(head, slot, name, id=f"{head}-{slot}-{name}")
+    pytest.param(head, slot, name, options, id="-".join([head, slot, name, *(f"{k}={v}" for k, v in options.items())]))
     for slot, heads in SLOTS.items()
-    for head, names in heads.items()
-    for name in names
+    for head, entries in heads.items()
+    for name, options in map(with_options, entries)
 ]
 STRIDES = (8, 16, 32, 64, 128)
 SIZE = 128
@@ -69,12 +92,12 @@ def loss_by_feat(module, boxes):
 
 
 @pytest.mark.parametrize("ground_truth", ["with", "without", "tiny"])
-@pytest.mark.parametrize(("head", "slot", "name"), CASES)
-def test_swap_builds_runs_and_steps(head, slot, name, ground_truth):
-    options = {f"{slot}.type": name}
+@pytest.mark.parametrize(("head", "slot", "name", "loss_options"), CASES)
+def test_swap_builds_runs_and_steps(head, slot, name, loss_options, ground_truth):
+    options = {f"{slot}.type": name} | {f"{slot}.{key}": value for key, value in loss_options.items()}
     if head == "retinanet" and slot == "loss_bbox" and not LOSSES[name].boxes:
         options["reg_decoded_bbox"] = False
-    if "num_classes" in LOSSES[name].option_names():
+    if "num_classes" in LOSSES[name].option_names() and LOSSES[name].options()["num_classes"].default is not None:
         options[f"{slot}.num_classes"] = 4 if slot == "loss_cls" else 1
     module = build_head(head, options)
     assert type(getattr(module, slot)) is LOSSES[name]
@@ -88,6 +111,7 @@ def test_swap_builds_runs_and_steps(head, slot, name, ground_truth):
 
     values = {key: sum(v) if isinstance(v, list) else v for key, v in losses.items()}
     assert slot in values
+    values.pop("acc_classes", None)
     assert all(value.isfinite() for value in values.values()), values
     # Positives cost something in every slot; without ground truth only the classification does.
     if ground_truth == "with" or slot == "loss_cls":
@@ -97,6 +121,15 @@ def test_swap_builds_runs_and_steps(head, slot, name, ground_truth):
         assert parameter.grad is None or parameter.grad.isfinite().all()
     assert all(feature.grad is None or feature.grad.isfinite().all() for feature in features)
     assert any(feature.grad is not None for feature in features)
+
+
+@pytest.mark.parametrize("head", ["retinanet", "fcos", "atss"])
+@pytest.mark.parametrize("use_sigmoid", [True, False])
+def test_softmax_has_a_channel_for_background(head, use_sigmoid):
+    module = build_head(head, {"loss_cls.use_sigmoid": use_sigmoid})
+    assert type(module.loss_cls).__name__ == "FocalLoss"
+    assert module.cls_out_channels == (4 if use_sigmoid else 5)
+    assert module.loss_cls.use_sigmoid is use_sigmoid
 
 
 @pytest.mark.parametrize("head", ["retinanet", "fcos", "atss"])

@@ -458,6 +458,70 @@ def test_focal_of_three_axes_fails_in_mmdet():
     torch.testing.assert_close(ours(logits, label), flat.reshape(logits.shape))
 
 
+def test_softmax_focal_is_refused_in_mmdet():
+    with pytest.raises(AssertionError, match="Only sigmoid"):
+        stock("FocalLoss")(use_sigmoid=False)
+    logits, label = torch.tensor([[0.0, 2.0, -1.0]]), torch.tensor([1])
+    loss = ml.FocalLoss(use_sigmoid=False, reduction="none")
+    assert loss(logits, label).tolist() == pytest.approx([0.001036064327], rel=1e-5)
+
+
+def test_alpha_per_class_fails_in_mmdet():
+    logits, label = torch.tensor([[0.0, 2.0, -1.0]]), torch.tensor([1])
+    for alpha in ([0.25, 0.5, 0.75], None):
+        ours, theirs = ours_and_stock("FocalLoss", alpha=alpha)
+        with pytest.raises(TypeError):
+            theirs(logits, label)
+        assert ours(logits, label).isfinite()
+
+
+def test_focal_custom_ignores_activated_in_mmdet():
+    """Probabilities are taken for logits there."""
+    ours, theirs = ours_and_stock("FocalCustomLoss", num_classes=CLASSES, activated=True)
+    prob, label = torch.rand(6, CLASSES), torch.arange(6)
+    logits = stock("FocalLoss")()(prob, label)
+    torch.testing.assert_close(theirs(prob, label), logits)
+    expected = stock("FocalLoss")(activated=True)(prob, label)
+    torch.testing.assert_close(ours(prob, label), expected)
+    assert abs(logits - expected) > 0.01
+
+
+def test_half_heat_map_is_nan_in_mmdet():
+    """1e-12 is no half, so that a sigmoid that rounds to 1 has an infinite logarithm, times 0 at a peak."""
+    ours, theirs = ours_and_stock("GaussianFocalLoss")
+    prob = torch.tensor([[20.0, -3.0]]).sigmoid().half()
+    assert theirs(prob, torch.tensor([[1.0, 0.0]]).half()).isnan()
+    value, grad = run(ours, prob, torch.tensor([[1.0, 0.0]]).half())
+    assert value.isfinite()
+    assert grad.isfinite().all()
+    assert theirs(prob, torch.zeros(1, 2).half()).isinf()
+    assert run(ours, prob, torch.zeros(1, 2).half())[0].isfinite()
+
+
+def test_named_peaks_in_mmdet():
+    """With ``pos_inds`` mmdet averages peaks and negatives apart, drops the weight, and cannot leave it unreduced."""
+    ours, theirs = ours_and_stock("GaussianFocalLoss")
+    prob, heat = torch.rand(6, CLASSES), torch.rand(6, CLASSES)
+    named = {"pos_inds": torch.tensor([1, 4, 5]), "pos_labels": torch.tensor([0, 2, 2])}
+    positive = -((1 - prob[[1, 4, 5], [0, 2, 2]]) ** 2 * prob[[1, 4, 5], [0, 2, 2]].log()).sum()
+    negative = -((1 - heat) ** 4 * prob**2 * (1 - prob).log()).sum()
+    torch.testing.assert_close(theirs(prob, heat, **named), positive / 3 + negative / (6 * CLASSES))
+    torch.testing.assert_close(ours(prob, heat, **named), (positive + negative) / (6 * CLASSES))
+
+    none = {key: value[:0] for key, value in named.items()}
+    assert theirs(prob, heat, **none).isnan()
+    torch.testing.assert_close(ours(prob, heat, **none), negative / (6 * CLASSES))
+
+    half = torch.full((6, 1), 0.5)
+    assert theirs(prob, heat, **named, weight=half, avg_factor=3) == theirs(prob, heat, **named, avg_factor=3)
+    torch.testing.assert_close(
+        ours(prob, heat, **named, weight=half, avg_factor=3), ours(prob, heat, **named, avg_factor=3) / 2
+    )
+    with pytest.raises(RuntimeError, match="must match the size"):
+        theirs(prob, heat, **named, reduction_override="none")
+    assert ours(prob, heat, **named, reduction_override="none").shape == prob.shape
+
+
 def test_unknown_keywords_raise():
     boxes = one_box(0, 0, 10, 10)
     with pytest.raises((TypeError, ValueError), match="wieght"):

@@ -5,6 +5,7 @@ import sys
 import textwrap
 
 import pytest
+from cases import REQUIRED
 from mmdet.models.losses import CIoULoss as MMDetCIoULoss
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.registry import MODELS as ROOT
@@ -45,7 +46,7 @@ def test_bare_and_scoped_names_build_this_package_s_class(name):
         (ROOT, f"mmdet.{name}"),
         (registry.MODELS, name),
     ]:
-        assert type(models.build(dict(type=key))) is expected, (models, key)
+        assert type(models.build(dict(type=key, **REQUIRED.get(name, {})))) is expected, (models, key)
 
 
 def test_public_names_are_the_registered_ones():
@@ -145,7 +146,7 @@ def test_functional_needs_torch_alone():
 )
 def test_plain_torch_modules_where_a_part_is_missing(blocked, reason):
     out = run_python(
-        f"BLOCKED = {{{blocked!r}}}"
+        f"BLOCKED, REQUIRED = {{{blocked!r}}}, {REQUIRED!r}"
         + textwrap.dedent(BLOCK)
         + textwrap.dedent(
             """
@@ -155,7 +156,7 @@ def test_plain_torch_modules_where_a_part_is_missing(blocked, reason):
             from mmdet_losses import registry
             box = torch.tensor([[0.0, 0, 10, 10]])
             for name, loss in registry.LOSSES.items():
-                pickle.loads(pickle.dumps(loss()))
+                pickle.loads(pickle.dumps(loss(**REQUIRED.get(name, {}))))
             print(mmdet_losses.CIoULoss()(box, box + 5), mmdet_losses.SmoothL1Loss()(box, box + 5))
             try:
                 registry.stock("CIoULoss")

@@ -51,6 +51,10 @@ STOCK_OPTIONS = {
     "QualityFocalLoss-activated=True-dense": {"activated": True},
     "VarifocalLoss": {},
     "VarifocalLoss-iou_weighted=False": {"iou_weighted": False},
+    "GaussianFocalLoss-activated=True": {},
+    "CrossEntropyCustomLoss-num_classes=5-labels": {"num_classes": 5},
+    "CrossEntropyCustomLoss-use_sigmoid=True-num_classes=5-labels": {"use_sigmoid": True, "num_classes": 5},
+    "FocalCustomLoss-num_classes=5-labels": {"num_classes": 5},
     "DistributionFocalLoss": {},
 }
 SHARED = [case for case in CASES if case.id in STOCK_OPTIONS]
@@ -63,7 +67,9 @@ def stock_of(case, **more):
 
 def run(loss, pred, target, weight=None, **call):
     pred = pred.clone().requires_grad_()
-    value = loss(pred, target, weight, **call)
+    # the third argument is the weight in all of mmdet's losses but this
+    args, more = ((), {"weight": weight}) if type(loss) is stock("GaussianFocalLoss") else ((weight,), {})
+    value = loss(pred, target, *args, **more, **call)
     value.backward(torch.linspace(0.5, 2, value.numel()).reshape(value.shape))
     return value.detach(), pred.grad
 
@@ -92,25 +98,22 @@ def row_weight(seed: int) -> torch.Tensor:
 def test_agrees(case):
     """Every reduction, weight and divisor that both accept."""
     rows = row_weight(0)
+    per_element = case.kind in ("coordinate", "sides") or case.name in ("VarifocalLoss", "GaussianFocalLoss")
     weights = {"none": None, "rows": rows, "ones": torch.ones(N)}
     pred, target = case.batch(N, seed=11)
     if case.kind == "box":
         weights["boxes"] = torch.rand(N, 4, generator=torch.Generator().manual_seed(1))
-    elif case.kind in ("coordinate", "sides") or case.name == "VarifocalLoss":
+    elif per_element:
         # mmdet multiplies, so a weight per row has to be (n, 1) there
         weights["rows"] = rows[:, None]
         weights["elements"] = torch.rand(pred.shape, generator=torch.Generator().manual_seed(1))
-    elif case.name == "FocalLoss":
+    elif case.name in ("FocalLoss", "FocalCustomLoss"):
         weights["flat"] = torch.rand(pred.numel(), generator=torch.Generator().manual_seed(1))
         weights["elements"] = weights["flat"].reshape(pred.shape)
     elif case.id == "CrossEntropyLoss-use_sigmoid=True-dense":
         weights["rows"] = rows[:, None]
         weights["elements"] = torch.rand(pred.shape, generator=torch.Generator().manual_seed(1))
-    if (
-        case.kind in ("coordinate", "sides")
-        or case.name == "VarifocalLoss"
-        or (case.form == "dense" and not case.per_row)
-    ):
+    if per_element or (case.form == "dense" and not case.per_row):
         weights["ones"] = torch.ones(N, 1)
     calls = [{}, *({"reduction_override": reduction} for reduction in ("none", "mean", "sum"))]
     calls += [{"avg_factor": 12}, {"avg_factor": 12.5}, {"avg_factor": torch.tensor(12.0)}]
@@ -152,6 +155,7 @@ def test_same_attributes(case):
         "activated",
         "iou_weighted",
     )
+    known += ("num_classes", "pos_weight", "neg_weight", "custom_cls_channels", "custom_activation", "custom_accuracy")
     known += ("eps", "mode", "class_weight", "ignore_index", "avg_non_ignore", "smooth_point", "linear")
     for name in known:
         if hasattr(theirs, name):
@@ -179,7 +183,7 @@ CE_OPTIONS = [
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("options", CE_OPTIONS, ids=str)
-@over([case for case in CLS_CASES if case.name == "CrossEntropyLoss"])
+@over([case for case in SHARED if case.name == "CrossEntropyLoss"])
 def test_cross_entropy_options(case, options):
     pred, target = case.batch(N, seed=3)
     if case.form == "dense" and "ignore_index" in options:

@@ -2,16 +2,20 @@
 
 from .beyond_iou import bounded_iou_loss, extended_iou_loss, wasserstein_distance, wasserstein_loss
 from .classification import (
+    asymmetric_loss,
     dense_target,
+    equalization_loss,
+    gaussian_focal_loss,
     one_hot,
     quality_focal_loss,
     sigmoid_cross_entropy,
     sigmoid_focal_loss,
     softmax_cross_entropy,
+    softmax_focal_loss,
     varifocal_loss,
 )
 from .coordinate import balanced_l1_loss, l1_loss, mse_loss, smooth_l1_loss
-from .distribution import distribution_focal_loss
+from .distribution import distribution_focal_loss, integral
 from .geometry import BoxPair, box_pair
 from .harmonized import (
     Histogram,
@@ -71,6 +75,7 @@ __all__ = [
     "BoxPair",
     "Histogram",
     "alpha_iou_loss",
+    "asymmetric_loss",
     "authentic_smooth_l1_gradient_norm",
     "authentic_smooth_l1_loss",
     "average_precision_loss",
@@ -87,17 +92,20 @@ __all__ = [
     "distribution_focal_loss",
     "eiou_loss",
     "eiou_terms",
+    "equalization_loss",
     "equalization_v2_loss",
     "equalized_focal_gradient",
     "equalized_focal_loss",
     "extended_iou_loss",
     "focal_eiou_loss",
     "focaler_iou_loss",
+    "gaussian_focal_loss",
     "giou_loss",
     "giou_terms",
     "gradient_histogram",
     "harmonizing_weight",
     "inner_iou_loss",
+    "integral",
     "iou_focus",
     "iou_loss",
     "l1_loss",
@@ -125,6 +133,7 @@ __all__ = [
     "siou_terms",
     "smooth_l1_loss",
     "softmax_cross_entropy",
+    "softmax_focal_loss",
     "unified_focus",
     "unified_iou_loss",
     "unified_multiplier",

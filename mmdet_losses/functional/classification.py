@@ -1,4 +1,4 @@
-"""Classification losses: one value per class (focal, varifocal, sigmoid) or per row (quality focal, softmax)."""
+"""Classification losses: one value per class (sigmoids: focal, varifocal, ...) or per row (quality focal, softmax)."""
 
 from __future__ import annotations
 
@@ -23,6 +23,20 @@ def dense_target(pred: Tensor, target: Tensor) -> Tensor:
     return target if target.ndim == pred.ndim else one_hot(target, pred.shape[-1])
 
 
+def binary_parts(pred: Tensor, activated: bool, floor: float | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """``p``, ``1 - p`` and the logarithms of both, finite with their gradients.
+
+    Args:
+        pred: Logits, or probabilities where ``activated``.
+        activated: Whether ``pred`` holds probabilities.
+        floor: Least probability whose logarithm is taken; the least normal number of the dtype by default.
+    """
+    if not activated:
+        return torch.sigmoid(pred), torch.sigmoid(-pred), F.logsigmoid(pred), F.logsigmoid(-pred)
+    floor = torch.finfo(pred.dtype).tiny if floor is None else floor
+    return pred, 1 - pred, pred.clamp(min=floor).log(), (1 - pred).clamp(min=floor).log()
+
+
 def binary_cross_entropy_of_probability(prob: Tensor, target: Tensor) -> Tensor:
     """Binary cross-entropy of probabilities, finite with its gradient for probabilities 0 and 1."""
     tiny = torch.finfo(prob.dtype).tiny
@@ -37,7 +51,12 @@ def modulate(error: Tensor, power: float) -> Tensor:
 
 
 def softmax_cross_entropy(
-    pred: Tensor, target: Tensor, *, class_weight: Tensor | None = None, ignore_index: int = -100
+    pred: Tensor,
+    target: Tensor,
+    *,
+    class_weight: Tensor | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
 ) -> Tensor:
     """Softmax cross-entropy, see :class:`~mmdet_losses.CrossEntropyLoss`.
 
@@ -46,6 +65,7 @@ def softmax_cross_entropy(
         target: Labels, ``(n,)`` or ``(n, *)``, or probabilities in the shape of ``pred``.
         class_weight: ``(c,)``.
         ignore_index: Label of rows that count nothing.
+        label_smoothing: Share of the target that is spread evenly over the classes.
 
     Returns:
         Tensor of the shape of the labels, float32 (float64 where an input is).
@@ -54,36 +74,64 @@ def softmax_cross_entropy(
     if target.is_floating_point():
         target = target.to(pred.dtype)
     class_weight = None if class_weight is None else class_weight.to(pred)
-    return F.cross_entropy(pred, target, class_weight, reduction="none", ignore_index=ignore_index)
+    return F.cross_entropy(
+        pred,
+        target,
+        class_weight,
+        reduction="none",
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+    )
 
 
-def sigmoid_cross_entropy(pred: Tensor, target: Tensor, *, class_weight: Tensor | None = None) -> Tensor:
+def sigmoid_cross_entropy(
+    pred: Tensor,
+    target: Tensor,
+    *,
+    class_weight: Tensor | None = None,
+    label_smoothing: float = 0.0,
+    smoothing_mode: str = "binary",
+) -> Tensor:
     """Binary cross-entropy of logits, see :class:`~mmdet_losses.CrossEntropyLoss`.
 
     Args:
         pred: Logits, ``(n, c)`` or any shape.
         target: Labels, one axis less than ``pred``, or dense in the shape of ``pred``.
         class_weight: Weight of the positive term of each class, ``(c,)``, as in MMDetection.
+        label_smoothing: ``e`` of the smoothed target.
+        smoothing_mode: ``'binary'`` makes the target ``(1 - e) y + e / 2``, ``'uniform'`` ``(1 - e) y + e / c``.
 
     Returns:
         Tensor of the shape of ``pred``, float32 (float64 where an input is).
     """
     pred, target = upcast(pred, dense_target(pred, target))
+    if label_smoothing:
+        floor = label_smoothing / (2 if smoothing_mode == "binary" else pred.shape[-1])
+        target = (1 - label_smoothing) * target + floor
     class_weight = None if class_weight is None else class_weight.to(pred)
     return F.binary_cross_entropy_with_logits(pred, target, pos_weight=class_weight, reduction="none")
 
 
 def sigmoid_focal_loss(
-    pred: Tensor, target: Tensor, *, gamma: float = 2.0, alpha: float = 0.25, activated: bool = False
+    pred: Tensor,
+    target: Tensor,
+    *,
+    gamma: float = 2.0,
+    alpha: float | Tensor | None = 0.25,
+    activated: bool = False,
+    epsilon: float = 0.0,
+    weigh_poly: bool = False,
 ) -> Tensor:
-    """Focal loss, see :class:`~mmdet_losses.FocalLoss`.
+    """Focal loss of independent sigmoids, see :class:`~mmdet_losses.FocalLoss`.
 
     Args:
         pred: Logits, or probabilities where ``activated``, ``(n, c)`` or any shape.
         target: Labels, one axis less than ``pred``, or one-hot in the shape of ``pred``.
         gamma: Power of the modulating factor.
-        alpha: Weight of the positive class; negatives have ``1 - alpha``.
+        alpha: Weight of the positives, ``1 - alpha`` that of the negatives; ``(c,)`` for one per class.
         activated: Whether ``pred`` holds probabilities.
+        epsilon: Coefficient of the poly-1 term, see :class:`~mmdet_losses.Poly1FocalLoss`.
+        weigh_poly: Whether ``alpha`` weighs that term too.
 
     Returns:
         Tensor of the shape of ``pred``, float32 (float64 where an input is).
@@ -95,7 +143,58 @@ def sigmoid_focal_loss(
     else:
         error = torch.sigmoid(-pred) * target + torch.sigmoid(pred) * (1 - target)
         loss = F.binary_cross_entropy_with_logits(pred, target, reduction="none")
-    return (alpha * target + (1 - alpha) * (1 - target)) * modulate(error, gamma) * loss
+    if isinstance(alpha, Tensor):
+        alpha = alpha.to(pred)
+    weight = 1.0 if alpha is None else alpha * target + (1 - alpha) * (1 - target)
+    loss = weight * modulate(error, gamma) * loss
+    if epsilon:
+        loss = loss + epsilon * (weight if weigh_poly else 1.0) * modulate(error, gamma + 1)
+    return loss
+
+
+def softmax_focal_loss(
+    pred: Tensor,
+    target: Tensor,
+    *,
+    gamma: float = 2.0,
+    alpha: float | Tensor | None = 0.25,
+    activated: bool = False,
+    epsilon: float = 0.0,
+    weigh_poly: bool = False,
+) -> Tensor:
+    """Focal loss of a softmax over the classes, see :class:`~mmdet_losses.FocalLoss`.
+
+    Args:
+        pred: Logits, or probabilities where ``activated``, ``(*, c)``.
+        target: Labels ``(*,)`` from 0 to ``c - 1``, or probabilities in the shape of ``pred``.
+        gamma: Power of the modulating factor.
+        alpha: Weight of every row, or ``(c,)`` for one per class.
+        activated: Whether ``pred`` holds probabilities.
+        epsilon: Coefficient of the poly-1 term, see :class:`~mmdet_losses.Poly1FocalLoss`.
+        weigh_poly: Whether ``alpha`` weighs that term too.
+
+    Returns:
+        Tensor ``(*,)``, float32 (float64 where an input is).
+    """
+    share: float | Tensor = 1.0
+    weight: float | Tensor = 1.0 if alpha is None else alpha
+    label = target.unsqueeze(-1).long() if target.ndim < pred.ndim else None
+    if label is None:
+        pred, share = upcast(pred, target)
+    else:
+        (pred,) = upcast(pred)
+        weight = weight[label] if isinstance(weight, Tensor) else weight
+    scores = pred if activated else pred.log_softmax(-1)
+    if label is not None:
+        scores = scores.gather(-1, label)
+    log_prob = scores.clamp(min=torch.finfo(pred.dtype).tiny).log() if activated else scores
+    error = 1 - scores if activated else -scores.expm1()
+    if isinstance(weight, Tensor):
+        weight = weight.to(pred)
+    loss = share * weight * modulate(error, gamma) * -log_prob
+    if epsilon:
+        loss = loss + epsilon * share * (weight if weigh_poly else 1.0) * modulate(error, gamma + 1)
+    return loss.sum(-1)
 
 
 def quality_focal_loss(
@@ -146,3 +245,90 @@ def varifocal_loss(
     negative = alpha * modulate((pred.sigmoid() - target).abs(), gamma)
     focus = torch.where(target > 0, positive, negative)
     return focus * F.binary_cross_entropy_with_logits(pred, target, reduction="none")
+
+
+def gaussian_focal_loss(
+    pred: Tensor,
+    target: Tensor,
+    positive: Tensor | None = None,
+    *,
+    alpha: float = 2.0,
+    gamma: float = 4.0,
+    pos_weight: float = 1.0,
+    neg_weight: float = 1.0,
+    activated: bool = True,
+) -> Tensor:
+    """Focal loss of a Gaussian heat map, see :class:`~mmdet_losses.GaussianFocalLoss`.
+
+    Args:
+        pred: Probabilities, or logits unless ``activated``, any shape.
+        target: Heat map in the shape of ``pred``, or labels, one axis less.
+        positive: How many positives there are at each place, in the shape of ``pred``; by default one wherever
+            ``target`` is exactly 1.
+        alpha: Power of the error.
+        gamma: Power of the distance of the target from 1, for negatives.
+        pos_weight: Weight of the positives.
+        neg_weight: Weight of the negatives.
+        activated: Whether ``pred`` holds probabilities.
+
+    Returns:
+        Tensor of the shape of ``pred``, float32 (float64 where an input is).
+    """
+    pred, target = upcast(pred, dense_target(pred, target))
+    positive = (target == 1 if positive is None else positive).to(pred.dtype)
+    prob, rest, log_prob, log_rest = binary_parts(pred, activated, floor=1e-12)
+    hits = pos_weight * positive * modulate(rest, alpha) * log_prob
+    misses = neg_weight * modulate(1 - target, gamma) * modulate(prob, alpha) * log_rest
+    return -(hits + misses)
+
+
+def asymmetric_loss(
+    pred: Tensor,
+    target: Tensor,
+    *,
+    gamma_neg: float = 4.0,
+    gamma_pos: float = 1.0,
+    clip: float = 0.05,
+    activated: bool = False,
+    detach_focus: bool = False,
+) -> Tensor:
+    """Asymmetric loss, see :class:`~mmdet_losses.AsymmetricLoss`.
+
+    Args:
+        pred: Logits, or probabilities where ``activated``, ``(n, c)`` or any shape.
+        target: Labels, one axis less than ``pred``, or dense in the shape of ``pred``.
+        gamma_neg: Power of the modulating factor of negatives.
+        gamma_pos: Power of the modulating factor of positives.
+        clip: What is taken off the probability of negatives.
+        activated: Whether ``pred`` holds probabilities.
+        detach_focus: Whether the modulating factors are constants in the gradient.
+
+    Returns:
+        Tensor of the shape of ``pred``, float32 (float64 where an input is).
+    """
+    pred, target = upcast(pred, dense_target(pred, target))
+    prob, rest, log_prob, log_rest = binary_parts(pred, activated)
+    if clip:
+        prob, log_rest = (prob - clip).clamp(min=0), (rest + clip).clamp(max=1).log()
+    positive, negative = modulate(rest, gamma_pos), modulate(prob, gamma_neg)
+    if detach_focus:
+        positive, negative = positive.detach(), negative.detach()
+    return -(target * positive * log_prob + (1 - target) * negative * log_rest)
+
+
+def equalization_loss(pred: Tensor, target: Tensor, class_frequency: Tensor, *, lambda_: float = 0.00177) -> Tensor:
+    """Equalization loss, see :class:`~mmdet_losses.EqualizationLoss`.
+
+    Args:
+        pred: Logits, ``(*, c)``.
+        target: Labels ``(*,)``, or dense in the shape of ``pred``; a row without a positive is background.
+        class_frequency: Share of the images that hold each class, ``(c,)``.
+        lambda_: Frequency below which a class is rare.
+
+    Returns:
+        Tensor of the shape of ``pred``, float32 (float64 where an input is).
+    """
+    pred, target = upcast(pred, dense_target(pred, target))
+    foreground = (target > 0).any(-1, keepdim=True)
+    spared = (foreground & (class_frequency < lambda_).to(pred.device)).to(pred.dtype)
+    return (1 - spared * (1 - target)) * F.binary_cross_entropy_with_logits(pred, target, reduction="none")

@@ -1,4 +1,4 @@
-"""Losses of distances that are predicted as discrete distributions."""
+"""Losses of distances that are predicted as discrete distributions, and what such a distribution means."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from torch import Tensor
 from .dtype import upcast
 
 
-def distribution_focal_loss(pred: Tensor, target: Tensor) -> Tensor:
+def distribution_focal_loss(pred: Tensor, target: Tensor, *, y_min: float = 0.0, y_max: float | None = None) -> Tensor:
     """Distribution focal loss, see :class:`~mmdet_losses.DistributionFocalLoss`.
 
     Args:
-        pred: Logits over the bins ``0, ..., bins - 1``, ``(m, bins)``.
-        target: Distances in bins, ``(m,)``; clamped to ``[0, bins - 1]``.
+        pred: Logits over bins that lie evenly from ``y_min`` to ``y_max``, ``(m, bins)``.
+        target: Distances, ``(m,)``; clamped to ``[y_min, y_max]``.
+        y_min: Distance of the first bin.
+        y_max: Distance of the last bin; None is ``bins - 1``.
 
     Returns:
         Tensor ``(m,)``, float32 (float64 where an input is).
     """
     pred, target = upcast(pred, target)
     last = pred.shape[-1] - 1
+    if y_min or y_max is not None:
+        target = (target - y_min) * (last / ((last if y_max is None else y_max) - y_min))
     target = target.clamp(0, last)
     # The clamp comes after the cast: what a NaN becomes as an integer is not defined.
     left = target.detach().floor().long().clamp(0, last - 1)
@@ -27,3 +31,23 @@ def distribution_focal_loss(pred: Tensor, target: Tensor) -> Tensor:
     log_prob = pred.log_softmax(-1)
     sides = log_prob.gather(-1, torch.stack((left, left + 1), -1))
     return -((1 - share) * sides[..., 0] + share * sides[..., 1])
+
+
+def integral(pred: Tensor, *, bins: int, y_min: float = 0.0, y_max: float | None = None) -> Tensor:
+    """Expectation of discrete distributions, see :class:`~mmdet_losses.Integral`.
+
+    Args:
+        pred: Logits over bins that lie evenly from ``y_min`` to ``y_max``, ``(*, bins)`` or ``(*, k * bins)``.
+        bins: Number of bins.
+        y_min: Distance of the first bin.
+        y_max: Distance of the last bin; None is ``bins - 1``.
+
+    Returns:
+        Tensor ``(*,)`` or ``(*, k)``, float32 (float64 where ``pred`` is).
+    """
+    (pred,) = upcast(pred)
+    step = 1.0 if y_max is None and not y_min else ((bins - 1 if y_max is None else y_max) - y_min) / (bins - 1)
+    prob = pred.unflatten(-1, (pred.shape[-1] // bins, bins)).softmax(-1)
+    # Counted in bins first: these are whole numbers in every dtype.
+    distance = y_min + step * (prob * torch.arange(bins, device=pred.device, dtype=pred.dtype)).sum(-1)
+    return distance.squeeze(-1) if pred.shape[-1] == bins else distance

@@ -3,10 +3,21 @@
 from .base import CATALOGUE, Loss, published
 from .beyond_iou import BoundedIoULoss, ExtendedIoULoss, NWDLoss, WassersteinLoss
 from .box import BoxLoss, IoUTypeLoss
-from .classification import ClassificationLoss, FocalLoss, QualityFocalLoss, VarifocalLoss
+from .classification import (
+    AsymmetricLoss,
+    ClassificationLoss,
+    FocalLoss,
+    GaussianFocalLoss,
+    Poly1CrossEntropyLoss,
+    Poly1FocalLoss,
+    QualityFocalLoss,
+    VariFocalLoss,
+    VarifocalLoss,
+)
 from .coordinate import BalancedL1Loss, CoordinateLoss, L1Loss, MSELoss, SmoothL1Loss
-from .cross_entropy import CrossEntropyLoss
-from .distribution import DistributionFocalLoss
+from .cross_entropy import CrossEntropyLoss, LabelSmoothLoss
+from .custom import CrossEntropyCustomLoss, EqualizationLoss, FocalCustomLoss
+from .distribution import DistributionFocalLoss, Integral
 from .errors import OptionError, ReductionError
 from .focus import IoUFocus, PowerfulFocus, WiseFocus
 from .harmonized import GHMC, GHMR
@@ -24,34 +35,43 @@ __all__ = [
     "APLoss",
     "AlphaIoULoss",
     "Annealed",
+    "AsymmetricLoss",
     "BalancedL1Loss",
     "BoundedIoULoss",
     "BoxLoss",
     "CIoULoss",
     "ClassificationLoss",
     "CoordinateLoss",
+    "CrossEntropyCustomLoss",
     "CrossEntropyLoss",
     "DIoULoss",
     "DistributionFocalLoss",
     "EIoULoss",
     "EQLV2Loss",
     "EfficientIoULoss",
+    "EqualizationLoss",
     "EqualizedFocalLoss",
     "ExtendedIoULoss",
+    "FocalCustomLoss",
     "FocalEIoULoss",
     "FocalLoss",
     "FocalerIoULoss",
     "GIoULoss",
+    "GaussianFocalLoss",
     "InnerIoULoss",
+    "Integral",
     "IoUFocus",
     "IoULoss",
     "IoUTypeLoss",
     "L1Loss",
+    "LabelSmoothLoss",
     "Loss",
     "MPDIoULoss",
     "MSELoss",
     "NWDLoss",
     "OptionError",
+    "Poly1CrossEntropyLoss",
+    "Poly1FocalLoss",
     "PowerfulFocus",
     "PowerfulIoULoss",
     "QualityFocalLoss",
@@ -64,6 +84,7 @@ __all__ = [
     "SmoothL1Loss",
     "Stateful",
     "UnifiedIoULoss",
+    "VariFocalLoss",
     "VarifocalLoss",
     "WIoULoss",
     "WassersteinLoss",

@@ -1,21 +1,25 @@
-"""Cross-entropy in its three forms: softmax, independent sigmoids, masks."""
+"""Cross-entropy in its three forms, softmax, independent sigmoids and masks, and with smoothed labels."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import functional as F
 from ..functional.reduce import may_select
-from .base import check_floating, check_rows, check_same_shape, element_weight, published, row_weight
+from .base import check_floating, check_option, check_rows, check_same_shape, element_weight, published, row_weight
 from .classification import ClassificationLoss, check_labels, check_labels_or_dense
 from .errors import OptionError
 
 NO_LABEL = -100
 """torch's default for labels to be ignored."""
+
+SMOOTHING_MODES = ("binary", "uniform")
+"""What smoothing pulls the target of a sigmoid towards: 1 / 2, or 1 over the number of classes."""
 
 Aligned = tuple[tuple[Tensor, ...], Tensor | None, Tensor | None]
 
@@ -38,7 +42,8 @@ class CrossEntropyLoss(ClassificationLoss):
     Range: [0, inf), 0 at a perfect match of a hard target.
 
     Differs from mmdet: masks take every reduction, an empty batch of them gives 0 (NaN there), their result is a
-    scalar (shape ``(1,)`` there), and ``class_weight`` weighs a mask by its class; see also the ledger, general part.
+    scalar (shape ``(1,)`` there), and ``class_weight`` weighs a mask by its class; labels can be smoothed; see also the
+    ledger, general part.
 
     Args:
         use_sigmoid: Independent sigmoids instead of a softmax; default as mmdet. Heads read this from the config.
@@ -49,6 +54,12 @@ class CrossEntropyLoss(ClassificationLoss):
         ignore_index: Label of what counts nothing; None is -100, as mmdet.
         loss_weight: Multiplies the loss; default as mmdet.
         avg_non_ignore: Whether the mean without ``avg_factor`` leaves out ignored elements; default as mmdet.
+        label_smoothing: Share ``e`` of label smoothing (https://arxiv.org/abs/1512.00567), from 0 to 1; 0.0, which
+            smooths nothing, as mmdet, which has no such option.
+        smoothing_mode: What a target ``y`` becomes. ``'uniform'``: ``(1 - e) y + e / c``, with ``c`` channels of
+            ``pred``; always so for a softmax, and for sigmoids what mmdet's YOLOV3Head does with ``one_hot_smoother``.
+            ``'binary'``: ``(1 - e) y + e / 2``, as darknet and the YOLOs, for sigmoids. None is the first for a
+            softmax and the second for sigmoids. A background row is smoothed like any other.
         debug: Names the first row with a label outside the classes or a value that is not finite. The softmax form
             always does so for labels on a CPU; on a GPU a bad label is torch's device-side assert.
 
@@ -69,9 +80,17 @@ class CrossEntropyLoss(ClassificationLoss):
         loss_weight: float = 1.0,
         avg_non_ignore: bool = False,
         *,
+        label_smoothing: float = 0.0,
+        smoothing_mode: str | None = None,
         debug: bool = False,
     ) -> None:
         super().__init__(reduction, loss_weight, debug=debug)
+        check_option("label_smoothing", label_smoothing, 0 <= label_smoothing <= 1, "from 0 to 1")
+        allowed = SMOOTHING_MODES if use_sigmoid else ("uniform",)
+        expected = " or ".join(map(repr, allowed)) + f" with use_sigmoid={use_sigmoid!r}"
+        check_option("smoothing_mode", smoothing_mode, smoothing_mode in (None, *allowed), expected)
+        if use_mask and label_smoothing:
+            raise OptionError(f"label_smoothing does not go with use_mask, got {label_smoothing!r}: leave it out.")
         if use_sigmoid and use_mask:
             raise OptionError("use_sigmoid and use_mask are two forms of the loss, got both: set one of them.")
         if use_mask and ignore_index is not None:
@@ -87,6 +106,8 @@ class CrossEntropyLoss(ClassificationLoss):
         self.class_weight = class_weight
         self.ignore_index = ignore_index
         self.avg_non_ignore = avg_non_ignore
+        self.label_smoothing = label_smoothing
+        self.smoothing_mode = smoothing_mode or allowed[0]
         # Beside the option, so that a GPU need not be waited for in each call.
         per_class = None if class_weight is None else torch.as_tensor(class_weight, dtype=torch.float32)
         self.register_buffer("per_class", per_class, persistent=False)
@@ -149,6 +170,11 @@ class CrossEntropyLoss(ClassificationLoss):
     def align_sigmoid(self, pred: Tensor, target: Tensor, weight: Tensor | None, ignored: int) -> Aligned:
         """Logits with labels or a dense target, the elements' weight, and which elements count."""
         check_labels_or_dense(pred, target)
+        if self.label_smoothing and self.smoothing_mode == "uniform" and pred.ndim < 2:
+            raise ValueError(
+                f"pred must have shape (*, c) with smoothing_mode 'uniform', which counts classes, "
+                f"got {tuple(pred.shape)}."
+            )
         # Not (target >= 0): that would drop a NaN without a word.
         valid = ~((target < 0) | (target == ignored))
         valid = valid.unsqueeze(-1) if target.ndim < pred.ndim else valid
@@ -173,5 +199,87 @@ class CrossEntropyLoss(ClassificationLoss):
     def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
         if self.use_mask:
             return F.sigmoid_cross_entropy(pred, target)
-        form = F.sigmoid_cross_entropy if self.use_sigmoid else F.softmax_cross_entropy
-        return form(pred, target, class_weight=self.per_class)
+        options = {"class_weight": self.per_class, "label_smoothing": self.label_smoothing}
+        if self.use_sigmoid:
+            return F.sigmoid_cross_entropy(pred, target, smoothing_mode=self.smoothing_mode, **options)
+        return F.softmax_cross_entropy(pred, target, **options)
+
+
+@published()
+class LabelSmoothLoss(CrossEntropyLoss):
+    """Cross-entropy with smoothed labels, under mmpretrain's name and with its options.
+
+    A target ``y`` becomes ``(1 - e) y + e / c`` (mode ``'original'``), ``(y + e / c) / (1 + e)``
+    (``'classy_vision'``) or ``(1 - 2 e) y + e`` (``'multi_label'``), with ``c`` channels of ``pred``.
+    ``CrossEntropyLoss(label_smoothing=...)`` is the same: ``e``, ``e / (1 + e)``, and ``2 e`` with
+    ``smoothing_mode='binary'``.
+
+    Shapes, weights and ``'none'``: those of :class:`CrossEntropyLoss`. Range: [0, inf); the least value is the entropy
+    of the smoothed target.
+
+    Paper: https://arxiv.org/abs/1512.00567. mmdet has none. Differs from mmpretrain: ``'multi_label'`` needs sigmoids
+    (a warning there), and mixes targets between 0 and 1 (there 1 counts wherever they are above 0).
+
+    Args:
+        label_smooth_val: ``e``; 0.1 as the paper and mmpretrain's configs. Less than 1, in ``'multi_label'`` at most
+            0.5.
+        num_classes: Number of channels that ``pred`` must have; None takes any, as mmpretrain.
+        use_sigmoid: Independent sigmoids instead of a softmax; None is True in ``'multi_label'`` and else False, as
+            mmpretrain. Heads read this from the config, so write it there.
+        mode: ``'original'``, ``'classy_vision'`` or ``'multi_label'``; default as mmpretrain.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`.
+        loss_weight: Multiplies the loss.
+        debug: As in :class:`CrossEntropyLoss`.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import LabelSmoothLoss
+        >>> LabelSmoothLoss(0.1)(torch.tensor([[0.0, 2, -1]]), torch.tensor([1]))
+        tensor(0.3365)
+    """
+
+    paper = "https://arxiv.org/abs/1512.00567"
+    best = None
+
+    def __init__(
+        self,
+        label_smooth_val: float = 0.1,
+        num_classes: int | None = None,
+        use_sigmoid: bool | None = None,
+        mode: str = "original",
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        *,
+        debug: bool = False,
+    ) -> None:
+        share = {
+            "original": lambda e: e,
+            "classy_vision": lambda e: e / (1 + e),
+            "multi_label": lambda e: 2 * e,
+        }
+        check_option("mode", mode, mode in share, f"one of {', '.join(map(repr, share))}")
+        multi_label = mode == "multi_label"
+        most, expected = (0.5, "from 0 to 0.5 with mode 'multi_label'") if multi_label else (1, "from 0 to less than 1")
+        fits = 0 <= label_smooth_val <= most and label_smooth_val < 1
+        check_option("label_smooth_val", label_smooth_val, fits, expected)
+        if multi_label and use_sigmoid is False:
+            raise OptionError("mode 'multi_label' smooths sigmoids, got use_sigmoid=False: leave it out.")
+        super().__init__(
+            use_sigmoid=multi_label if use_sigmoid is None else use_sigmoid,
+            reduction=reduction,
+            loss_weight=loss_weight,
+            label_smoothing=share[mode](label_smooth_val),
+            smoothing_mode="binary" if multi_label else "uniform",
+            debug=debug,
+        )
+        self.label_smooth_val = label_smooth_val
+        self.num_classes = num_classes
+        self.mode = mode
+
+    def forward(self, pred: Tensor, *args: Any, **call: Any) -> Tensor:
+        """Loss of a batch, see :meth:`CrossEntropyLoss.forward`."""
+        if self.num_classes is not None and isinstance(pred, Tensor) and pred.shape[1:2] != (self.num_classes,):
+            raise ValueError(
+                f"pred must have {self.num_classes} channels, as num_classes says, got shape {tuple(pred.shape)}."
+            )
+        return super().forward(pred, *args, **call)

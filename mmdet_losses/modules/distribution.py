@@ -1,31 +1,36 @@
-"""Losses of distances that are predicted as discrete distributions."""
+"""Losses of distances that are predicted as discrete distributions, and the layer that decodes them."""
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import functional as F
-from .base import Loss, check_rows, check_target, published, row_weight
+from .base import Loss, check_floating, check_option, check_rows, check_target, published, row_weight
 
 
 @published()
 class DistributionFocalLoss(Loss):
     """Distribution focal loss: cross-entropy towards the two bins beside a continuous distance.
 
-    With ``l = floor(y)``: ``(l + 1 - y) CE(pred, l) + (y - l) CE(pred, l + 1)``.
+    The bins lie evenly from ``y_min`` to ``y_max``. With ``y`` counted in bins from the first on and
+    ``l = floor(y)``: ``(l + 1 - y) CE(pred, l) + (y - l) CE(pred, l + 1)``. :class:`Integral` with the same range
+    decodes what this trains.
 
-    Shapes and units: ``pred`` ``(m, bins)`` logits; ``target`` ``(m,)`` distances in bins (GFL: pixels over the
-    stride, sides left, top, right, bottom), clamped to ``[0, bins - 1]``; the result with ``'none'`` is ``(m,)``.
-    The least value is the entropy of the two shares: 0 for whole numbers, at most ln 2.
+    Shapes and units: ``pred`` ``(m, bins)`` logits; ``target`` ``(m,)`` distances in the unit of the range, clamped to
+    ``[y_min, y_max]``, by default in bins (GFL: pixels over the stride, sides left, top, right, bottom); the result
+    with ``'none'`` is ``(m,)``. The least value is the entropy of the two shares: 0 for the bins themselves, at most
+    ln 2.
 
-    Paper: Generalized Focal Loss, https://arxiv.org/abs/2006.04388. Differs from mmdet: a target of exactly
-    ``bins - 1`` is valid (an index error there, a device-side assert on CUDA), and one outside the range is
-    clamped (extrapolated there); see also the ledger, general part.
+    Paper: Generalized Focal Loss, https://arxiv.org/abs/2006.04388. Differs from mmdet: a target of exactly ``y_max``
+    is valid (an index error there, a device-side assert on CUDA), and one outside the range is clamped (extrapolated
+    there); see also the ledger, general part.
 
     Args:
         reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
         loss_weight: Multiplies the loss; default as mmdet (GFL uses 0.25).
-        debug: Names the first row whose target is outside ``[0, bins - 1]`` or that holds a value not finite.
+        y_min: Distance of the first bin; 0.0 as mmdet.
+        y_max: Distance of the last bin; None is ``bins - 1``, as mmdet.
+        debug: Names the first row whose target is outside ``[y_min, y_max]`` or that holds a value not finite.
 
     Example:
         >>> import torch
@@ -38,21 +43,93 @@ class DistributionFocalLoss(Loss):
     paper = "https://arxiv.org/abs/2006.04388"
     best = None
 
+    def __init__(
+        self,
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        *,
+        y_min: float = 0.0,
+        y_max: float | None = None,
+        debug: bool = False,
+    ) -> None:
+        super().__init__(reduction, loss_weight, debug=debug)
+        check_range(y_min, y_max)
+        self.y_min = y_min
+        self.y_max = y_max
+
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
         if pred.ndim != 2 or pred.shape[1] < 2:
             raise ValueError(f"pred must have shape (m, bins) with 2 bins or more, got {tuple(pred.shape)}.")
         check_target(target)
         if target.shape != pred.shape[:1]:
             raise ValueError(f"target must have shape {tuple(pred.shape[:1])}, got {tuple(target.shape)}.")
+        if self.y_max is None and self.y_min >= pred.shape[1] - 1:
+            raise ValueError(
+                f"y_max must be more than y_min, {self.y_min!r}; None makes it {pred.shape[1] - 1}, the number of "
+                "bins less 1: give it."
+            )
         return (pred, target), row_weight(weight, pred.shape[:1])
 
     def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
         super().check_values(inputs, weight)
         pred, target = inputs
-        last = pred.shape[1] - 1
-        good = (target >= 0) & (target <= last)
-        expected = f"distances in bins, 0 to {last} (divide by the stride, or raise reg_max)"
+        last = pred.shape[1] - 1 if self.y_max is None else self.y_max
+        good = (target >= self.y_min) & (target <= last)
+        unit = "distances" if self.y_min or self.y_max is not None else "distances in bins"
+        expected = f"{unit}, {self.y_min:g} to {last:g} (divide by the stride, or raise reg_max)"
         check_rows(f"{type(self).__name__}: target", target, good, weight, expected)
 
     def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.distribution_focal_loss(pred, target)
+        return F.distribution_focal_loss(pred, target, y_min=self.y_min, y_max=self.y_max)
+
+
+class Integral(nn.Module):
+    """Expectation of a discrete distribution: turns logits over bins into the distances that they stand for.
+
+    ``sum_i softmax(pred)_i y_i``, with bins ``y_i`` evenly from ``y_min`` to ``y_max``. It is no loss: it decodes what
+    :class:`DistributionFocalLoss` of the same range trains.
+
+    Shapes and units: ``pred`` logits ``(*, bins)`` give ``(*,)``, and ``(*, k * bins)`` give ``(*, k)``, in mmdet's
+    heads ``(n, 4 * bins)`` and left, top, right, bottom; distances are in the unit of the range, by default in bins.
+
+    Paper: Generalized Focal Loss, https://arxiv.org/abs/2006.04388. Differs from mmdet's layer of GFLHead, which takes
+    ``reg_max = bins - 1``: any range, any leading axes, half precision gives float32, and nothing is kept in the state.
+
+    Args:
+        y_min: Distance of the first bin; 0.0 as mmdet.
+        y_max: Distance of the last bin; None is ``bins - 1``, as mmdet.
+        bins: Number of bins; 17, which is mmdet's ``reg_max=16``.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import Integral
+        >>> Integral(bins=5)(torch.tensor([[0.0, 1, 2, -1, 0.5]]))
+        tensor([1.9198])
+    """
+
+    def __init__(self, y_min: float = 0.0, y_max: float | None = None, bins: int = 17) -> None:
+        super().__init__()
+        check_option("bins", bins, isinstance(bins, int) and bins >= 2, "an integer of 2 or more")
+        check_range(y_min, bins - 1 if y_max is None else y_max)
+        self.y_min = y_min
+        self.y_max = y_max
+        self.bins = bins
+
+    def forward(self, pred: Tensor) -> Tensor:
+        """Distances of logits ``(*, bins)`` or ``(*, k * bins)``."""
+        check_floating("pred", pred)
+        if pred.ndim < 1 or pred.shape[-1] % self.bins or not pred.shape[-1]:
+            raise ValueError(
+                f"pred must have shape (*, {self.bins}) or (*, k * {self.bins}), with {self.bins} bins for each "
+                f"distance, got {tuple(pred.shape)}."
+            )
+        return F.integral(pred, bins=self.bins, y_min=self.y_min, y_max=self.y_max)
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return f"y_min={self.y_min!r}, y_max={self.y_max!r}, bins={self.bins!r}"
+
+
+def check_range(y_min: float, y_max: float | None) -> None:
+    """Raise for a range that ends before it begins."""
+    check_option("y_max", y_max, y_max is None or y_max > y_min, f"more than y_min, {y_min!r}")

@@ -382,6 +382,8 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
         *,
         debug: bool = False,
     ) -> None:
+        self.check_sigmoid(use_sigmoid)
+        check_option("alpha", alpha, isinstance(alpha, int | float), "one number from 0 to 1")
         super().__init__(use_sigmoid, gamma, alpha, reduction, loss_weight, debug=debug)
         check_option("gamma", gamma, gamma > 0, "more than 0")
         check_option("num_classes", num_classes, num_classes > 0, "more than 0")

@@ -11,9 +11,10 @@ from mmdet_losses import Stateful
 from .boxes import BOX_CASES, SIDE_CASES
 from .case import Case, NoWaiting, cast, map_target, never_select, run, spoil, target_rows
 from .classification import CLS_CASES as STATELESS_CLS_CASES
+from .classification import REQUIRED
 from .coordinates import COORDINATE_CASES as ROWWISE_COORDINATE_CASES
 from .distribution import DFL_CASES
-from .draw import BINS, CLASSES, draw_boxes
+from .draw import BINS, CLASSES, draw_boxes, draw_range
 from .ranking import RANK_CASES
 from .stateful import HARMONIZED_COORDINATE_CASES, STATEFUL_CLS_CASES
 
@@ -26,6 +27,7 @@ __all__ = [
     "COORDINATE_CASES",
     "DFL_CASES",
     "RANK_CASES",
+    "REQUIRED",
     "ROWWISE_CASES",
     "SIDE_CASES",
     "STATEFUL_CASES",
@@ -34,6 +36,7 @@ __all__ = [
     "NoWaiting",
     "cast",
     "draw_boxes",
+    "draw_range",
     "map_target",
     "never_select",
     "one_per_class",

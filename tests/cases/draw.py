@@ -80,5 +80,31 @@ def draw_probability_quality(g: torch.Generator, n: int) -> tuple[Tensor, tuple[
     return pred, (label, uniform(g, n))
 
 
+def draw_distribution(g: torch.Generator, n: int) -> tuple[Tensor, Tensor]:
+    """Probabilities of the classes that add up."""
+    pred = draw_logits(g, n)
+    return pred, draw_logits(g, n).softmax(-1)
+
+
+def draw_probability_softmax(g: torch.Generator, n: int) -> tuple[Tensor, Tensor]:
+    return uniform(g, n, CLASSES, low=0.02, high=0.98), torch.randint(0, CLASSES, (n,), generator=g)
+
+
+def draw_heat(g: torch.Generator, n: int) -> tuple[Tensor, Tensor]:
+    """Probabilities against a heat map with some peaks of exactly 1."""
+    peak = uniform(g, n, CLASSES) < 0.3
+    return uniform(g, n, CLASSES, low=0.02, high=0.98), torch.where(peak, 1.0, uniform(g, n, CLASSES, high=0.9))
+
+
+def draw_heat_logits(g: torch.Generator, n: int) -> tuple[Tensor, Tensor]:
+    _, target = draw_heat(g, n)
+    return draw_logits(g, n), target
+
+
+def draw_range(g: torch.Generator, n: int) -> tuple[Tensor, Tensor]:
+    """Distances from -1.5 to 4.5."""
+    return 2 * torch.randn(n, BINS, generator=g, dtype=torch.float64), uniform(g, n, low=-1.5, high=4.5)
+
+
 def draw_bins(g: torch.Generator, n: int) -> tuple[Tensor, Tensor]:
     return 2 * torch.randn(n, BINS, generator=g, dtype=torch.float64), uniform(g, n, high=BINS - 1)
