@@ -11,6 +11,7 @@ from typing import Any
 
 from mmdet.models.dense_heads import (
     AnchorHead,
+    CenterNetUpdateHead,
     CondInstBboxHead,
     FCOSHead,
     FSAFHead,
@@ -36,8 +37,10 @@ CALLERS = tuple(kind.loss_by_feat for kind in (AnchorHead, FSAFHead, GuidedAncho
 IN_STRIDES = tuple(kind.loss_by_feat_single for kind in (GFLHead, LDHead, TOODHead))
 """Loss computations that divide boxes by the stride of their level."""
 
-IN_MIXED_UNITS = tuple(kind.loss_by_feat for kind in (FCOSHead, CondInstBboxHead))
-"""Loss computations that, with ``norm_on_bbox``, add distances in strides to points in pixels."""
+IN_MIXED_UNITS = tuple(kind.loss_by_feat for kind in (FCOSHead, CondInstBboxHead, CenterNetUpdateHead))
+"""Loss computations that add distances in strides to points in pixels, the first two with ``norm_on_bbox`` only."""
+
+ANOTHER_HEAD = "use a head that passes pixels, such as ATSSHead"
 
 
 def honours_flag(head: Any) -> bool:
@@ -68,9 +71,10 @@ def wrong_unit(head: Any) -> tuple[str, str]:
     """What unit, other than pixels, the boxes have that a head passes to its box loss, and how to get pixels."""
     kind = type(head)
     if getattr(kind, "loss_by_feat_single", None) in IN_STRIDES:
-        return "divides them by the stride of their level", "use a head that passes pixels, such as ATSSHead"
-    if getattr(kind, "loss_by_feat", None) in IN_MIXED_UNITS and head.norm_on_bbox:
-        return "passes centres in pixels and sizes in strides (norm_on_bbox=True)", "set norm_on_bbox=False"
+        return "divides them by the stride of their level", ANOTHER_HEAD
+    if getattr(kind, "loss_by_feat", None) in IN_MIXED_UNITS and getattr(head, "norm_on_bbox", True):
+        remedy = "set norm_on_bbox=False" if hasattr(head, "norm_on_bbox") else ANOTHER_HEAD
+        return "passes points in pixels and sizes in strides", remedy
     return "", ""
 
 

@@ -84,6 +84,7 @@ STRIDE_HEADS = {
     ),
     "TOODHead": dict(type="TOODHead", num_classes=3, in_channels=8, stacked_convs=1, feat_channels=32),
     "FCOSHead": dict(type="FCOSHead", num_classes=3, in_channels=8, stacked_convs=0, norm_on_bbox=True),
+    "CenterNetUpdateHead": dict(type="CenterNetUpdateHead", num_classes=3, in_channels=8, stacked_convs=0),
 }
 PIXEL_HEADS = {
     "ATSSHead": dict(type="ATSSHead", num_classes=3, in_channels=8, stacked_convs=0),
