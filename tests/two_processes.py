@@ -32,6 +32,9 @@ SPECIAL = {
     "SeesawLoss": [("bbox_head", "loss_cls")],
     "EQLV2Loss": [("bbox_head", "loss_cls")],
 }
+CLASSES, CHANNELS, SIZE, STRIDES = 4, 8, 128, (8, 16, 32, 64, 128)
+OPTIONS = {"EqualizationLoss": {"class_frequency": [0.5, 1e-4, 0.2, 1e-3]}}
+"""What a loss does not work without."""
 COMBINATIONS = [
     (head, slot, name)
     for name, loss in LOSSES.items()
@@ -40,7 +43,6 @@ COMBINATIONS = [
 ]
 ALONE = 2
 """The process without others."""
-CLASSES, CHANNELS, SIZE, STRIDES = 4, 8, 128, (8, 16, 32, 64, 128)
 BOXES = ([[8.0, 8, 60, 50], [30.0, 20, 120, 127]], [])
 
 
@@ -53,7 +55,7 @@ class OneStage(nn.Module):
         from test_heads import base
 
         cfg = base(head).copy()
-        options = {f"{slot}.type": name}
+        options = {f"{slot}.{key}": value for key, value in {"type": name, **OPTIONS.get(name, {})}.items()}
         if "num_classes" in LOSSES[name].option_names():
             options[f"{slot}.num_classes"] = CLASSES
         if head == "retinanet" and slot == "loss_bbox":
@@ -142,7 +144,7 @@ def main(rank: int, folder: Path) -> None:
     torch.set_num_threads(1)
     if rank != ALONE:
         torch.distributed.init_process_group(
-            "gloo", f"file://{folder}/store", datetime.timedelta(seconds=60), world_size=2, rank=rank
+            "gloo", f"file://{folder}/store", datetime.timedelta(seconds=120), world_size=2, rank=rank
         )
     results = {}
     for combination in COMBINATIONS:
