@@ -1,7 +1,12 @@
 """What the documentation shows is true: examples run, tables and links name what exists."""
 
 import doctest
+import math
+import os
 import re
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -43,3 +48,49 @@ def test_links_files_and_tests_exist(page):
     tests = "\n".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
     for name in re.findall(r"`(test_\w+)`", text):
         assert f"def {name}(" in tests, name
+
+
+def test_losses_of_your_own_build_from_a_config(tmp_path):
+    """In a process of its own, since registered names stay."""
+    blocks = re.findall(r"```python\n# (my_\w+\.py)\n(.*?)```", (ROOT / "docs" / "add_your_own.md").read_text(), re.S)
+    assert [name for name, _ in blocks] == ["my_losses.py", "my_config.py", "my_losses.py"]
+    for name, code in blocks:
+        with (tmp_path / name).open("a") as file:
+            file.write(code)
+    family = blocks[0][1]
+    assert len([line for line in family.splitlines() if line.strip()]) <= 15
+    code = """
+        import torch
+        from mmengine.config import Config
+        from mmengine.utils import import_modules_from_strings
+        from mmdet.registry import MODELS
+        config = Config.fromfile("my_config.py", import_custom_modules=False)
+        import_modules_from_strings(**config.custom_imports)
+        pred, target = torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[5.0, 5, 15, 15]])
+        loss = MODELS.build(config.loss_bbox)
+        assert type(loss).__module__ == "my_losses", loss
+        junk = torch.tensor([[torch.nan] * 4])
+        weight = torch.tensor([1.0, 0.0])
+        values = [
+            MODELS.build(dict(type="CornerIoULoss"))(pred, target),
+            MODELS.build(dict(type="mmdet_losses.CornerIoULoss", power=2.0))(pred.half(), target),
+            loss(torch.cat([pred, junk]), torch.cat([target, junk]), weight, avg_factor=1),
+            MODELS.build(dict(type="LogCoshLoss", scale=2.0, reduction="sum"))(pred, target),
+        ]
+        print("VALUES", *[value.item() for value in values])
+        try:
+            MODELS.build(dict(type="RPNHead", in_channels=8, num_classes=1, loss_bbox=dict(type="CornerIoULoss")))
+        except ValueError as error:
+            print(error)
+    """
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    values = [float(x) for x in re.search(r"VALUES (.*)", result.stdout).group(1).split()]
+    iou, inner, term = 25 / 175, 9 / (2 * 64 - 9), 50 / 450
+    assert values == pytest.approx(
+        [1 - iou + term, 1 - iou**2 + term**2, 2 * (1 - inner + term), 4 * 2 * math.log(math.cosh(2.5))], rel=1e-5
+    )
+    assert "reg_decoded_bbox=True" in result.stdout

@@ -50,7 +50,8 @@ def config(path: str) -> Config:
 def slot_config(slot: dict, name: str) -> dict:
     """What a user's config has in the slot for another loss."""
     options = LOSSES[name].option_names()
-    return dict(type=name, **{key: slot[key] for key in KEPT if key in slot and key in options})
+    counts = dict(num_classes=CLASSES) if "num_classes" in options else {}
+    return dict(type=name, **counts, **{key: slot[key] for key in KEPT if key in slot and key in options})
 
 
 Fit = Callable[[dict], list[str]]
