@@ -36,18 +36,19 @@ def ramp_sum(risen: Tensor, moment: Tensor, score: Tensor, delta: float) -> Tens
     return 0.5 * risen if delta == 0 else 0.5 * risen + (moment - score * risen) / (2 * delta)
 
 
-def count_above(score: Tensor, values: Tensor, delta: float) -> Tensor:
-    """``sum_j values_j H(score_j - score_i)`` for each i.
+def count_above(source: Tensor, values: Tensor, score: Tensor, delta: float) -> Tensor:
+    """``sum_j values_j H(source_j - score_i)`` for each i.
 
     Args:
+        source: ``(m,)``.
+        values: ``(c, m)``.
         score: ``(n,)``.
-        values: ``(c, n)``.
         delta: Half the width of the ramp.
 
     Returns:
         Tensor ``(c, n)``.
     """
-    ordered, order = score.sort()
+    ordered, order = source.sort()
     start, full = ramp(ordered, score, delta)
     values = values[:, order]
     total, moment = prefix_sums(values), prefix_sums(values * ordered)
@@ -105,14 +106,16 @@ if hasattr(torch.library, "custom_op"):
         return torch.empty_like(values)
 
 
-def relevant(score: Tensor, positive: Tensor, negative: Tensor | None, delta: float) -> Tensor | None:
-    """Places of the entries that can take part in an error, or None where they may not be picked by value."""
-    if not may_select(score):
-        return None
-    if negative is None or not positive.any():
-        return positive.nonzero().squeeze(1)
-    least = score[positive].min() - delta
-    return (positive | (negative & ~(score < least))).nonzero().squeeze(1)
+def places(mask: Tensor) -> Tensor | None:
+    """Where the mask is True, or None, which stands for everywhere, where this may not be looked up."""
+    return mask.nonzero().squeeze(1) if may_select(mask) else None
+
+
+def relevant(score: Tensor, positive: Tensor, negative: Tensor, delta: float) -> Tensor:
+    """The negatives that rank, at least in part, above some positive; all of them where that may not be looked up."""
+    if not may_select(score) or not positive.any():
+        return negative
+    return negative & ~(score < score[positive].min() - delta)
 
 
 def pick(place: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -136,30 +139,33 @@ class RankingError(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, score: Tensor, target: Tensor, delta: float, interpolate: bool) -> Tensor:
         positive, negative = target > 0, target == 0
-        place = relevant(score, positive, negative, delta)
-        s, positive, negative = pick(place, score.detach().double(), positive, negative)
-        rank, false = count_above(s, torch.stack([positive, negative]).double(), delta)
+        up, down = places(positive), places(relevant(score, positive, negative, delta))
+        score_up, positive = pick(up, score.detach().double(), positive)
+        score_down, negative = pick(down, score.detach().double(), negative)
+        (rank,) = count_above(score_up, positive.double()[None], score_up, delta)
+        (false,) = count_above(score_down, negative.double()[None], score_up, delta)
         false = torch.where(positive, false.clamp(min=0), 0)
         if interpolate:  # AP-Loss counts the positive itself as 1, and not as H(0)
             rank = rank + (0.5 if delta > 0 else 0.0)
         error = false / torch.where(positive, rank + false, 1)
         if interpolate:  # the best precision of the positives that rank no higher, the error being 1 - precision
-            order = s.argsort()
+            order = score_up.argsort()
             least = torch.where(positive, error, torch.inf)[order].cummin(0).values
             error = torch.where(positive, torch.empty_like(least).index_copy(0, order, least), 0)
-        error = torch.where(positive & s.isnan().any(), torch.nan, error)
+        error = torch.where(positive & (score_up.isnan().any() | score_down.isnan().any()), torch.nan, error)
         share = error / torch.where(false > 0, false, 1)
-        ctx.delta, ctx.picked = delta, place is not None
-        ctx.save_for_backward(s, negative, error, share, *(() if place is None else (place,)))
-        return put(place, error, score)
+        ctx.delta, ctx.picked = delta, up is not None
+        ctx.save_for_backward(score_up, score_down, negative, error, share, *((up, down) if ctx.picked else ()))
+        return put(up, error, score)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        s, negative, error, share, *rest = ctx.saved_tensors
-        place = rest[0] if ctx.picked else None
-        (upstream,) = pick(place, grad.double())
-        push = count_above(-s, (upstream * share)[None], ctx.delta)[0]
-        return put(place, torch.where(negative, push, 0) - upstream * error, grad), None, None, None
+        score_up, score_down, negative, error, share, *rest = ctx.saved_tensors
+        up, down = rest if ctx.picked else (None, None)
+        (upstream,) = pick(up, grad.double())
+        (push,) = count_above(-score_up, (upstream * share)[None], -score_down, ctx.delta)
+        pull = put(up, -upstream * error, grad)
+        return pull + put(down, torch.where(negative, push, 0), grad), None, None, None
 
 
 class SortingError(torch.autograd.Function):
@@ -172,11 +178,11 @@ class SortingError(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, score: Tensor, target: Tensor, delta: float) -> Tensor:
         positive = target > 0
-        place = relevant(score, positive, None, delta)
+        place = places(positive)
         s, quality, positive = pick(place, score.detach().double(), target.detach().double(), positive)
         count = positive.double()
         values = torch.stack([count, torch.where(positive, 1 - quality, 0)])
-        rank, miss = count_above(s, values, delta)
+        rank, miss = count_above(s, values, s, delta)
         lower, lower_miss = count_above_of_lower(s, quality, values, delta)
         target_rank = torch.where(positive, rank - lower, 1)
         error = (lower_miss - lower * (miss - lower_miss) / target_rank) / torch.where(positive, rank, 1)
