@@ -50,8 +50,9 @@ def config(path: str) -> Config:
 def slot_config(slot: dict, name: str) -> dict:
     """What a user's config has in the slot for another loss."""
     options = LOSSES[name].option_names()
-    counts = dict(num_classes=CLASSES) if "num_classes" in options else {}
-    return dict(type=name, **counts, **{key: slot[key] for key in KEPT if key in slot and key in options})
+    needed = dict(num_classes=CLASSES, activated=False)  # logits, where a loss takes probabilities by default
+    held = {key: value for key, value in needed.items() if key in options}
+    return dict(type=name, **held | {key: slot[key] for key in KEPT if key in slot and key in options})
 
 
 Fit = Callable[[dict], list[str]]
