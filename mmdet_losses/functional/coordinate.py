@@ -43,6 +43,6 @@ def balanced_l1_loss(
     # At the threshold the slope alpha * ln(b * beta + 1) has to be gamma; the linear branch continues it.
     b = math.expm1(gamma / alpha) / beta
     inlier = difference.clamp(max=beta)
-    scaled = b * inlier + 1
-    balanced = alpha / b * scaled * scaled.log() - alpha * inlier
+    # The two sides cancel where the difference is small; what rounding leaves below 0 is cut.
+    balanced = (alpha * ((inlier + 1 / b) * (b * inlier).log1p() - inlier)).clamp(min=0)
     return balanced + gamma * (difference - inlier)

@@ -622,7 +622,6 @@ class QualityFocalLoss(ClassificationLoss):
         if pred.ndim < 2:
             raise ValueError(f"pred must have shape (n, c), got {tuple(pred.shape)}.")
         lead = pred.shape[:-1]
-        classes = pred.shape[-1]
         if isinstance(target, Tensor):
             if target.ndim < pred.ndim:
                 raise ValueError(
@@ -631,7 +630,7 @@ class QualityFocalLoss(ClassificationLoss):
                     "a head that passes labels alone needs FocalLoss."
                 )
             check_same_shape(pred, target)
-            targets = (target.reshape(-1, classes),)
+            targets = (target.flatten(0, -2),)
         else:
             if not isinstance(target, tuple | list) or len(target) != 2:
                 raise ValueError(
@@ -643,7 +642,7 @@ class QualityFocalLoss(ClassificationLoss):
             if score.shape != lead:
                 raise ValueError(f"target[1] must have shape {tuple(lead)}, got {tuple(score.shape)}.")
             targets = (label.reshape(-1), score.reshape(-1))
-        return (pred.reshape(-1, classes), *targets), row_weight(weight, lead)
+        return (pred.flatten(0, -2), *targets), row_weight(weight, lead)
 
     def evaluate(self, pred: Tensor, *args: Any) -> Tensor:
         loss = super().evaluate(pred, *args)

@@ -155,10 +155,10 @@ class CrossEntropyLoss(ClassificationLoss):
             raise ValueError(f"pred must have shape (n, c) or (n, c, *), got {tuple(pred.shape)}.")
         classes, lead = pred.shape[1], pred.shape[:1] + pred.shape[2:]
         weight = row_weight(weight, lead)
-        logits = pred.movedim(1, -1).reshape(-1, classes)
+        logits = pred.movedim(1, -1).flatten(0, -2)
         if isinstance(target, Tensor) and target.is_floating_point():
             check_same_shape(pred, target)
-            return (logits, target.movedim(1, -1).reshape(-1, classes)), weight, None
+            return (logits, target.movedim(1, -1).flatten(0, -2)), weight, None
         check_labels("target", target, lead)
         label = target.reshape(-1)
         valid = label != ignored

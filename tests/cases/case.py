@@ -136,7 +136,12 @@ class NoWaiting(TorchDispatchMode):
 
     FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "unique", "item")
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations = 0
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.operations += 1
         name = func._schema.name.removeprefix("aten::")
         indices = (
             [x for x in args[1] if x is not None] if name.startswith("index") and isinstance(args[1], list) else []

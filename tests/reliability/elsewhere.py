@@ -1,0 +1,38 @@
+"""Properties that tests of their own hold, and those that nothing here shows."""
+
+from .core import Elsewhere, NotShown, add
+
+for entry in (
+    Elsewhere(1, "check values", "published and hand-computed values, 1e-8 or better", ("tests/test_check_values.py",)),
+    Elsewhere(
+        3,
+        "second oracle",
+        "mmdet where it is right, 1e-5 in float32; both sides of every deviation",
+        ("tests/test_vs_mmdet.py", "tests/test_ledger.py"),
+    ),
+    Elsewhere(18, "weight forms", "every form of a weight, and an error for every other", ("tests/test_weights.py",)),
+    Elsewhere(19, "reduction", "reductions, divisors, loss_weight, upstream gradient", ("tests/test_avg_factor.py",)),
+    Elsewhere(23, "compile", "one graph, 10 sizes, at most 3 compilations, equal to eager", ("tests/test_compile.py",)),
+    Elsewhere(
+        27, "state and copies", "copies, pickles, saved and loaded state are equal", ("tests/test_module_protocol.py",)
+    ),
+    Elsewhere(26, "several processes", "two processes, one without positives", ("tests/test_distributed.py",), False),
+    Elsewhere(
+        28, "registry", "orders of import, scopes, every name from its config", ("tests/test_registry.py",), False
+    ),
+    Elsewhere(
+        29,
+        "detectors",
+        "heads build, train a step and give finite gradients",
+        ("tests/test_heads.py", "tests/test_gfl_head.py", "tests/test_configs.py"),
+        False,
+    ),
+    NotShown(24, "CUDA graph", "capture and 100 replays", "needs a GPU; `tools/gpu_check.py` trains on one"),
+    NotShown(30, "fused path", "32 steps like the reference", "there is one implementation of each loss"),
+    NotShown(
+        31, "overfit", "16 images, AP50 0.95", "takes hours; [comparison.md](comparison.md) has trained detectors"
+    ),
+    NotShown(32, "mutation", "95 % of changed lines are noticed", "a run of its own: [mutation.md](mutation.md)"),
+    NotShown(33, "versions", "Pythons, torches, numpys", "the tests run in one environment at a time, named above"),
+):
+    add(entry)

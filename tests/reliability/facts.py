@@ -1,0 +1,103 @@
+"""To which cases a property applies, by what class and case say of themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from cases import Case
+from torch import Tensor
+
+Applies = Callable[[Case], bool]
+
+
+def always(case: Case) -> bool:
+    """every loss"""
+    return True
+
+
+def of_boxes(case: Case) -> bool:
+    """losses of boxes"""
+    return case.loss_class.boxes
+
+
+def of_positions(case: Case) -> bool:
+    """losses of boxes or coordinates"""
+    return case.kind in ("box", "coordinate")
+
+
+def has_rows(case: Case) -> bool:
+    """losses with a value per row or element"""
+    return getattr(case, "has_rows", True)
+
+
+def rows_apart(case: Case) -> bool:
+    """losses whose rows do not depend on each other"""
+    return has_rows(case) and getattr(case, "rows_apart", True)
+
+
+def has_reference(case: Case) -> bool:
+    """losses with a scalar reference of a row"""
+    return rows_apart(case) and case.reference is not None
+
+
+def true_gradient(case: Case) -> bool:
+    """losses without a factor that is a constant in the gradient"""
+    return not case.frozen
+
+
+def scale_invariant(case: Case) -> bool:
+    """classes that say they are scale invariant"""
+    return case.loss_class.scale_invariant
+
+
+def best_is_zero(case: Case) -> bool:
+    """classes that say they are 0 at a match"""
+    return case.loss_class.best == 0
+
+
+def both(*facts: Applies) -> Applies:
+    """All of the facts."""
+
+    def applies(case: Case) -> bool:
+        return all(fact(case) for fact in facts)
+
+    applies.__doc__ = "; ".join(fact.__doc__ or fact.__name__ for fact in facts)
+    return applies
+
+
+def of_probabilities(case: Case) -> bool:
+    """Predictions are probabilities and not logits."""
+    pred, _ = case.batch(200)
+    return not of_positions(case) and bool((pred > 0).all() and (pred < 1).all())
+
+
+def parts(target: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return target if isinstance(target, tuple) else (target,)
+
+
+def has_labels(case: Case) -> bool:
+    """The target holds class labels."""
+    return any(not x.is_floating_point() for x in parts(case.batch(2)[1]))
+
+
+def has_scores(case: Case) -> bool:
+    """A classification target holds qualities between 0 and 1, and not only 0 and 1."""
+    target = [x for x in parts(case.batch(200)[1]) if x.is_floating_point()]
+    return case.loss_class.slot == "cls" and any(bool(((x > 0) & (x < 1)).any()) for x in target)
+
+
+def row_sums(value: Tensor) -> Tensor:
+    return value.reshape(len(value), -1).sum(1)
+
+
+def sides(boxes: Tensor) -> Tensor:
+    return boxes[:, 2:] - boxes[:, :2]
+
+
+def random_rows(n: int, seed: int, dtype: torch.dtype = torch.float32, zeros: float = 0.0) -> Tensor:
+    """Weights of rows, some of them 0."""
+    g = torch.Generator().manual_seed(seed)
+    weight = torch.rand(n, generator=g, dtype=torch.float64) + 0.1
+    weight[torch.rand(n, generator=g) < zeros] = 0
+    return weight.to(dtype)

@@ -1,0 +1,137 @@
+"""Values and gradients against the scalar reference and against differences of values."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from cases import Case, cast
+from cases.regimes import REGIMES, touching
+from torch import Tensor
+
+from .core import Tally, measured, value_and_gradient
+from .facts import both, has_reference, of_positions, row_sums, rows_apart, sides, true_gradient
+from .inputs import reference_gradients, reference_values, regimes
+
+
+@measured(
+    2,
+    "scalar reference",
+    "float64: value 1e-10, gradient 1e-8; float32: value 1e-5, gradient 1e-4",
+    has_reference,
+    "float64 value, relative",
+)
+def scalar_reference(case: Case, scale: int, tally: Tally) -> None:
+    """Value in every regime, and gradient on every fifth row, away from kinks."""
+    single = Tally()
+    for regime, pred, target in regimes(case, 100 * scale, 1, [*REGIMES, touching]):
+        value, gradient = value_and_gradient(case, pred, target)
+        expected = reference_values(case, pred, target)
+        tally.close(f"value, {regime}", value.reshape(len(pred), -1), expected, 1e-10, 1e-2)
+
+        low, low_target = pred.float(), cast(target, torch.float32)
+        value32, gradient32 = value_and_gradient(case, low, low_target)
+        single.holds(f"float32, {regime}", value32.dtype == torch.float32)
+        expected = reference_values(case, low, low_target)
+        single.close(f"float32 value, {regime}", value32.reshape(len(pred), -1), expected, 1e-5, 0.1)
+        if regime == "touching":
+            continue
+        some = torch.arange(0, len(pred), 5)
+        part = target_part(target, some)
+        wide = Tally()
+        wide.rows_close(f"gradient, {regime}", gradient[some], reference_gradients(case, pred[some], part), 1e-8, 1e-6)
+        part = target_part(low_target, some)
+        wide.rows_close(
+            f"float32 gradient, {regime}", gradient32[some], reference_gradients(case, low[some], part), 1e-4, 1e-6
+        )
+        merge(single, wide)
+    merge(tally, single)
+
+
+def target_part(target, rows: Tensor):
+    return tuple(x[rows] for x in target) if isinstance(target, tuple) else target[rows]
+
+
+def merge(tally: Tally, other: Tally) -> None:
+    """Add the checks of another tally, not its error."""
+    tally.checks += other.checks
+    tally.failed += other.failed
+    tally.failures = (tally.failures + other.failures)[:3]
+
+
+@measured(
+    4,
+    "derivative",
+    "float64 gradient equal to differences of values, 1e-6 of the row's largest",
+    both(rows_apart, true_gradient),
+    "relative to the row's largest",
+)
+def derivative(case: Case, scale: int, tally: Tally) -> None:
+    """Central differences of fourth order, at two steps; rows in which the two disagree stand at a kink."""
+    for regime, pred, target in regimes(case, 100 * scale, 2):
+        if not of_positions(case):
+            pred = pred.clone()
+        _, gradient = value_and_gradient(case, pred, target)
+        loss = case.build(reduction="none")
+        size = sides(pred).amin(1) if pred.shape[-1] == 4 and case.kind == "box" else torch.ones(len(pred)).double()
+        fine, coarse = (differences(loss, pred, target, step * size) for step in (2e-4, 1e-3))
+        smooth = (fine - coarse).abs().amax(1) <= 1e-5 * fine.abs().amax(1) + 1e-9
+        tally.holds(f"smooth in 9 of 10 rows, {regime}", smooth.double().mean() > 0.9)
+        floor = 1e-5 / size.max().item()
+        tally.rows_close(regime, gradient[smooth].flatten(1), fine[smooth], 1e-6, floor)
+
+
+def differences(loss, pred: Tensor, target, step: Tensor) -> Tensor:
+    """Derivative of each row's loss by each of its coordinates, ``(n, coordinates)``."""
+    columns = []
+    with torch.no_grad():
+        for j in range(pred[0].numel()):
+            unit = torch.zeros_like(pred[0]).flatten()
+            unit[j] = 1
+            move = unit.reshape(pred[0].shape) * step.reshape(-1, *(1,) * (pred.ndim - 1))
+            # Differences of the elements, summed after: a sum over classes would cancel first.
+            at = {k: loss(pred + k * move, target) for k in (-2, -1, 1, 2)}
+            change = row_sums(8 * (at[1] - at[-1]) - (at[2] - at[-2]))
+            columns.append(change / (12 * step))
+    return torch.stack(columns, 1)
+
+
+@measured(
+    6,
+    "float32 gradient",
+    "equal to the float64 gradient at the same rounded input, 1e-4 of the row's norm",
+    rows_apart,
+    "relative to the row's norm",
+)
+def single_gradient(case: Case, scale: int, tally: Tally) -> None:
+    for regime, pred, target in regimes(case, 170 * scale, 3):
+        pred, target = pred.float(), cast(target, torch.float32)
+        _, single = value_and_gradient(case, pred, target)
+        _, double = value_and_gradient(case, pred.double(), cast(target, torch.float64))
+        norm = double.flatten(1).norm(dim=1)
+        error = (single.double() - double).flatten(1).norm(dim=1) / norm.clamp(min=max(1e-2 * norm.median(), 1e-300))
+        tally.within(regime, error, 1e-4)
+
+
+@measured(
+    7,
+    "second order",
+    "torch.autograd.gradgradcheck, float64",
+    true_gradient,
+)
+def second_order(case: Case, scale: int, tally: Tally) -> None:
+    for seed in range(5 * scale if scale < 10 else 50):
+        pred, target = case.batch(4, torch.float64, seed=200 + seed)
+        upstream = torch.ones((), dtype=torch.float64, requires_grad=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            good = torch.autograd.gradgradcheck(
+                lambda x, target=target: case.build(reduction="sum")(x, target),
+                (pred.requires_grad_(),),
+                (upstream,),
+                atol=1e-6,
+                rtol=1e-4,
+                fast_mode=True,
+                raise_exception=False,
+            )
+        tally.holds("gradgradcheck", good)
