@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Mutation testing of mmdet_losses/functional: changes one thing at a time and counts the changes that no test notices.
+#
+#     tools/run tools/mutation.sh                                             all, or what is left of it
+#     tools/run tools/mutation.sh 'mmdet_losses.functional.distribution*'     one file
+#
+# Ends with the survivors. MUTATION_JOBS is the number of processes (all cores); see docs/mutation.md.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+if ! python -c "import mutmut" 2>/dev/null; then
+    echo "tools/mutation.sh: mutmut is missing: tools/run python -m pip install -e '.[mutation]'" >&2
+    exit 2
+fi
+export OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=
+jobs="${MUTATION_JOBS:-$(nproc)}"
+python -m mutmut run --max-children "$jobs" "$@"
+python -m mutmut results | grep -v 'not checked' || true
