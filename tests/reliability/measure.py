@@ -81,7 +81,8 @@ def losses_of(item: pytest.Item) -> set[str]:
 
 def run_tests(files: list[str]) -> Collector:
     collector = Collector()
-    arguments = ["-q", "-p", "no:cacheprovider", "--disable-warnings", "--rootdir", str(ROOT)]
+    # Not the options of pyproject.toml: what is collected has to be run in this process.
+    arguments = ["-o", "addopts=", "-q", "-p", "no:cacheprovider", "--disable-warnings", "--rootdir", str(ROOT)]
     with contextlib.redirect_stdout(io.StringIO()) as output:
         code = pytest.main([*arguments, *(str(ROOT / file) for file in files)], plugins=[collector])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
