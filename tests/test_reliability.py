@@ -3,13 +3,12 @@
 from fnmatch import fnmatchcase
 
 import pytest
-from cases import CASES
-from reliability import EXCEPTIONS, PROPERTIES, measured_properties, reason
+from reliability import ALL_CASES, EXCEPTIONS, PROPERTIES, measured_properties, reason
 
 MEASURED = [
     pytest.param(entry, case, id=f"{entry.number}-{entry.title.replace(' ', '_')}-{case.id}")
     for entry in measured_properties()
-    for case in CASES
+    for case in ALL_CASES
     if entry.applies(case)
 ]
 
@@ -32,4 +31,6 @@ def test_exceptions_name_what_exists():
     for number, named in EXCEPTIONS.items():
         for pattern, why in named.items():
             assert why
-            assert any(fnmatchcase(case.id, pattern) and PROPERTIES[number].applies(case) for case in CASES), pattern
+            assert any(fnmatchcase(case.id, pattern) and PROPERTIES[number].applies(case) for case in ALL_CASES), (
+                pattern
+            )

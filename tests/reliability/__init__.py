@@ -5,10 +5,11 @@ is measured without an edit here. ``tests/test_reliability.py`` asserts it, ``to
 """
 
 from . import bad_inputs, elsewhere, invariance, kinks, motion, precision, rows, values  # noqa: F401  fill PROPERTIES
-from .core import PROPERTIES, Elsewhere, NotShown, Property, Tally, measured_properties
+from .core import ALL_CASES, PROPERTIES, Elsewhere, NotShown, Property, Tally, measured_properties
 from .exceptions import EXCEPTIONS, reason
 
 __all__ = [
+    "ALL_CASES",
     "EXCEPTIONS",
     "PROPERTIES",
     "Elsewhere",

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from cases import Case
+from cases import CASES, RANK_CASES, Case
 from torch import Tensor
+
+ALL_CASES = CASES + RANK_CASES
 
 EXAMPLES = 3
 """Failures of which the text is kept."""
@@ -61,7 +63,7 @@ class Tally:
 
     def rows_close(self, what: str, value: Tensor, expected: Tensor, tolerance: float, floor: float = 0.0) -> None:
         """Count rows that differ by at most the tolerance, relative to the row's largest expected entry."""
-        value, expected = (x.detach().double().reshape(len(x), -1) for x in (value, expected))
+        value, expected = (x.detach().double().reshape(x.shape[0], x.shape[1:].numel()) for x in (value, expected))
         scale = expected.abs().amax(1).clamp(min=max(floor, 1e-300))
         self.within(what, (value - expected).abs().amax(1) / scale, tolerance)
 

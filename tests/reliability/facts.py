@@ -23,22 +23,17 @@ def of_boxes(case: Case) -> bool:
 
 def of_positions(case: Case) -> bool:
     """losses of boxes or coordinates"""
-    return case.kind in ("box", "coordinate")
+    return case.loss_class.slot == "bbox"
 
 
-def has_rows(case: Case) -> bool:
-    """losses with a value per row or element"""
-    return getattr(case, "has_rows", True)
+def ranks(case: Case) -> bool:
+    """losses that rank all logits of a call together"""
+    return case.kind == "ranking"
 
 
 def rows_apart(case: Case) -> bool:
     """losses whose rows do not depend on each other"""
-    return has_rows(case) and getattr(case, "rows_apart", True)
-
-
-def has_reference(case: Case) -> bool:
-    """losses with a scalar reference of a row"""
-    return rows_apart(case) and case.reference is not None
+    return not (ranks(case) or case.whole)
 
 
 def true_gradient(case: Case) -> bool:
@@ -87,8 +82,13 @@ def has_scores(case: Case) -> bool:
     return case.loss_class.slot == "cls" and any(bool(((x > 0) & (x < 1)).any()) for x in target)
 
 
+def by_row(x: Tensor) -> Tensor:
+    """Two axes, the first as it is."""
+    return x.flatten(1) if x.ndim > 1 else x[:, None]
+
+
 def row_sums(value: Tensor) -> Tensor:
-    return value.reshape(len(value), -1).sum(1)
+    return by_row(value).sum(1)
 
 
 def sides(boxes: Tensor) -> Tensor:

@@ -20,11 +20,11 @@ from typing import Any
 
 import pytest
 import torch
-from cases import CASES, Case
+from cases import Case
 
 from mmdet_losses.registry import LOSSES
 
-from .core import PROPERTIES, Elsewhere, NotShown, Property
+from .core import ALL_CASES, PROPERTIES, Elsewhere, NotShown, Property
 from .exceptions import reason
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ def measure(job: tuple[int, int, int]) -> tuple[int, int, dict[str, Any], float]
     """One property on one case; what it found, and the seconds that it took."""
     number, index, scale = job
     start = time.perf_counter()
-    tally = PROPERTIES[number].measure(CASES[index], scale)
+    tally = PROPERTIES[number].measure(ALL_CASES[index], scale)
     worst = tally.worst if tally.worst is None or math.isfinite(tally.worst) else None
     found = {"checks": tally.checks, "failed": tally.failed, "failures": tally.failures, "worst": worst}
     return number, index, found | ({"shares": tally.shares} if tally.shares else {}), time.perf_counter() - start
@@ -129,14 +129,14 @@ def run_suite(scale: int, processes: int, say: Say) -> dict[str, Any]:
         (number, index, scale)
         for number, entry in sorted(PROPERTIES.items())
         if isinstance(entry, Property)
-        for index, case in enumerate(CASES)
+        for index, case in enumerate(ALL_CASES)
         if entry.applies(case)
     ]
     done: dict[int, list[float]] = defaultdict(lambda: [0, 0, 0.0])
     forms = Counter(number for number, _, _ in jobs)
     left = Counter(forms)
     for number, index, found, seconds in measure_all(jobs, processes):
-        case = CASES[index]
+        case = ALL_CASES[index]
         cell = cells[case.name].setdefault(str(number), {})
         cell[case.id] = found | {"exception": reason(number, case.id)}
         total = done[number]
@@ -175,7 +175,7 @@ def run_suite(scale: int, processes: int, say: Say) -> dict[str, Any]:
             name: {
                 "names": names,
                 "slot": LOSSES[name].slot,
-                "cases": [case.id for case in CASES if case.name == name],
+                "cases": [case.id for case in ALL_CASES if case.name == name],
                 "cells": cells[name],
                 "tests": {number: counts[name] for number, counts in tests.items()},
             }

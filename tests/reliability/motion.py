@@ -11,7 +11,7 @@ from cases.regimes import box, contained, disjoint, draw_boxes, overlap, tall_an
 from torch import Tensor
 
 from .core import Tally, generator, measured, value_and_gradient
-from .facts import both, of_boxes, rows_apart
+from .facts import both, of_boxes, row_sums, rows_apart
 
 STEPS = 50
 """Points of a path."""
@@ -80,7 +80,7 @@ def monotone(case: Case, scale: int, tally: Tally) -> None:
         share = torch.linspace(0, 1, STEPS, dtype=torch.float64)[:, None, None]
         path = pred + share * (target - pred)
         with torch.no_grad():
-            value = loss(path.reshape(-1, 4), target.repeat(STEPS, 1)).reshape(STEPS, -1)
+            value = row_sums(loss(path.reshape(-1, 4), target.repeat(STEPS, 1))).reshape(STEPS, -1)
         rise = (value[1:] - value[:-1]).clamp(min=0).amax(0)
         tally.within(regime.__name__, rise, 1e-6)
 

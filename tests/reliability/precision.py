@@ -7,7 +7,7 @@ from cases import Case, cast
 from cases.regimes import REGIMES, draw_boxes
 
 from .core import Tally, measured, value_and_gradient
-from .facts import rows_apart
+from .facts import always, by_row
 from .inputs import regimes
 
 LOW = (torch.float16, torch.bfloat16)
@@ -17,12 +17,12 @@ LOW = (torch.float16, torch.bfloat16)
     21,
     "low precision",
     "equal to the bit to float32 at the same rounded input, also under autocast and with a float32 target",
-    rows_apart,
+    always,
 )
 def low_precision(case: Case, scale: int, tally: Tally) -> None:
     for dtype in LOW:
         for regime, pred, target in regimes(case, 40 * scale, 21, [*REGIMES, draw_boxes]):
-            held = pred.to(dtype).isfinite().flatten(1).all(1)
+            held = by_row(pred.to(dtype).isfinite()).all(1)
             for x in target if isinstance(target, tuple) else (target,):
                 if x.is_floating_point():
                     held &= x.to(dtype).isfinite().reshape(len(x), -1).all(1)
