@@ -1,9 +1,20 @@
 """Every property of the reliability table, for every loss that it applies to."""
 
+import json
+import re
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import pytest
-from reliability import ALL_CASES, EXCEPTIONS, PROPERTIES, measured_properties, reason
+import torch
+from cases.bad import BAD_BOXES
+from reliability import ALL_CASES, EXCEPTIONS, PROPERTIES, Tally, measured_properties, reason, report
+from reliability.bad_inputs import BOXES, ENTRIES
+
+import mmdet_losses as ml
+from mmdet_losses.registry import LOSSES
+
+ROOT = Path(__file__).parents[1]
 
 MEASURED = [
     pytest.param(entry, case, id=f"{entry.number}-{entry.title.replace(' ', '_')}-{case.id}")
@@ -29,8 +40,66 @@ def test_the_bar_is_complete():
 
 def test_exceptions_name_what_exists():
     for number, named in EXCEPTIONS.items():
+        cases = [case.id for case in ALL_CASES if PROPERTIES[number].applies(case)]
         for pattern, why in named.items():
             assert why
-            assert any(fnmatchcase(case.id, pattern) and PROPERTIES[number].applies(case) for case in ALL_CASES), (
-                pattern
-            )
+            assert any(fnmatchcase(case, pattern) for case in cases), pattern
+
+
+def test_all_36_bad_inputs_are_there():
+    assert sorted(ENTRIES) == list(range(1, 37))
+    assert {name for _, names in BOXES.values() for name in names} == set(BAD_BOXES)
+    assert all(any(entry.applies(case) for case in ALL_CASES) for entry in ENTRIES.values())
+
+
+def counted(good: list[bool]) -> Tally:
+    tally = Tally()
+    tally.holds("entries", torch.tensor(good))
+    return tally
+
+
+def test_a_tally_counts_what_fails():
+    """A suite that cannot fail would show nothing."""
+    assert (counted([True, False, False]).checks, counted([True, False, False]).failed) == (3, 2)
+    tally = Tally()
+    tally.close("close", torch.tensor([1.0, 2.0, torch.nan]), torch.tensor([1.0, 2.1, 3.0]), 1e-3)
+    assert (tally.checks, tally.failed, tally.worst) == (3, 2, torch.inf)
+    tally = Tally()
+    tally.equal("dtype", torch.ones(2), torch.ones(2, dtype=torch.float64))
+    tally.close("shape", torch.ones(2), torch.ones(1, 2), 1.0)
+    assert tally.failed == 2
+
+
+class Pushing(ml.IoULoss):
+    """Falls as boxes move apart, and is NaN at a match."""
+
+    def unreduced(self, pred, target):
+        rho = (pred - target).square().sum(-1)
+        return torch.where(rho == 0, torch.nan, 1 / rho)
+
+
+def test_the_suite_sees_a_loss_that_is_wrong(monkeypatch):
+    """A broken loss in the place of IoULoss fails where it should."""
+    monkeypatch.setattr(ml, "IoULoss", Pushing)
+    case = next(case for case in ALL_CASES if case.id == "IoULoss")
+    for number in (2, 8, 11, 13, 14, 20):
+        assert PROPERTIES[number].measure(case).failed, number
+
+
+FIGURES = json.loads((ROOT / "docs/reliability.json").read_text())
+
+
+def test_the_page_is_made_from_the_figures():
+    assert (ROOT / "docs/reliability.md").read_text() == report.markdown(FIGURES)
+    assert not report.failing(FIGURES)
+
+
+def test_the_page_has_every_loss_and_property():
+    """Where a loss or property is new: tools/run python tools/reliability.py."""
+    table = report.markdown(FIGURES).split("## Losses and properties")[1].split("##")[0]
+    header, _, *rows = (
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if line.startswith("|")
+    )
+    assert header == ["loss", *map(str, sorted(PROPERTIES))]
+    assert all(len(row) == len(header) and all(row) for row in rows)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(row[0] for row in rows))) == sorted(LOSSES)
