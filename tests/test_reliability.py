@@ -70,6 +70,13 @@ def test_a_tally_counts_what_fails():
     assert tally.failed == 2
 
 
+def test_the_named_tests_exist():
+    for entry in PROPERTIES.values():
+        for test in getattr(entry, "tests", ()):
+            file, _, name = test.partition("::")
+            assert f"def {name}" in (ROOT / file).read_text()
+
+
 class Pushing(ml.IoULoss):
     """Falls as boxes move apart, and is NaN at a match."""
 

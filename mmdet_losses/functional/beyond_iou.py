@@ -31,8 +31,7 @@ def bounded_iou_loss(pred: Tensor, target: Tensor, *, beta: float = 0.2, eps: fl
     apart = ((target[:, :2] - pred[:, :2]) + (target[:, 2:] - pred[:, 2:])).abs()
     # One minus each bound, on a common denominator: 1 - x of a good fit would lose its digits.
     position = divide(2 * apart + eps, target_size + apart + eps).clamp(max=1)
-    longer, shorter = size - target_size + eps, target_size - size + eps
-    shape = torch.maximum(divide(longer, size + eps), divide(shorter, target_size + eps))
+    shape = divide((size - target_size).abs() + eps, torch.maximum(size, target_size) + eps)
     loss = torch.cat([position, shape], -1)
     return torch.where(loss < beta, loss.square() * (0.5 / beta), loss - 0.5 * beta)
 
@@ -52,6 +51,11 @@ def wasserstein_loss(
     pred: Tensor, target: Tensor, *, mode: str = "exp", gamma: float = 1.0, constant: float = 12.8
 ) -> Tensor:
     """Wasserstein loss, see :class:`~mmdet_losses.NWDLoss`; ``(n, 4)`` boxes to ``(n,)``."""
+    if mode == "w2":
+        # Not the distance squared: its unit squared may be too large for the dtype where the loss is not.
+        pred, target = upcast(pred, target)
+        low, high = (target - pred).unflatten(-1, (2, 2)).unbind(-2)
+        return (((low + high) / 2).square() + (high - low).square() / 4).sum(-1)
     distance = wasserstein_distance(pred, target)
     if mode == "exp":
         return saturate(distance / constant)
@@ -61,4 +65,4 @@ def wasserstein_loss(
         return torch.logaddexp(doubled, torch.zeros_like(doubled))
     if mode == "norm_sqrt":
         return 1 - 1 / (gamma + distance)
-    return distance if mode == "sqrt" else distance.square()
+    return distance

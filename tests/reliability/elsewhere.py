@@ -2,6 +2,12 @@
 
 from .core import Elsewhere, NotShown, add
 
+
+def ranking(*tests: str) -> list[str]:
+    """Tests of ranking losses, which have a file of their own."""
+    return [f"tests/test_ranking.py::test_{name}" for name in tests]
+
+
 for entry in (
     Elsewhere(1, "check values", "published and hand-computed values, 1e-8 or better", ("tests/test_check_values.py",)),
     Elsewhere(
@@ -10,11 +16,29 @@ for entry in (
         "mmdet where it is right, 1e-5 in float32; both sides of every deviation",
         ("tests/test_vs_mmdet.py", "tests/test_ledger.py"),
     ),
-    Elsewhere(18, "weight forms", "every form of a weight, and an error for every other", ("tests/test_weights.py",)),
-    Elsewhere(19, "reduction", "reductions, divisors, loss_weight, upstream gradient", ("tests/test_avg_factor.py",)),
-    Elsewhere(23, "compile", "one graph, 10 sizes, at most 3 compilations, equal to eager", ("tests/test_compile.py",)),
     Elsewhere(
-        27, "state and copies", "copies, pickles, saved and loaded state are equal", ("tests/test_module_protocol.py",)
+        18,
+        "weight forms",
+        "every form of a weight, and an error for every other",
+        ("tests/test_weights.py", *ranking("weight_per_element", "errors")),
+    ),
+    Elsewhere(
+        19,
+        "reduction",
+        "reductions, divisors, loss_weight, upstream gradient",
+        ("tests/test_avg_factor.py", *ranking("reductions", "upstream_gradient")),
+    ),
+    Elsewhere(
+        23,
+        "compile",
+        "one graph, 10 sizes, at most 3 compilations, equal to eager",
+        ("tests/test_compile.py", *ranking("one_graph_for_all_sizes")),
+    ),
+    Elsewhere(
+        27,
+        "state and copies",
+        "copies, pickles, saved and loaded state are equal",
+        ("tests/test_module_protocol.py", "tests/test_state.py", *ranking("module")),
     ),
     Elsewhere(26, "several processes", "two processes, one without positives", ("tests/test_distributed.py",), False),
     Elsewhere(

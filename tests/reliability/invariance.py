@@ -8,7 +8,7 @@ from cases.regimes import ALL_REGIMES, REGIMES, anywhere, contained, disjoint, d
 from torch import Tensor
 
 from .core import Tally, measured, value_and_gradient
-from .facts import always, both, of_boxes, of_positions, rows_apart, scale_invariant
+from .facts import always, both, of_boxes, of_positions, row_sums, rows_apart, scale_invariant
 from .inputs import regimes
 
 PIXELS = [overlap, contained, disjoint, tall_and_wide, draw_boxes]
@@ -54,7 +54,7 @@ def translation(case: Case, scale: int, tally: Tally) -> None:
     11,
     "scale",
     "float64, by 1e-3 to 1e3: 1e-9; float32: 1e-6",
-    both(of_positions, rows_apart, scale_invariant),
+    both(of_positions, row_sums, rows_apart, scale_invariant),
     "float64, relative",
 )
 def scaling(case: Case, scale: int, tally: Tally) -> None:
@@ -88,13 +88,17 @@ def symmetry(case: Case, scale: int, tally: Tally) -> None:
     def mirrored(x: Tensor) -> Tensor:
         return torch.stack([-x[:, 2], x[:, 1], -x[:, 0], x[:, 3]], 1)
 
+    # A value of each side moves with its side.
+    of_rows = row_sums if of_boxes(case) else torch.clone
     moves = {"transpose": transposed, "mirror": mirrored} if of_boxes(case) else {"negation": torch.neg}
     for regime, pred, target in regimes(case, 40 * scale, 12, [*REGIMES, anywhere]):
         value, gradient = value_and_gradient(case, pred, target)
+        value = of_rows(value)
         for name, move in moves.items():
             result, slope = value_and_gradient(case, move(pred), move(target))
+            result = of_rows(result)
             tally.close(f"{name}, {regime}", result, value, 1e-6)
             apart = (move(slope) - gradient).abs().amax(1)
             tally.holds(f"gradient, {name}, {regime}", apart <= 1e-6 * gradient.abs().amax(1) + 1e-9)
         if case.loss_class.symmetric:
-            tally.close(f"exchange, {regime}", value_and_gradient(case, target, pred)[0], value, 1e-6)
+            tally.close(f"exchange, {regime}", of_rows(value_and_gradient(case, target, pred)[0]), value, 1e-6)

@@ -75,7 +75,7 @@ def losses_of(item: pytest.Item) -> set[str]:
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
     cases = {value.name for value in parameters.values() if isinstance(value, Case)}
     named = {value for value in parameters.values() if isinstance(value, str) and value in LOSSES}
-    text = set(re.findall(r"\b[A-Z]\w+Loss\b", inspect.getsource(item.function))) & set(LOSSES)
+    text = set(re.findall(r"\b[A-Z]\w+\b", inspect.getsource(item.function))) & set(LOSSES)
     return {LOSSES[name].__name__ for name in cases or named or text if name in LOSSES}
 
 

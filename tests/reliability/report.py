@@ -174,7 +174,8 @@ def property_row(
         count = f"{checks:,}"
         error = f"{figure(worst[0])} ({entry['unit']}; {worst[1]})" if worst and entry["unit"] else ""
     elif kind in ("tests", "named"):
-        links = ", ".join(f"[{file.split('/')[-1]}](../{file})" for file in entry["tests"])
+        files = dict.fromkeys(test.partition("::")[0] for test in entry["tests"])
+        links = ", ".join(f"[{file.removeprefix('tests/')}](../{file})" for file in files)
         count = f"{tests:,} tests" if tests is not None else ""
         on = links
     else:
