@@ -106,7 +106,7 @@ def sigmoid_cross_entropy(
     """
     pred, target = upcast(pred, dense_target(pred, target))
     if label_smoothing:
-        floor = label_smoothing / (2 if smoothing_mode == "binary" else pred.shape[-1])
+        floor = label_smoothing / (2 if smoothing_mode == "binary" else max(pred.shape[-1], 1))
         target = (1 - label_smoothing) * target + floor
     class_weight = None if class_weight is None else class_weight.to(pred)
     return F.binary_cross_entropy_with_logits(pred, target, pos_weight=class_weight, reduction="none")

@@ -176,8 +176,8 @@ class FocalLoss(FocalForm):
         check_labels_or_dense(pred, target)
         lead, classes = pred.shape[:-1], pred.shape[-1]
         weight = row_weight(weight, lead)
-        pred, labelled = pred.reshape(-1, classes), target.ndim < pred.ndim
-        target = target.reshape(-1) if labelled else target.reshape(-1, classes)
+        pred, labelled = pred.flatten(0, -2), target.ndim < pred.ndim
+        target = target.reshape(-1) if labelled else target.flatten(0, -2)
         if labelled and may_select(target):
             good = (target >= 0) & (target < classes)
             check_rows(f"{type(self).__name__}: target", target, good, weight, f"labels from 0 to {classes - 1}")

@@ -13,8 +13,8 @@ EXCEPTIONS: dict[int, dict[str, str]] = {
     13: {
         "EIoULoss": "the side terms are divided by the enclosing box, so boxes of different size lower them by moving "
         "apart, as published",
-        "PowerfulIoULoss-detach=False": "with its factor in the gradient, the loss also falls by a worse fit; by default the "
-        "factor is a constant",
+        "PowerfulIoULoss-detach=False": "with its factor in the gradient, the loss also falls by a worse fit; by "
+        "default the factor is a constant",
         "ExtendedIoULoss": "the signed intersection can grow with the distance of boxes that overlap in one axis, as "
         "published",
     },
@@ -22,7 +22,8 @@ EXCEPTIONS: dict[int, dict[str, str]] = {
         "FocalEIoULoss*": "the factor is 0 for disjoint boxes, so the loss rises from 0 when they meet, as published",
         "PowerfulIoULoss": "the factor rises and falls with the fit, most at a middling one, as published",
         "PowerfulIoULoss-detach=False": "the factor rises and falls with the fit, most at a middling one, as published",
-        "UnifiedIoULoss*focal-inv*": "the factor is 0 for disjoint boxes, so the loss rises from 0 when they meet, as published",
+        "UnifiedIoULoss*focal-inv*": "the factor is 0 for disjoint boxes, so the loss rises from 0 when they meet, as "
+        "published",
     },
     15: {
         "IoULoss": "-ln IoU is so steep where boxes hardly overlap that a step of 0.1 throws them far off",

@@ -54,7 +54,7 @@ def translation(case: Case, scale: int, tally: Tally) -> None:
     11,
     "scale",
     "float64, by 1e-3 to 1e3: 1e-9; float32: 1e-6",
-    both(of_positions, row_sums, rows_apart, scale_invariant),
+    both(of_positions, rows_apart, scale_invariant),
     "float64, relative",
 )
 def scaling(case: Case, scale: int, tally: Tally) -> None:
