@@ -29,7 +29,7 @@ def test_never_away_from_the_target(case):
 @over([case for case in one_per_class() if case in BOX_CASES + SIDE_CASES and case.name not in PULLING])
 def test_share_of_the_others(case, record_property):
     share = pull_share(case, FEW)
-    record_property("pull", share)
+    record_property("pull", str(share))
     print(case.id, share)
     assert sum(share) == pytest.approx(1)
     assert min(share) >= 0
