@@ -6,7 +6,18 @@ Importing this package registers every loss with MMDetection: it is the target o
 from .modules import *  # noqa: F403
 from .modules import __all__ as _names
 from .registry import QualityFocalLoss, SmoothL1Loss, register_loss
+from .yolo import GridObjectnessLoss, YOLOv1Loss, YOLOv2Loss, YOLOv3Loss, YOLOv4Loss
 
 __version__ = "0.1.0"
 
-__all__ = [*_names, "QualityFocalLoss", "SmoothL1Loss", "register_loss"]
+__all__ = [
+    *_names,
+    "GridObjectnessLoss",
+    "QualityFocalLoss",
+    "SmoothL1Loss",
+    "YOLOv1Loss",
+    "YOLOv2Loss",
+    "YOLOv3Loss",
+    "YOLOv4Loss",
+    "register_loss",
+]

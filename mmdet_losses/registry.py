@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from . import modules
+from . import modules, yolo  # noqa: F401  the objectives enter the catalogue
 
 try:
     from mmengine.logging import print_log
@@ -132,6 +132,7 @@ def register_loss(*aliases: str, force: bool = False) -> Callable[[type[modules.
                 f"the name {taken[0]!r} is taken by a registered loss: choose another, or register_loss(force=True)."
             )
         LOSSES.update(names)
+        modules.CATALOGUE.update(names)
         if MODELS is not None:
             for name in names:
                 MODELS.register_module(name=name, module=cls, force=True)

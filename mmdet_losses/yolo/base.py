@@ -1,0 +1,155 @@
+"""The contract of an objective of several terms: maps and ground truth in, one loss or its named terms out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..functional.dtype import upcast
+from ..functional.reduce import match_rank, reduce_loss, weighted_loss
+from ..modules.base import Loss, check_floating, check_option, check_rows, row_weight
+from .encode import DenseTarget
+
+FLAVORS = ("paper", "darknet")
+
+
+class CompositeLoss(Loss):
+    """Base of the objectives of grid detectors.
+
+    ``forward(pred, target, weight=None, avg_factor=None, reduction_override=None, *, return_dict=False)``:
+
+    * ``pred``: the raw map ``(B, channels, H, W)``, or a list with the map of each level;
+    * ``target``: padded ground truth ``(B, M, 5)``, boxes ``(x1, y1, x2, y2)`` in pixels of the input and a label, -1
+      for an empty entry, or a :class:`~mmdet_losses.yolo.DenseTarget`;
+    * ``weight``: of each image, ``(B,)``; an image of weight 0 counts as deleted, whatever stands in it;
+    * ``'none'`` gives the loss of each image, ``(B,)``, ``'sum'`` their sum, and ``'mean'`` divides it by
+      ``avg_factor`` or by the number of images (a mean over elements would have no meaning here);
+    * ``return_dict=True`` returns the terms by name instead of their sum, each reduced alike. Every name holds
+      ``loss``, so that MMEngine's ``parse_losses`` adds all of them up.
+
+    What the terms aim at (which prediction is responsible, which are ignored, an IoU as target) are constants for the
+    gradient, as in darknet.
+    """
+
+    slot = "composite"
+    best = None
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Names of the terms."""
+        raise NotImplementedError
+
+    def compute(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> dict[str, Tensor]:
+        """Each term of each image, ``(B,)``, of checked input in float32 or wider."""
+        raise NotImplementedError
+
+    def check_maps(self, maps: Sequence[Tensor]) -> tuple[int, int]:
+        """Raise for maps that do not fit; returns the number of rows and of classes of the prediction."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        pred: Tensor | Sequence[Tensor],
+        target: Tensor | DenseTarget,
+        weight: Tensor | None = None,
+        avg_factor: float | Tensor | None = None,
+        reduction_override: str | None = None,
+        *,
+        return_dict: bool = False,
+    ) -> Tensor | dict[str, Tensor]:
+        """Loss of a batch, or its named terms; see :class:`CompositeLoss`."""
+        reduction = self.resolve_reduction(reduction_override, avg_factor)
+        maps, parts = self.split_inputs(pred, target)
+        weight = row_weight(weight, maps[0].shape[:1])
+        if self.debug:
+            self.check_values((*maps, *parts), weight)
+
+        def columns(*inputs: Tensor) -> Tensor:
+            found = self.compute(*self.join_inputs(inputs, len(maps), isinstance(target, DenseTarget)))
+            return torch.stack([found[name] for name in self.terms], -1)
+
+        with torch.autocast(maps[0].device.type, enabled=False):
+            column_weight = None if weight is None else weight.unsqueeze(-1)
+            per_image = weighted_loss(columns, (*maps, *parts), column_weight, reduction="none")
+            if return_dict:
+                named = zip(self.terms, per_image.unbind(-1), strict=True)
+                loss = {name: self.loss_weight * reduce_loss(term, reduction, avg_factor) for name, term in named}
+            else:
+                loss = self.loss_weight * reduce_loss(per_image.sum(-1), reduction, avg_factor)
+        if self.training and torch.is_grad_enabled() and reduction_override != "none":
+            with torch.no_grad():
+                self.observe(maps, target, weight)
+        return loss
+
+    def split_inputs(self, pred: Any, target: Any) -> tuple[list[Tensor], list[Tensor]]:
+        """The maps and the tensors of the target, checked."""
+        maps = [pred] if isinstance(pred, Tensor) else list(pred) if isinstance(pred, list | tuple) else None
+        if not maps:
+            raise ValueError(f"pred must be a map or a list of maps, got {type(pred).__name__}.")
+        for number, one in enumerate(maps):
+            check_floating("pred" if isinstance(pred, Tensor) else f"pred[{number}]", one)
+            if one.ndim != 4 or one.shape[0] != maps[0].shape[0] or one.shape[2] == 0 or one.shape[3] == 0:
+                raise ValueError(
+                    "pred must hold maps of shape (B, channels, H, W) of one batch, with cells, "
+                    f"got {[tuple(x.shape) for x in maps if isinstance(x, Tensor)]}."
+                )
+        rows, classes = self.check_maps(maps)
+        batch = maps[0].shape[0]
+        if isinstance(target, DenseTarget):
+            return maps, check_dense(target, batch, rows, classes)
+        if not isinstance(target, Tensor):
+            raise ValueError(f"target must be a tensor (B, M, 5) or a DenseTarget, got {type(target).__name__}.")
+        if target.ndim != 3 or target.shape[0] != batch or target.shape[2] != 5:
+            raise ValueError(
+                f"target must have shape ({batch}, M, 5): x1, y1, x2, y2 and label, got {tuple(target.shape)}."
+            )
+        return maps, [target]
+
+    @staticmethod
+    def join_inputs(inputs: Sequence[Tensor], maps: int, dense: bool) -> tuple[list[Tensor], Tensor | DenseTarget]:
+        """What :meth:`split_inputs` took apart, in one floating dtype."""
+        floating = iter(upcast(*(tensor for tensor in inputs if tensor.is_floating_point())))
+        inputs = [next(floating) if tensor.is_floating_point() else tensor for tensor in inputs]
+        return inputs[:maps], DenseTarget(*inputs[maps:]) if dense else inputs[maps]
+
+    def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
+        for tensor in inputs:
+            if tensor.is_floating_point():
+                check_rows(
+                    type(self).__name__, tensor.flatten(1), tensor.flatten(1).isfinite(), weight, "finite values"
+                )
+
+
+def check_dense(target: DenseTarget, batch: int, rows: int, classes: int) -> list[Tensor]:
+    """The tensors of a dense target, of the right shapes."""
+    pairs = target.pair_row.shape[-1] if target.pair_row is not None else 0
+    shapes = {
+        "objectness": (batch, rows),
+        "box": (batch, rows, 4),
+        "classes": (batch, rows, classes),
+        "pair_row": (batch, pairs),
+        "pair_box": (batch, pairs, 4),
+        "pair_share": (batch, pairs),
+    }
+    given = [name for name in shapes if getattr(target, name) is not None]
+    if given != list(shapes)[: len(given)] or len(given) not in (2, 3, 6):
+        raise ValueError(f"target must hold objectness, box, perhaps classes, perhaps all pair_*, got {given}.")
+    if len(given) == 2 and classes > 1:
+        raise ValueError(f"target must hold classes of shape {shapes['classes']}, got None.")
+    for name in given:
+        if getattr(target, name).shape != shapes[name]:
+            raise ValueError(f"target.{name} must have shape {shapes[name]}, got {tuple(getattr(target, name).shape)}.")
+    return [getattr(target, name) for name in given]
+
+
+def check_flavor(flavor: Any) -> None:
+    """Raise for an unknown flavor."""
+    check_option("flavor", flavor, flavor in FLAVORS, f"one of {', '.join(map(repr, FLAVORS))}")
+
+
+def summed(values: Tensor, mask: Tensor) -> Tensor:
+    """Sum of each image over the rows of a mask: ``(B, N, *)`` and ``(B, N)`` to ``(B,)``."""
+    return torch.where(match_rank(mask, values.ndim), values, 0).flatten(1).sum(1)

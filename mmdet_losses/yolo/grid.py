@@ -1,0 +1,204 @@
+"""The objective of grid-cell detectors: is there an object in the cell, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ..modules.base import Loss, check_option, published
+from ..modules.errors import OptionError
+from .base import summed
+from .decode import decode, encode_offsets
+from .encode import DenseTarget, encode
+from .layout import Level, Rows, rows_of, table
+from .parts import BoxObjective, build_loss, summed_loss
+
+AVERAGES = ("cells", "objects", "sum")
+
+
+@published()
+class GridObjectnessLoss(BoxObjective):
+    """The multi-task objective of grid detectors: ``L = L_object + lambda_box * L_box``.
+
+    ``L_object`` is a binary loss of every cell's objectness, 1 where an object's centre lies in the cell. ``L_box``
+    is a loss of the boxes of these cells alone, their mean: its sum over the number of object cells, and not of all.
+    With ``loss_dfl`` the box is predicted as a distribution of the distance of each side, and
+    ``L_dfl``, the mean over the object cells and the four sides, is added.
+
+    Shapes and units: ``pred`` is a map ``(B, 4 + C, H, W)``: ``t_x, t_y, t_w, t_h``, then the logit of an object, or
+    of an object of each of ``C`` classes. The centre is at ``sigma(t_x), sigma(t_y)`` in the cell, the size
+    ``stride * exp(t)``. With ``loss_dfl`` it is ``(B, 4 * (reg_max + 1) + C, H, W)``: logits of the distances left,
+    top, right and bottom in strides, from the far side of the cell, so that none is negative. ``target`` is
+    ``(B, M, 5)`` in pixels, or a dense target of ``H * W`` cells. ``'none'`` gives ``(B,)``. Terms: ``loss_obj``,
+    ``loss_noobj`` (cells without an object), ``loss_bbox``, and ``loss_dfl``. Range: [0, inf).
+
+    There is no paper; mmdet has none. docs/yolo/grid.md says the rest.
+
+    Args:
+        stride: Side of a cell in pixels.
+        lambda_box: Weight of the boxes.
+        loss_box: Loss of boxes, in pixels, or of coordinates: of ``(sigma(t_x), sigma(t_y), t_w, t_h)``, with
+            ``loss_dfl`` of the four distances. Its config, name or module; a loss of several values per row counts
+            their sum.
+        loss_obj: Binary loss of the logits, for example ``dict(type='FocalLoss')``; by default binary cross-entropy.
+        negative_weight: Weight of cells without an object.
+        average: What ``L_object`` of an image is divided by: the number of its ``'cells'``, of its ``'objects'``
+            (at least 1, as is usual with the focal loss), or by nothing, ``'sum'``.
+        loss_dfl: ``dict(type='DistributionFocalLoss', loss_weight=0.25)``, or None for boxes without distributions.
+        reg_max: Longest distance in strides; read with ``loss_dfl`` alone.
+        reduction: See :class:`~mmdet_losses.yolo.CompositeLoss`.
+        loss_weight: Multiplies the loss, and every term.
+        debug: Names the first image with a value that is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import GridObjectnessLoss
+        >>> truth = torch.tensor([[[0.0, 0, 32, 32, 0]]])
+        >>> GridObjectnessLoss(stride=32, loss_box="SmoothL1Loss")(torch.zeros(1, 5, 2, 2), truth)
+        tensor(0.6931)
+    """
+
+    def __init__(
+        self,
+        stride: float = 32,
+        lambda_box: float = 1.0,
+        loss_box: Mapping | str | nn.Module = "CIoULoss",
+        loss_obj: Mapping | str | nn.Module | None = None,
+        negative_weight: float = 1.0,
+        average: str = "cells",
+        loss_dfl: Mapping | str | nn.Module | None = None,
+        reg_max: int = 16,
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        *,
+        debug: bool = False,
+    ) -> None:
+        super().__init__(reduction, loss_weight, debug=debug)
+        check_option("stride", stride, stride > 0, "more than 0")
+        check_option("average", average, average in AVERAGES, f"one of {', '.join(map(repr, AVERAGES))}")
+        check_option("reg_max", reg_max, reg_max >= 1, "1 or more")
+        self.stride = stride
+        self.lambda_box = lambda_box
+        self.negative_weight = negative_weight
+        self.average = average
+        self.reg_max = reg_max
+        self.loss_box = build_loss("loss_box", loss_box, ["bbox"])
+        binary = {"type": "CrossEntropyLoss", "use_sigmoid": True}
+        self.loss_obj = build_loss("loss_obj", binary if loss_obj is None else loss_obj, ["cls"])
+        if not binary_of_elements(self.loss_obj):
+            raise OptionError(
+                "loss_obj must be a binary loss of one value per logit, such as FocalLoss or "
+                f"CrossEntropyLoss(use_sigmoid=True), got {self.loss_obj!r}."
+            )
+        self.loss_dfl = None if loss_dfl is None else build_loss("loss_dfl", loss_dfl, ["dfl"])
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        common = ("loss_obj", "loss_noobj", "loss_bbox")
+        return common if self.loss_dfl is None else (*common, "loss_dfl")
+
+    @property
+    def box_channels(self) -> int:
+        """Channels of a box."""
+        return 4 if self.loss_dfl is None else 4 * (self.reg_max + 1)
+
+    def level(self, maps: Sequence[Tensor]) -> Level:
+        """The grid of the map."""
+        return Level(maps[0].shape[2], maps[0].shape[3], self.stride, ((self.stride, self.stride),))
+
+    def check_maps(self, maps: Sequence[Tensor]) -> tuple[int, int]:
+        classes = maps[0].shape[1] - self.box_channels
+        if len(maps) != 1 or classes < 1:
+            raise ValueError(
+                f"pred must be one map with {self.box_channels} channels for the box and 1 or more for objectness, "
+                f"got {', '.join(str(one.shape[1]) for one in maps)} channels."
+            )
+        return self.level(maps).rows, classes
+
+    def prepare(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> tuple[Tensor, Rows, DenseTarget]:
+        """Raw predictions ``(B, N, channels)``, their cells, and what they should be."""
+        level = self.level(maps)
+        raw = table(maps, [level], maps[0].shape[1])
+        if not isinstance(target, DenseTarget):
+            with torch.no_grad():
+                target = encode(target, [level], raw.shape[-1] - self.box_channels, several_classes=True, first=True)
+        return raw, rows_of([level], raw), target
+
+    def coordinates(self, raw: Tensor, rows: Rows, box: Tensor) -> tuple[Tensor, Tensor]:
+        """What is predicted of the boxes and what should be, without decoding: ``(B, N, 4)`` each."""
+        if self.loss_dfl is not None:
+            return self.distances(raw), self.true_distances(rows, box)
+        return torch.cat([raw[..., :2].sigmoid(), raw[..., 2:4]], -1), torch.cat(encode_offsets(box, rows), -1)
+
+    def distances(self, raw: Tensor) -> Tensor:
+        """Mean of the distribution of each side's distance in strides, ``(B, N, 4)``."""
+        share = raw[..., : self.box_channels].unflatten(-1, (4, self.reg_max + 1)).softmax(-1)
+        return (share * torch.arange(self.reg_max + 1, device=raw.device).to(raw.dtype)).sum(-1)
+
+    @staticmethod
+    def true_distances(rows: Rows, box: Tensor) -> Tensor:
+        """Distance of each side of boxes ``(B, N, 4)`` from the far side of the cell, in strides."""
+        box = box / rows.stride.unsqueeze(0)
+        return torch.cat([rows.cell + 1 - box[..., :2], box[..., 2:] - rows.cell], -1)
+
+    def boxes(self, raw: Tensor, rows: Rows) -> Tensor:
+        """Predicted boxes in pixels, ``(B, N, 4)``."""
+        if self.loss_dfl is None:
+            return decode(raw[..., :4], rows)
+        distance = self.distances(raw)
+        return torch.cat([rows.cell + 1 - distance[..., :2], rows.cell + distance[..., 2:]], -1) * rows.stride
+
+    def box_pairs(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> tuple[Tensor, Tensor, Tensor]:
+        raw, rows, target = self.prepare(maps, target)
+        return self.boxes(raw, rows), target.box, object_share(target, raw)
+
+    def compute(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> dict[str, Tensor]:
+        raw, rows, target = self.prepare(maps, target)
+        logits = raw[..., self.box_channels :]
+        share = object_share(target, raw)
+        decoded = self.loss_box.boxes
+        pair = (self.boxes(raw, rows), target.box) if decoded else self.coordinates(raw, rows, target.box)
+        terms = self.objectness_terms(logits, target)
+        terms["loss_bbox"] = self.lambda_box * summed_loss(self.loss_box, *pair, share)
+        if self.loss_dfl is not None:
+            sides = raw[..., : self.box_channels].unflatten(-1, (4, self.reg_max + 1)).flatten(1, 2)
+            true = self.true_distances(rows, target.box).flatten(1)
+            terms["loss_dfl"] = summed_loss(self.loss_dfl, sides, true, share.repeat_interleave(4, 1) / 4)
+        return terms
+
+    def objectness_terms(self, logits: Tensor, target: DenseTarget) -> dict[str, Tensor]:
+        """Objectness of cells with and without an object; with classes, of an object of each class."""
+        objects, counted = target.objectness == 1, target.objectness >= 0
+        several = logits.shape[-1] > 1
+        wanted = (target.classes if several else objects.unsqueeze(-1)).to(logits.dtype)
+        # cells that do not count have no object either, so that whatever their classes say has no part in it
+        wanted = torch.where(objects.unsqueeze(-1), wanted, 0)
+        error = self.loss_obj(logits.flatten(0, 1), wanted.flatten(0, 1), reduction_override="none")
+        error = error.reshape(logits.shape)
+        divisor = 1.0
+        if self.average != "sum":
+            divisor = (counted if self.average == "cells" else objects).sum(-1).clamp(min=1)
+        positive = torch.where(wanted > 0, error, 0)
+        return {
+            "loss_obj": summed(positive, counted) / divisor,
+            "loss_noobj": self.negative_weight * summed(error - positive, counted) / divisor,
+        }
+
+
+def binary_of_elements(loss: Loss) -> bool:
+    """Whether a classification loss takes logits with dense targets and gives one value for each."""
+    probe = torch.zeros(2, 3)
+    try:
+        with torch.no_grad():
+            value = loss(probe, torch.zeros(2, 3), reduction_override="none")
+    except (TypeError, ValueError):
+        return False
+    return bool(getattr(loss, "use_sigmoid", False)) and value.shape == probe.shape
+
+
+def object_share(target: DenseTarget, like: Tensor) -> Tensor:
+    """1 over the number of an image's object cells in each of them, else 0: ``(B, N)``."""
+    objects = (target.objectness == 1).to(like.dtype)
+    return objects / objects.sum(-1, keepdim=True).clamp(min=1)

@@ -1,0 +1,160 @@
+"""YOLOv1's objective."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..functional.classification import one_hot
+from ..modules.base import check_option, published
+from .base import CompositeLoss, check_flavor, summed
+from .decode import aligned_iou, centre_and_size, corners, encode_offsets
+from .encode import DenseTarget, encode
+from .layout import Level, Rows, rows_of, table
+
+ACTIVATIONS = ("linear", "logistic")
+LEAST_SIZE = 1e-6
+
+
+@published()
+class YOLOv1Loss(CompositeLoss):
+    """YOLOv1's objective: squared errors of places, roots of sizes, confidences and class scores.
+
+    ``lambda_coord sum_obj [(x - X)**2 + (y - Y)**2 + (sqrt w - sqrt W)**2 + (sqrt h - sqrt H)**2]
+    + lambda_obj sum_obj (c - IoU)**2 + lambda_noobj sum_noobj c**2 + lambda_class sum_cells sum_k (p_k - P_k)**2``.
+    In a cell that holds an object's centre the box with the highest IoU is responsible for it (the nearest one, where
+    none overlaps); all other boxes count as no object. Of two objects in a cell the first counts.
+
+    Shapes and units: ``pred`` is a map ``(B, 5 * boxes + C, H, W)``: ``x, y, w, h, c`` of each box, then the classes;
+    ``x, y`` from the cell's corner in cells, ``w, h`` as a share of the image. ``target`` is ``(B, M, 5)`` in pixels,
+    or a dense target of ``H * W`` cells. ``'none'`` gives ``(B,)``. Terms: ``loss_coord``, ``loss_obj``,
+    ``loss_noobj``, ``loss_cls``. Range: [0, inf), 0 at a perfect match.
+
+    Paper: https://arxiv.org/abs/1506.02640. mmdet has none. ``flavor='paper'``, the default since the paper prints the
+    formula, is the sum above; ``'darknet'`` is half of it, whose gradient is what darknet's layer follows.
+    docs/yolo/v1.md says the rest.
+
+    Args:
+        stride: Side of a cell in pixels; 64 as the paper (448 / 7).
+        boxes: Boxes of a cell; 2 as the paper, 3 in darknet's yolov1.cfg.
+        lambda_coord: Weight of the coordinates; as the paper.
+        lambda_obj: Weight of responsible boxes' confidence; as the paper.
+        lambda_noobj: Weight of the others'; as the paper.
+        lambda_class: Weight of the classes; as the paper.
+        activation: ``'linear'``, as paper and darknet: outputs are taken as they are. ``'logistic'`` squashes
+            coordinates and confidence and takes a softmax of the classes.
+        predict_sqrt: Whether ``w, h`` are predicted as their roots, as paper and darknet. Without it the root is
+            taken of the output, held at 1e-6 or more if linear: an output below has no gradient.
+        rescore: Whether the confidence aims at the IoU, as the paper and darknet's cfg; False for 1.
+        flavor: ``'paper'`` or ``'darknet'``.
+        reduction: See :class:`~mmdet_losses.yolo.CompositeLoss`.
+        loss_weight: Multiplies the loss, and every term.
+        debug: Names the first image with a value that is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import YOLOv1Loss
+        >>> truth = torch.tensor([[[10.0, 20, 40, 60, 1]]])
+        >>> YOLOv1Loss(stride=32)(torch.full((1, 12, 2, 2), 0.5), truth)
+        tensor(2.6406)
+    """
+
+    paper = "https://arxiv.org/abs/1506.02640"
+    terms = ("loss_coord", "loss_obj", "loss_noobj", "loss_cls")
+
+    def __init__(
+        self,
+        stride: float = 64,
+        boxes: int = 2,
+        lambda_coord: float = 5.0,
+        lambda_obj: float = 1.0,
+        lambda_noobj: float = 0.5,
+        lambda_class: float = 1.0,
+        activation: str = "linear",
+        predict_sqrt: bool = True,
+        rescore: bool = True,
+        flavor: str = "paper",
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        *,
+        debug: bool = False,
+    ) -> None:
+        super().__init__(reduction, loss_weight, debug=debug)
+        check_option("stride", stride, stride > 0, "more than 0")
+        check_option("boxes", boxes, boxes >= 1, "1 or more")
+        check_option("activation", activation, activation in ACTIVATIONS, "'linear' or 'logistic'")
+        check_flavor(flavor)
+        self.stride = stride
+        self.boxes_per_cell = boxes
+        self.lambda_coord = lambda_coord
+        self.lambda_obj = lambda_obj
+        self.lambda_noobj = lambda_noobj
+        self.lambda_class = lambda_class
+        self.activation = activation
+        self.predict_sqrt = predict_sqrt
+        self.rescore = rescore
+        self.flavor = flavor
+
+    def level(self, maps: Sequence[Tensor]) -> Level:
+        """The grid of the map."""
+        return Level(maps[0].shape[2], maps[0].shape[3], self.stride, ((self.stride, self.stride),))
+
+    def check_maps(self, maps: Sequence[Tensor]) -> tuple[int, int]:
+        classes = maps[0].shape[1] - 5 * self.boxes_per_cell
+        if len(maps) != 1 or classes < 1:
+            raise ValueError(
+                f"pred must be one map with 5 * {self.boxes_per_cell} channels for boxes and 1 or more for classes, "
+                f"got {', '.join(str(one.shape[1]) for one in maps)} channels."
+            )
+        return self.level(maps).rows, classes
+
+    def activate(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Offsets, roots of sizes and confidences of raw boxes ``(B, N, boxes, 5)``."""
+        place, size, confidence = raw[..., :2], raw[..., 2:4], raw[..., 4]
+        if self.activation == "linear":
+            return place, size if self.predict_sqrt else size.clamp(min=LEAST_SIZE).sqrt(), confidence
+        # the root of a logistic value by its logarithm, so that it has a slope at 0
+        root = size.sigmoid() if self.predict_sqrt else (torch.nn.functional.logsigmoid(size) / 2).exp()
+        return place.sigmoid(), root, confidence.sigmoid()
+
+    def compute(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> dict[str, Tensor]:
+        level, count = self.level(maps), self.boxes_per_cell
+        raw = table(maps, [level], maps[0].shape[1])
+        rows = rows_of([level], raw)
+        place, root, confidence = self.activate(raw[..., : 5 * count].unflatten(-1, (count, 5)))
+        score = raw[..., 5 * count :]
+        if self.activation == "logistic":
+            score = score.softmax(-1)
+        with torch.no_grad():
+            if not isinstance(target, DenseTarget):
+                target = encode(target, [level], score.shape[-1], several_classes=False, first=True)
+            responsible, iou = self.responsible(place, root, rows, target)
+            quality = iou if self.rescore else torch.ones_like(iou)
+        classes = target.classes if target.classes is not None else torch.ones_like(score)
+        object_cell, counted = target.objectness == 1, target.objectness >= 0
+        true_place = encode_offsets(target.box, rows)[0].unsqueeze(-2)
+        true_root = (centre_and_size(target.box)[1] / rows.image).clamp(min=0).sqrt().unsqueeze(-2)
+
+        coord = ((place - true_place) ** 2 + (root - true_root) ** 2).sum(-1)
+        half = 0.5 if self.flavor == "darknet" else 1.0
+        other = counted.unsqueeze(-1) & ~responsible
+        return {
+            "loss_coord": self.lambda_coord * half * summed(torch.where(responsible, coord, 0), object_cell),
+            "loss_obj": self.lambda_obj * half * summed((confidence - quality) ** 2, responsible),
+            "loss_noobj": self.lambda_noobj * half * summed(confidence**2, other),
+            "loss_cls": self.lambda_class * half * summed((score - classes) ** 2, object_cell),
+        }
+
+    @staticmethod
+    def responsible(place: Tensor, root: Tensor, rows: Rows, target: DenseTarget) -> tuple[Tensor, Tensor]:
+        """Which box of each cell is responsible for its object, and the IoU of every box with it: ``(B, N, boxes)``."""
+        cell, stride, image = (x.unsqueeze(-2) for x in (rows.cell, rows.stride, rows.image))
+        centre, size = (cell + place) * stride, root**2 * image
+        box = target.box.unsqueeze(-2)
+        iou = aligned_iou(corners(centre, size), box.expand(*place.shape[:-1], 4))
+        true_centre, true_size = centre_and_size(box)
+        distance = (((centre - true_centre) / image) ** 2 + ((size - true_size) / image) ** 2).sum(-1)
+        best = torch.where((iou > 0).any(-1), iou.argmax(-1), distance.argmin(-1))
+        return one_hot(best, place.shape[-2]) & (target.objectness == 1).unsqueeze(-1), iou

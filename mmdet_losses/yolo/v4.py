@@ -1,0 +1,157 @@
+"""YOLOv4's objective."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..functional.classification import sigmoid_cross_entropy
+from ..modules.base import check_option, published
+from ..modules.errors import OptionError
+from .anchors import AnchorLoss, Anchors, Predictions
+from .base import summed
+from .encode import DenseTarget, ignore_overlapping, read_truths
+from .layout import Level
+from .parts import BoxObjective, build_loss, summed_loss
+
+COCO_ANCHORS = (
+    ((142, 110), (192, 243), (459, 401)),
+    ((36, 75), (76, 55), (72, 146)),
+    ((12, 16), (19, 36), (40, 28)),
+)
+"""darknet's yolov4.cfg, the coarsest level first."""
+LAMBDA_BOX = {"paper": 1.0, "darknet": 0.07}
+LIKELY_CLASS = 0.25
+
+
+@published()
+class YOLOv4Loss(AnchorLoss, BoxObjective):
+    """YOLOv4's objective: a loss of decoded boxes, and logistic terms for objectness and classes.
+
+    ``lambda_box sum_obj box(b, B) + lambda_obj sum_obj BCE(t_o, 1) + lambda_noobj sum_noobj BCE(t_o, 0)
+    + lambda_class sum_obj sum_k BCE(t_k, P_k (1 - e) + e / 2)`` with ``e`` the label smoothing. In the cell that holds
+    an object's centre the best of all anchors, by the overlap of shapes, is to find it, and every other one that
+    overlaps by more than ``iou_thr`` is too.
+
+    Shapes and units: ``pred`` is a list with the map ``(B, A * (5 + C), H, W)`` of raw outputs of each level; the box
+    loss gets boxes in pixels. ``target`` is ``(B, M, 5)`` in pixels, or a dense target. ``'none'`` gives ``(B,)``.
+    Terms: ``loss_bbox``, ``loss_obj``, ``loss_noobj``, ``loss_cls``. Range: [0, inf).
+
+    Paper: https://arxiv.org/abs/2004.10934. mmdet has none. The paper prints no formula, so ``flavor='darknet'`` is
+    the default: ``lambda_box`` 0.07; where objects share a prediction the box losses of all count, over the number of
+    their classes; a prediction without an object is ignored where its box overlaps one by more than ``ignore_thr`` and
+    some class has a probability above 0.25. With ``'paper'`` ``lambda_box`` is 1, the last object of a prediction
+    counts and classes have no part in ignoring. The gradient is that of the box loss, and not darknet's
+    approximation, and is not clipped. docs/yolo/v4.md says the rest.
+
+    Args:
+        anchors: Width and height in pixels of the anchors of each level; darknet's for COCO.
+        strides: Side of a cell of each level in pixels.
+        loss_box: Loss of boxes: its config, name or module.
+        lambda_box: Weight of the boxes, darknet's ``iou_normalizer``; by default the flavor's, 0.07 or 1.
+        lambda_obj: Weight of the objectness of objects; as darknet.
+        lambda_noobj: Weight of the objectness of the rest; as darknet.
+        lambda_class: Weight of the classes; as darknet.
+        iou_thr: Overlap of shapes above which other anchors are to find an object too; 0.213 as darknet's cfg, None
+            for the best alone.
+        scale_x_y: ``s`` of the offset ``s sigma(t) - (s - 1) / 2``, of each level or of all; as darknet's cfg.
+        label_smoothing: ``e`` above, darknet's ``label_smooth_eps``.
+        ignore_thr: As darknet's cfg; None for none.
+        flavor: ``'darknet'`` or ``'paper'``.
+        reduction: See :class:`~mmdet_losses.yolo.CompositeLoss`.
+        loss_weight: Multiplies the loss, and every term.
+        debug: Names the first image with a value that is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import YOLOv4Loss
+        >>> truth = torch.tensor([[[10.0, 20, 40, 60, 1]]])
+        >>> loss = YOLOv4Loss(anchors=[[(30, 40)]], strides=[32], scale_x_y=1.05, loss_box="GIoULoss")
+        >>> loss([torch.zeros(1, 7, 2, 2)], truth, return_dict=True)["loss_cls"]
+        tensor(1.3863)
+    """
+
+    paper = "https://arxiv.org/abs/2004.10934"
+    terms = ("loss_bbox", "loss_obj", "loss_noobj", "loss_cls")
+
+    def __init__(
+        self,
+        anchors: Anchors = COCO_ANCHORS,
+        strides: Sequence[float] = (32, 16, 8),
+        loss_box: Mapping | str | nn.Module = "CIoULoss",
+        lambda_box: float | None = None,
+        lambda_obj: float = 1.0,
+        lambda_noobj: float = 1.0,
+        lambda_class: float = 1.0,
+        iou_thr: float | None = 0.213,
+        scale_x_y: float | Sequence[float] = (1.05, 1.1, 1.2),
+        label_smoothing: float = 0.0,
+        ignore_thr: float | None = 0.7,
+        flavor: str = "darknet",
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        *,
+        debug: bool = False,
+    ) -> None:
+        super().__init__(anchors, strides, flavor, ignore_thr, reduction, loss_weight, debug=debug)
+        check_option("iou_thr", iou_thr, iou_thr is None or 0 <= iou_thr <= 1, "None or from 0 to 1")
+        check_option("label_smoothing", label_smoothing, 0 <= label_smoothing <= 1, "from 0 to 1")
+        scales = tuple(scale_x_y) if isinstance(scale_x_y, list | tuple) else (scale_x_y,) * len(self.strides)
+        fit = len(scales) == len(self.strides) and all(scale >= 1 for scale in scales)
+        check_option("scale_x_y", scale_x_y, fit, f"a number of 1 or more, or {len(self.strides)}, one for each level")
+        self.loss_box = build_loss("loss_box", loss_box, ["bbox"])
+        if not self.loss_box.boxes:
+            raise OptionError(
+                f"loss_box must be a loss of boxes, got {type(self.loss_box).__name__}, which is one of coordinates: "
+                "YOLOv3Loss regresses those."
+            )
+        self.lambda_box = LAMBDA_BOX[flavor] if lambda_box is None else lambda_box
+        self.lambda_obj = lambda_obj
+        self.lambda_noobj = lambda_noobj
+        self.lambda_class = lambda_class
+        self.iou_thr = iou_thr
+        self.scale_x_y = scales
+        self.label_smoothing = label_smoothing
+
+    def encoding(self) -> dict[str, Any]:
+        return {"iou_thr": self.iou_thr, "several_boxes": self.flavor == "darknet"}
+
+    def offset_scale(self, levels: Sequence[Level], like: Tensor) -> Tensor:
+        scales = [like.new_full((level.rows, 1), s) for level, s in zip(levels, self.scale_x_y, strict=True)]
+        return torch.cat(scales)
+
+    def ignored(self, found: Predictions, target: Tensor, dense: DenseTarget) -> DenseTarget:
+        if self.flavor == "paper" or self.ignore_thr is None:
+            return super().ignored(found, target, dense)
+        likely = (found.raw[..., 5:].sigmoid() > LIKELY_CLASS).any(-1)
+        boxes, truths = found.boxes(), read_truths(target)
+        return dense._replace(
+            objectness=ignore_overlapping(dense.objectness, boxes, truths, self.ignore_thr, where=likely)
+        )
+
+    @staticmethod
+    def pairs(found: Predictions, target: DenseTarget) -> tuple[Tensor, Tensor, Tensor]:
+        """Predicted boxes, boxes of their objects and weights, ``(B, K, 4)`` twice and ``(B, K)``."""
+        boxes = found.boxes()
+        if target.pair_row is None:
+            return boxes, target.box, (target.objectness == 1).to(boxes.dtype)
+        boxes = boxes.gather(1, target.pair_row.unsqueeze(-1).expand(-1, -1, 4))
+        return boxes, target.pair_box.to(boxes.dtype), target.pair_share.to(boxes.dtype)
+
+    def compute_rows(self, found: Predictions, target: DenseTarget) -> dict[str, Tensor]:
+        objects, others = target.objectness == 1, target.objectness == 0
+        score, smoothing = found.raw[..., 4], self.label_smoothing
+        classes = target.classes * (1 - smoothing) + smoothing / 2
+        class_error = sigmoid_cross_entropy(found.raw[..., 5:], classes)
+        return {
+            "loss_bbox": self.lambda_box * summed_loss(self.loss_box, *self.pairs(found, target)),
+            "loss_obj": self.lambda_obj * summed(sigmoid_cross_entropy(score, torch.ones_like(score)), objects),
+            "loss_noobj": self.lambda_noobj * summed(sigmoid_cross_entropy(score, torch.zeros_like(score)), others),
+            "loss_cls": self.lambda_class * summed(class_error, objects),
+        }
+
+    def box_pairs(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> tuple[Tensor, Tensor, Tensor]:
+        return self.pairs(*self.prepare(maps, target))
