@@ -143,7 +143,7 @@ class GridObjectnessLoss(BoxObjective):
         box = box / rows.stride.unsqueeze(0)
         return torch.cat([rows.cell + 1 - box[..., :2], box[..., 2:] - rows.cell], -1)
 
-    def boxes(self, raw: Tensor, rows: Rows) -> Tensor:
+    def predicted_boxes(self, raw: Tensor, rows: Rows) -> Tensor:
         """Predicted boxes in pixels, ``(B, N, 4)``."""
         if self.loss_dfl is None:
             return decode(raw[..., :4], rows)
@@ -152,14 +152,14 @@ class GridObjectnessLoss(BoxObjective):
 
     def box_pairs(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> tuple[Tensor, Tensor, Tensor]:
         raw, rows, target = self.prepare(maps, target)
-        return self.boxes(raw, rows), target.box, object_share(target, raw)
+        return self.predicted_boxes(raw, rows), target.box, object_share(target, raw)
 
     def compute(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> dict[str, Tensor]:
         raw, rows, target = self.prepare(maps, target)
         logits = raw[..., self.box_channels :]
         share = object_share(target, raw)
         decoded = self.loss_box.boxes
-        pair = (self.boxes(raw, rows), target.box) if decoded else self.coordinates(raw, rows, target.box)
+        pair = (self.predicted_boxes(raw, rows), target.box) if decoded else self.coordinates(raw, rows, target.box)
         terms = self.objectness_terms(logits, target)
         terms["loss_bbox"] = self.lambda_box * summed_loss(self.loss_box, *pair, share)
         if self.loss_dfl is not None:

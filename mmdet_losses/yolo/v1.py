@@ -58,7 +58,7 @@ class YOLOv1Loss(CompositeLoss):
         >>> from mmdet_losses import YOLOv1Loss
         >>> truth = torch.tensor([[[10.0, 20, 40, 60, 1]]])
         >>> YOLOv1Loss(stride=32)(torch.full((1, 12, 2, 2), 0.5), truth)
-        tensor(2.6406)
+        tensor(2.7769)
     """
 
     paper = "https://arxiv.org/abs/1506.02640"

@@ -70,7 +70,7 @@ class YOLOv2Loss(AnchorLoss):
         >>> from mmdet_losses import YOLOv2Loss
         >>> truth = torch.tensor([[[10.0, 20, 40, 60, 1]]])
         >>> YOLOv2Loss(anchors=[[(30, 40)]])(torch.zeros(1, 7, 2, 2), truth)
-        tensor(1.7042)
+        tensor(1.2199)
     """
 
     paper = "https://arxiv.org/abs/1612.08242"

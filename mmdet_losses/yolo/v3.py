@@ -66,7 +66,7 @@ class YOLOv3Loss(AnchorLoss):
         >>> from mmdet_losses import YOLOv3Loss
         >>> truth = torch.tensor([[[10.0, 20, 40, 60, 1]]])
         >>> YOLOv3Loss(anchors=[[(30, 40)]], strides=[32])([torch.zeros(1, 7, 2, 2)], truth)
-        tensor(6.5231)
+        tensor(6.5253)
     """
 
     paper = "https://arxiv.org/abs/1804.02767"
