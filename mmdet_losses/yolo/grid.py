@@ -13,7 +13,7 @@ from .base import summed
 from .decode import decode, encode_offsets
 from .encode import DenseTarget, encode
 from .layout import Level, Rows, rows_of, table
-from .parts import BoxObjective, build_loss, summed_loss
+from .parts import BoxObjective, build_loss, is_stateful, summed_loss
 
 AVERAGES = ("cells", "objects", "sum")
 
@@ -89,7 +89,7 @@ class GridObjectnessLoss(BoxObjective):
         self.loss_obj = build_loss("loss_obj", binary if loss_obj is None else loss_obj, ["cls"])
         if not binary_of_elements(self.loss_obj):
             raise OptionError(
-                "loss_obj must be a binary loss of one value per logit, such as FocalLoss or "
+                "loss_obj must be a binary loss of each logit alone, such as FocalLoss or "
                 f"CrossEntropyLoss(use_sigmoid=True), got {self.loss_obj!r}."
             )
         self.loss_dfl = None if loss_dfl is None else build_loss("loss_dfl", loss_dfl, ["dfl"])
@@ -150,18 +150,21 @@ class GridObjectnessLoss(BoxObjective):
         distance = self.distances(raw)
         return torch.cat([rows.cell + 1 - distance[..., :2], rows.cell + distance[..., 2:]], -1) * rows.stride
 
+    def pairs(self, raw: Tensor, rows: Rows, target: DenseTarget) -> tuple[Tensor, Tensor, Tensor]:
+        """What the box loss gets: predictions, targets and weights, ``(B, N, 4)`` twice and ``(B, N)``."""
+        decoded = self.loss_box.boxes
+        pair = (self.predicted_boxes(raw, rows), target.box) if decoded else self.coordinates(raw, rows, target.box)
+        return (*pair, object_share(target, raw))
+
     def box_pairs(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> tuple[Tensor, Tensor, Tensor]:
-        raw, rows, target = self.prepare(maps, target)
-        return self.predicted_boxes(raw, rows), target.box, object_share(target, raw)
+        return self.pairs(*self.prepare(maps, target))
 
     def compute(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> dict[str, Tensor]:
         raw, rows, target = self.prepare(maps, target)
         logits = raw[..., self.box_channels :]
-        share = object_share(target, raw)
-        decoded = self.loss_box.boxes
-        pair = (self.predicted_boxes(raw, rows), target.box) if decoded else self.coordinates(raw, rows, target.box)
         terms = self.objectness_terms(logits, target)
-        terms["loss_bbox"] = self.lambda_box * summed_loss(self.loss_box, *pair, share)
+        pred, true, share = self.pairs(raw, rows, target)
+        terms["loss_bbox"] = self.lambda_box * summed_loss(self.loss_box, pred, true, share)
         if self.loss_dfl is not None:
             sides = raw[..., : self.box_channels].unflatten(-1, (4, self.reg_max + 1)).flatten(1, 2)
             true = self.true_distances(rows, target.box).flatten(1)
@@ -188,14 +191,24 @@ class GridObjectnessLoss(BoxObjective):
 
 
 def binary_of_elements(loss: Loss) -> bool:
-    """Whether a classification loss takes logits with dense targets and gives one value for each."""
-    probe = torch.zeros(2, 3)
+    """Whether a loss takes logits with dense targets, says something of each alone, and falls as they agree.
+
+    A loss that ranks or counts all elements of a batch has no loss of an image, and one with statistics has none to
+    gather: what it sees here is no batch of a head.
+    """
+    logit = torch.tensor([[-4.0, 4.0], [4.0, -4.0], [-1.0, 0.5]])
+    target = torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
     try:
         with torch.no_grad():
-            value = loss(probe, torch.zeros(2, 3), reduction_override="none")
-    except (TypeError, ValueError):
+            value = loss(logit, target, reduction_override="none")
+            alone = [
+                loss(*pair, reduction_override="none") for pair in zip(logit.split(1), target.split(1), strict=True)
+            ]
+    except (RuntimeError, TypeError, ValueError):
         return False
-    return bool(getattr(loss, "use_sigmoid", False)) and value.shape == probe.shape
+    if value.shape != logit.shape or is_stateful(loss):
+        return False
+    return bool(torch.allclose(value, torch.cat(alone)) and (value >= 0).all() and (value[0] < value[1]).all())
 
 
 def object_share(target: DenseTarget, like: Tensor) -> Tensor:

@@ -61,11 +61,11 @@ class BoxObjective(CompositeLoss):
     loss_box: Loss
 
     def box_pairs(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> tuple[Tensor, Tensor, Tensor]:
-        """Predicted boxes in pixels, boxes of their objects and weights: ``(B, K, 4)`` twice and ``(B, K)``."""
+        """What the box loss gets: predictions, targets and weights, ``(B, K, 4)`` twice and ``(B, K)``."""
         raise NotImplementedError
 
     def observe(self, pred: Sequence[Tensor], target: Tensor | DenseTarget, weight: Tensor | None) -> None:
-        if not (self.loss_box.boxes and is_stateful(self.loss_box)):
+        if not is_stateful(self.loss_box):
             return
         maps, parts = self.split_inputs(pred, target)
         inputs = [*maps, *parts]
