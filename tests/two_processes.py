@@ -38,7 +38,7 @@ OPTIONS = {"EqualizationLoss": {"class_frequency": [0.5, 1e-4, 0.2, 1e-3]}}
 COMBINATIONS = [
     (head, slot, name)
     for name, loss in LOSSES.items()
-    if name == loss.__name__
+    if name == loss.__name__ and loss.slot != "composite"  # an objective is no part of a head
     for head, slot in SPECIAL.get(name, PLACES[loss.slot])
 ]
 ALONE = 2

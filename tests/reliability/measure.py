@@ -114,9 +114,11 @@ def commit() -> str | None:
 
 
 def aliases() -> dict[str, list[str]]:
-    """Every loss under the name of its class, with all of its names."""
+    """Every loss under the name of its class, with all of its names; objectives have a suite of their own."""
     names: dict[str, list[str]] = {}
     for name, cls in LOSSES.items():
+        if cls.slot == "composite":
+            continue
         names.setdefault(cls.__name__, []).append(name)
     return {own: sorted(found, key=lambda name: name != own) for own, found in sorted(names.items())}
 

@@ -18,6 +18,10 @@ tools/run python tools/reliability.py
 
 and [`tests/test_reliability.py`](../tests/test_reliability.py) asserts the same in every run of the tests. `--scale 50`
 draws 50 times as many random rows. The figures are in [`reliability.json`](reliability.json).
+
+The [objectives of grid detectors](yolo/README.md) take maps and ground truth and not rows:
+[`tests/test_yolo_contract.py`](../tests/test_yolo_contract.py) and
+[`tests/test_yolo_oracle.py`](../tests/test_yolo_oracle.py) are their suite.
 """
 
 LEGEND = """\
