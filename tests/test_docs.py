@@ -13,7 +13,7 @@ import pytest
 
 from mmdet_losses import modules
 from mmdet_losses.registry import LOSSES
-from mmdet_losses.yolo import encode_anchors, encode_cells
+from mmdet_losses.yolo import encode_anchors, encode_cells, pad_truths
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -39,7 +39,7 @@ def test_readme_has_every_loss_with_a_config_line_that_builds():
         LOSSES[re.search(r"`(\w+)`", row).group(1)](**options)
 
 
-@pytest.mark.parametrize("function", [encode_anchors, encode_cells], ids=lambda function: function.__name__)
+@pytest.mark.parametrize("function", [encode_anchors, encode_cells, pad_truths], ids=lambda function: function.__name__)
 def test_example_of_an_encoding_function_runs(function):
     (test,) = doctest.DocTestFinder(recurse=False).find(function, function.__name__)
     assert doctest.DocTestRunner().run(test).failed == 0

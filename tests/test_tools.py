@@ -292,7 +292,7 @@ def test_list_can_be_filtered(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert [line.split()[0] for line in table[1:-2]] == ["DistributionFocalLoss"]
     with pytest.raises(SystemExit):
         list_losses(monkeypatch, capsys, "foccal")
-    assert "did you mean FocalEIoULoss or FocalLoss" in capsys.readouterr().err
+    assert "did you mean FocalLoss or VariFocalLoss" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("tool", ["train.py", "test.py"])

@@ -14,7 +14,7 @@ from mmengine.model import BaseModel
 import mmdet_losses as ml
 from mmdet_losses.modules import Stateful
 from mmdet_losses.registry import LOSSES
-from mmdet_losses.yolo import CompositeLoss, DenseTarget, encode_anchors, encode_cells
+from mmdet_losses.yolo import CompositeLoss, DenseTarget, encode_anchors, encode_cells, pad_truths
 
 N = 6
 WEIGHT = torch.tensor([1.0, 0.0, 0.5, 2.0, 0.0, 1.5])
@@ -203,6 +203,20 @@ def test_empty_entries_may_hold_anything(case):
     value, grads = run(case, loss, maps, junk)
     assert torch.equal(value, expected)
     assert all(grad.isfinite().all() for grad in grads)
+
+
+def test_padded_lists_are_the_images():
+    """Boxes and labels of each image, as a head has them, count as they do alone."""
+    case = next(case for case in COMPOSITE_CASES if case.name == "YOLOv3Loss")
+    maps, truths = case.batch(N, dtype=torch.float64)
+    kept = [one[one[:, 4] >= 0] for one in truths]
+    assert {len(one) for one in kept} == {0, 1, 2, 3, 4, 5}
+    padded = pad_truths([one[:, :4] for one in kept], [one[:, 4].long() for one in kept])
+    assert padded.shape == (N, 5, 5)
+    assert torch.equal(case.build()(maps, padded), case.build()(maps, truths))
+    none = pad_truths([torch.zeros(0, 4)] * N, [torch.zeros(0, dtype=torch.long)] * N)
+    assert none.shape == (N, 0, 5)
+    assert case.build()(maps, none) == case.build()(maps, torch.tensor([[EMPTY]] * N))
 
 
 @over_dtypes

@@ -2,7 +2,7 @@
 
 from .anchors import AnchorLoss
 from .base import CompositeLoss
-from .encode import DenseTarget, encode_anchors, encode_cells
+from .encode import DenseTarget, encode_anchors, encode_cells, pad_truths
 from .grid import GridObjectnessLoss
 from .layout import Level
 from .v1 import YOLOv1Loss
@@ -22,4 +22,5 @@ __all__ = [
     "YOLOv4Loss",
     "encode_anchors",
     "encode_cells",
+    "pad_truths",
 ]

@@ -164,6 +164,21 @@ def ignore_overlapping(
     return torch.where((objectness == 0) & (iou > threshold) & where, -1, objectness)
 
 
+def pad_truths(boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> Tensor:
+    """Padded ground truth of the boxes ``(n, 4)`` and labels ``(n,)`` of each image, ``(B, M, 5)``.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses.yolo import pad_truths
+        >>> boxes = [torch.tensor([[10.0, 0, 30, 20]]), torch.zeros(0, 4)]
+        >>> pad_truths(boxes, [torch.tensor([1]), torch.zeros(0)])[..., 4]
+        tensor([[ 1.],
+                [-1.]])
+    """
+    rows = [torch.cat([box, label.unsqueeze(-1).to(box)], 1) for box, label in zip(boxes, labels, strict=True)]
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=-1.0)
+
+
 def encode_cells(
     target: Tensor, shape: tuple[int, int], stride: float, num_classes: int, *, several_classes: bool = False
 ) -> DenseTarget:
