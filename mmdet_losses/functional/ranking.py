@@ -99,7 +99,12 @@ def lower_counts(score: Tensor, quality: Tensor, values: Tensor, delta: float) -
 count_above_of_lower = lower_counts
 if hasattr(torch.library, "custom_op"):
     # The number of bits follows the size, so a compiler takes all of them as one operator.
-    count_above_of_lower = torch.library.custom_op("mmdet_losses::count_above_of_lower", lower_counts, mutates_args=())
+    count_above_of_lower = torch.library.custom_op(
+        "mmdet_losses::count_above_of_lower",
+        lower_counts,
+        mutates_args=(),
+        schema="(Tensor score, Tensor quality, Tensor values, float delta) -> Tensor",
+    )
 
     @count_above_of_lower.register_fake
     def _(score: Tensor, quality: Tensor, values: Tensor, delta: float) -> Tensor:
