@@ -1,68 +1,22 @@
-"""Finite input gives a finite loss and a finite gradient: the matrix of bad inputs."""
+"""Finite input gives a finite loss and a finite gradient; ``tests/reliability`` has the matrix of bad inputs."""
 
 import pytest
 import torch
 from cases import (
     BINS,
-    BOX_CASES,
     CASES,
     CLASSES,
     CLS_CASES,
     COORDINATE_CASES,
     DFL_CASES,
     ROWWISE_CASES,
-    SIDE_CASES,
     map_target,
     over,
     run,
 )
-from cases.bad import BAD_BOXES, DTYPES, LOGITS, PROBABILITIES, QUALITIES
-from torch import Tensor
+from cases.bad import DTYPES, LOGITS, PROBABILITIES, QUALITIES
 
 over_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype).removeprefix("torch."))
-
-
-def assert_finite(names: list[str], rows: Tensor) -> None:
-    bad = ~rows.reshape(len(names), -1).isfinite().all(1)
-    assert not bad.any(), [name for name, wrong in zip(names, bad.tolist(), strict=True) if wrong]
-
-
-@over_dtypes
-@over(BOX_CASES + SIDE_CASES)
-def test_bad_boxes(case, dtype):
-    pred, target = (
-        torch.tensor([pair[i] for pair in BAD_BOXES.values()], dtype=torch.float64).to(dtype) for i in range(2)
-    )
-    held = pred.isfinite().all(1) & target.isfinite().all(1)
-    if case.options.get("mode") == "w2" and dtype != torch.float64:
-        held &= pred.abs().amax(1) < 1e19  # the square of 1e20 is no float32
-    names = [name for name, kept in zip(BAD_BOXES, held.tolist(), strict=True) if kept]
-    assert len(names) >= len(BAD_BOXES) - 13  # a half holds no more than 65504
-    value, grad = run(case.build(reduction="none"), pred[held], target[held])
-    assert_finite(names, value)
-    assert (value >= 0).all()
-    # the gradient of a box of 1e-40 is of the order of 1e40, which only float64 holds
-    representable = torch.tensor([dtype == torch.float64 or "subnormal" not in name for name in names])
-    assert_finite([name for name, kept in zip(names, representable.tolist(), strict=True) if kept], grad[representable])
-
-
-@over_dtypes
-@over(BOX_CASES)
-def test_perfect_match_is_best(case, dtype):
-    """At every size, and with a gradient that is bounded in units of the box."""
-    sides = [10.0**k for k in range(-3, 7)] + [3.0, 5.0, 7.3, 31.9, 100.7, 1333.0]
-    corners = [0.0, 1.0, -17.0, 640.0]
-    drawn = [[c, -c, c + w, -c + h] for c in corners for w in sides for h in sides if max(w, h) <= 100 * min(w, h)]
-    target = torch.tensor(drawn, dtype=torch.float64).to(dtype)
-    size = (target[:, 2:] - target[:, :2]).double()
-    target = target[target.isfinite().all(1) & (size > 0).all(1) & size.isfinite().all(1)]
-    value, grad = run(case.build(reduction="none"), target, target)
-    assert value.abs().max() <= 1e-6
-    if dtype in (torch.float32, torch.float64):
-        shorter = (target[:, 2:] - target[:, :2]).amin(1, keepdim=True)
-        slope = (grad * shorter).abs()
-        assert slope.isfinite().all()
-        assert slope.max() <= 20 or case.options.get("power", 1) < 1
 
 
 @over_dtypes

@@ -6,16 +6,18 @@ is measured without an edit here. ``tests/test_reliability.py`` asserts it, ``to
 
 from . import bad_inputs, elsewhere, invariance, kinks, motion, precision, rows, values  # noqa: F401  fill PROPERTIES
 from .core import ALL_CASES, PROPERTIES, Elsewhere, NotShown, Property, Tally, measured_properties
-from .exceptions import EXCEPTIONS, reason
+from .exceptions import EXCEPTIONS, RARE, rare, reason
 
 __all__ = [
     "ALL_CASES",
     "EXCEPTIONS",
     "PROPERTIES",
+    "RARE",
     "Elsewhere",
     "NotShown",
     "Property",
     "Tally",
     "measured_properties",
+    "rare",
     "reason",
 ]

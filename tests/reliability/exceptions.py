@@ -1,6 +1,7 @@
 """Where a property does not hold, and why: known, kept, and shown in the table.
 
-An exception has to be real: a property that holds after all for a case that is named here is reported as a failure.
+An exception has to be real: a property that holds after all for a case that is named here is reported as a failure,
+unless it is rare.
 """
 
 from fnmatch import fnmatchcase
@@ -31,7 +32,22 @@ EXCEPTIONS: dict[int, dict[str, str]] = {
 }
 """Number of the property -> pattern of ids of cases -> reason."""
 
+RARE: dict[int, dict[str, str]] = {
+    14: {
+        "CIoULoss-alpha_gate*": "the aspect term sets in where the IoU passes the gate, as published; rare",
+        "ExtendedIoULoss": "the signed intersection of boxes that overlap in one axis can fall on the way, as "
+        "published; rare",
+    },
+}
+"""Exceptions that a small number of random rows need not show."""
+
 
 def reason(number: int, case_id: str) -> str | None:
     """Why a case is excepted from a property; None where it is not."""
-    return next((why for ids, why in EXCEPTIONS.get(number, {}).items() if fnmatchcase(case_id, ids)), None)
+    named = EXCEPTIONS.get(number, {}) | RARE.get(number, {})
+    return next((why for ids, why in named.items() if fnmatchcase(case_id, ids)), None)
+
+
+def rare(number: int, case_id: str) -> bool:
+    """Whether the exception may fail to show."""
+    return any(fnmatchcase(case_id, ids) for ids in RARE.get(number, {}))

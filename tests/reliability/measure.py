@@ -25,7 +25,8 @@ from cases import Case
 from mmdet_losses.registry import LOSSES
 
 from .core import ALL_CASES, PROPERTIES, Elsewhere, NotShown, Property
-from .exceptions import reason
+from .exceptions import rare, reason
+from .report import wrong
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("torch", "mmdet", "mmcv", "mmengine", "numpy")
@@ -140,10 +141,10 @@ def run_suite(scale: int, processes: int, say: Say) -> dict[str, Any]:
     for number, index, found, seconds in measure_all(jobs, processes):
         case = ALL_CASES[index]
         cell = cells[case.name].setdefault(str(number), {})
-        cell[case.id] = found | {"exception": reason(number, case.id)}
+        cell[case.id] = found | {"exception": reason(number, case.id), "rare": rare(number, case.id)}
         total = done[number]
         total[0] += found["checks"]
-        total[1] += bool(found["failed"]) and not cell[case.id]["exception"]
+        total[1] += wrong(cell[case.id])
         total[2] += seconds
         left[number] -= 1
         if not left[number]:

@@ -76,7 +76,7 @@ def monotone(case: Case, scale: int, tally: Tally) -> None:
     """The corners go to those of the target, all at the same time."""
     loss = case.build(reduction="none")
     for regime in (overlap, contained, disjoint, tall_and_wide, draw_boxes):
-        pred, target = regime(generator(14), 20 * scale)
+        pred, target = regime(generator(14), 200 * scale)
         share = torch.linspace(0, 1, STEPS, dtype=torch.float64)[:, None, None]
         path = pred + share * (target - pred)
         with torch.no_grad():

@@ -33,9 +33,9 @@ forms has to hold in all of them.
 
 PULL = """\
 Of random pairs of disjoint boxes, the share in % in which a step against the gradient moves the centre of the
-prediction towards the target's (within 90 degrees), leaves it, or moves it away (property 13). Then, from the start
-positions of the DIoU paper's simulation (https://arxiv.org/abs/1911.08287), the share of boxes that fit after 200 steps
-of gradient descent in centre, width and height (property 15).
+prediction towards the target's (within 90 degrees), leaves it (a slope of 1e-9 per side or less), or moves it away
+(property 13). Then, from the start positions of the DIoU paper's simulation (https://arxiv.org/abs/1911.08287), the
+share of boxes that fit after 200 steps of gradient descent in centre, width and height (property 15).
 """
 
 
@@ -70,6 +70,11 @@ def exceptions(figures: Figures) -> dict[tuple[str, str, str], tuple[int, list[s
     return notes
 
 
+def wrong(found: dict[str, Any]) -> bool:
+    """Whether a property fails that is no exception, or holds where it is one that has to show."""
+    return bool(found["failed"]) != bool(found["exception"]) and not found["rare"]
+
+
 def cell(figures: Figures, name: str, number: str, notes: dict[tuple[str, str, str], tuple[int, list[str]]]) -> str:
     loss, entry = figures["losses"][name], figures["properties"][number]
     if entry["kind"] == "not shown":
@@ -82,7 +87,7 @@ def cell(figures: Figures, name: str, number: str, notes: dict[tuple[str, str, s
     found = loss["cells"].get(number)
     if not found:
         return "."
-    if any(bool(case["failed"]) != bool(case["exception"]) for case in found.values()):
+    if any(map(wrong, found.values())):
         return "FAIL"
     numbers = sorted({notes[number, name, case["exception"]][0] for case in found.values() if case["exception"]})
     return " ".join(f"e{k}" for k in numbers) or "ok"
@@ -149,7 +154,8 @@ def markdown(figures: Figures) -> str:
         "",
         "## Exceptions",
         "",
-        "Each is checked to be one still: a property that holds after all counts as a failure.",
+        "Each is checked to be one still: a property that holds after all counts as a failure, unless the exception is said",
+        "to be rare.",
         "",
         *(
             f"- **e{k}** {number}, {properties[number]['title']}: `{name}`"
@@ -200,7 +206,7 @@ def failing(figures: Figures) -> list[str]:
     """What does not hold and is no exception, or is an exception that holds."""
     found = []
     for _, number, case, cell in measured_cells(figures):
-        if bool(cell["failed"]) != bool(cell["exception"]):
+        if wrong(cell):
             what = "; ".join(cell["failures"]) or "is an exception, but holds"
             found.append(f"{number} {figures['properties'][number]['title']}, {case}: {what}")
     for name, loss in figures["losses"].items():
