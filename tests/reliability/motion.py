@@ -8,41 +8,14 @@ import torch
 from cases import Case
 from cases.draw import uniform
 from cases.regimes import box, contained, disjoint, draw_boxes, overlap, tall_and_wide
+from pull import pull_share
 from torch import Tensor
 
-from .core import Tally, generator, measured, value_and_gradient
+from .core import Tally, generator, measured
 from .facts import both, of_boxes, row_sums, rows_apart
 
 STEPS = 50
 """Points of a path."""
-
-
-def disjoint_pairs(g: torch.Generator, n: int) -> tuple[Tensor, Tensor]:
-    """Sides of 10 to 110, without a common point, by up to 500 apart."""
-    sizes = [uniform(g, n, 2, low=10, high=110) for _ in range(2)]
-    gap = sum(sizes) / 2 + 1 + uniform(g, n, 2, high=500)
-    near = uniform(g, n, 2, low=-1, high=1) * sum(sizes) / 2
-    # apart in x, in y, or in both
-    kind = torch.randint(0, 3, (n, 1), generator=g)
-    apart = torch.cat([kind != 1, kind != 0], 1)
-    sign = torch.randint(0, 2, (n, 2), generator=g) * 2.0 - 1
-    offset = torch.where(apart, sign * gap, near)
-    center = uniform(g, n, 2, high=1000)
-    return box(center, sizes[0]), box(center + offset, sizes[1])
-
-
-def pull_shares(case: Case, n: int) -> dict[str, float]:
-    """Shares of random disjoint pairs whose prediction moves towards the target, stays, and moves away."""
-    pred, target = disjoint_pairs(generator(13), n)
-    _, gradient = value_and_gradient(case, pred, target)
-    step = -(gradient[:, :2] + gradient[:, 2:])
-    offset = (target - pred).unflatten(1, (2, 2)).mean(1)
-    size = (pred[:, 2:] - pred[:, :2]).amin(1)
-    still = gradient.abs().amax(1) * size <= 1e-9
-    cosine = (step * offset).sum(1) / (step.norm(dim=1) * offset.norm(dim=1)).clamp(min=1e-300)
-    away = ~still & (cosine < -1e-9)
-    towards = ~still & (cosine > 1e-9)
-    return {"towards": share(towards), "zero": share(~away & ~towards), "away": share(away)}
 
 
 def share(rows: Tensor) -> float:
@@ -56,10 +29,11 @@ def share(rows: Tensor) -> float:
     both(of_boxes, rows_apart),
 )
 def pull(case: Case, scale: int, tally: Tally) -> None:
-    n = 2000 * scale
-    tally.shares = pull_shares(case, n)
+    n = 10_000 * scale
+    shares = pull_share(case, n)
+    tally.shares = {"towards": shares.towards, "zero": shares.still, "away": shares.away}
     tally.checks += n
-    away = round(tally.shares["away"] * n)
+    away = round(shares.away * n)
     if away:
         tally.failed += away
         tally.failures.append(f"away: {away} of {n}")

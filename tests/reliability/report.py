@@ -33,9 +33,9 @@ forms has to hold in all of them.
 
 PULL = """\
 Of random pairs of disjoint boxes, the share in % in which a step against the gradient moves the centre of the
-prediction towards the target's (within 90 degrees), leaves it (a slope of 1e-9 per side or less), or moves it away
-(property 13). Then, from the start positions of the DIoU paper's simulation (https://arxiv.org/abs/1911.08287), the
-share of boxes that fit after 200 steps of gradient descent in centre, width and height (property 15).
+prediction towards the target's (within 90 degrees), leaves it, or moves it away (property 13). Then, from the start
+positions of the DIoU paper's simulation (https://arxiv.org/abs/1911.08287), the share of boxes that fit after 200 steps
+of gradient descent in centre, width and height (property 15).
 """
 
 
@@ -154,8 +154,8 @@ def markdown(figures: Figures) -> str:
         "",
         "## Exceptions",
         "",
-        "Each is checked to be one still: a property that holds after all counts as a failure, unless the exception is said",
-        "to be rare.",
+        "Each is checked to be one still: a property that holds after all counts as a failure, unless the exception",
+        "is rare.",
         "",
         *(
             f"- **e{k}** {number}, {properties[number]['title']}: `{name}`"
