@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..modules.base import check_option
-from .base import CompositeLoss, check_flavor
+from .base import CompositeLoss, Detections, check_flavor
 from .decode import decode
 from .encode import DenseTarget, encode, ignore_overlapping, read_truths
 from .layout import Level, Rows, rows_of, table
@@ -114,19 +114,34 @@ class AnchorLoss(CompositeLoss):
         objectness = ignore_overlapping(dense.objectness, found.boxes(), read_truths(target), self.ignore_thr)
         return dense._replace(objectness=objectness)
 
+    def channels(self, num_classes: int) -> tuple[int, ...]:
+        return tuple(len(anchors) * (5 + num_classes) for anchors in self.anchors)
+
+    def class_scores(self, logits: Tensor) -> Tensor:
+        """Probability of each class, given an object."""
+        return logits.sigmoid()
+
+    def detections(self, maps: Sequence[Tensor]) -> Detections:
+        found = self.predictions(maps)
+        return Detections(found.boxes(), found.raw[..., 4].sigmoid(), self.class_scores(found.raw[..., 5:]))
+
+    def predictions(self, maps: Sequence[Tensor]) -> Predictions:
+        """The maps as rows."""
+        levels = self.levels(maps)
+        raw = table(maps, levels, maps[0].shape[1] // len(levels[0].anchors))
+        return Predictions(raw, rows_of(levels, raw), self.offset_scale(levels, raw))
+
     def prepare(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> tuple[Predictions, DenseTarget]:
         """Predictions and what they should be."""
-        levels = self.levels(maps)
-        entries = maps[0].shape[1] // len(levels[0].anchors)
-        raw = table(maps, levels, entries)
-        found = Predictions(raw, rows_of(levels, raw), self.offset_scale(levels, raw))
+        found = self.predictions(maps)
+        classes = found.raw.shape[-1] - 5
         if isinstance(target, DenseTarget):
             if target.classes is None:
-                raise ValueError(f"target.classes must have shape {(*raw.shape[:2], entries - 5)}, got None.")
+                raise ValueError(f"target.classes must have shape {(*found.raw.shape[:2], classes)}, got None.")
             return found, target
         with torch.no_grad():
-            dense = encode(target, levels, entries - 5, **self.encoding())
-            return found, self.ignored(found._replace(raw=raw.detach()), target, dense)
+            dense = encode(target, self.levels(maps), classes, **self.encoding())
+            return found, self.ignored(found._replace(raw=found.raw.detach()), target, dense)
 
     def compute(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> dict[str, Tensor]:
         return self.compute_rows(*self.prepare(maps, target))

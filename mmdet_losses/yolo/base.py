@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +14,20 @@ from ..modules.base import Loss, check_floating, check_option, check_rows, row_w
 from .encode import DenseTarget
 
 FLAVORS = ("paper", "darknet")
+
+
+class Detections(NamedTuple):
+    """What maps say, for all ``N`` predictions of an image.
+
+    Attributes:
+        boxes: ``(x1, y1, x2, y2)`` in pixels of the input, ``(B, N, 4)``.
+        objectness: From 0 to 1, ``(B, N)``.
+        scores: Of each class where there is an object, from 0 to 1, ``(B, N, C)``.
+    """
+
+    boxes: Tensor
+    objectness: Tensor
+    scores: Tensor
 
 
 class CompositeLoss(Loss):
@@ -44,6 +58,14 @@ class CompositeLoss(Loss):
 
     def compute(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> dict[str, Tensor]:
         """Each term of each image, ``(B,)``, of checked input in float32 or wider."""
+        raise NotImplementedError
+
+    def channels(self, num_classes: int) -> tuple[int, ...]:
+        """Channels of the map of each level."""
+        raise NotImplementedError
+
+    def detections(self, maps: Sequence[Tensor]) -> Detections:
+        """Boxes and scores that the objective trains the maps to hold."""
         raise NotImplementedError
 
     def check_maps(self, maps: Sequence[Tensor]) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..modules.base import Loss, check_option, published
 from ..modules.errors import OptionError
-from .base import summed
+from .base import Detections, summed
 from .decode import decode, encode_offsets
 from .encode import DenseTarget, encode
 from .layout import Level, Rows, rows_of, table
@@ -116,6 +116,15 @@ class GridObjectnessLoss(BoxObjective):
                 f"got {', '.join(str(one.shape[1]) for one in maps)} channels."
             )
         return self.level(maps).rows, classes
+
+    def channels(self, num_classes: int) -> tuple[int, ...]:
+        return (self.box_channels + num_classes,)
+
+    def detections(self, maps: Sequence[Tensor]) -> Detections:
+        level = self.level(maps)
+        raw = table(maps, [level], maps[0].shape[1])
+        boxes, scores = self.boxes(raw, rows_of([level], raw)), raw[..., self.box_channels :].sigmoid()
+        return Detections(boxes, torch.ones_like(scores[..., 0]), scores)
 
     def prepare(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> tuple[Tensor, Rows, DenseTarget]:
         """Raw predictions ``(B, N, channels)``, their cells, and what they should be."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..functional.classification import one_hot
 from ..modules.base import check_option, published
-from .base import CompositeLoss, check_flavor, summed
+from .base import CompositeLoss, Detections, check_flavor, summed
 from .decode import aligned_iou, centre_and_size, corners, encode_offsets
 from .encode import DenseTarget, encode
 from .layout import Level, Rows, rows_of, table
@@ -119,17 +119,28 @@ class YOLOv1Loss(CompositeLoss):
         root = size.sigmoid() if self.predict_sqrt else (torch.nn.functional.logsigmoid(size) / 2).exp()
         return place.sigmoid(), root, confidence.sigmoid()
 
-    def compute(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> dict[str, Tensor]:
+    def channels(self, num_classes: int) -> tuple[int, ...]:
+        return (5 * self.boxes_per_cell + num_classes,)
+
+    def read(self, maps: Sequence[Tensor]) -> tuple[Rows, Tensor, Tensor, Tensor, Tensor]:
+        """Cells, and offsets, roots of sizes, confidences ``(B, N, boxes, *)`` and class scores ``(B, N, C)``."""
         level, count = self.level(maps), self.boxes_per_cell
         raw = table(maps, [level], maps[0].shape[1])
-        rows = rows_of([level], raw)
         place, root, confidence = self.activate(raw[..., : 5 * count].unflatten(-1, (count, 5)))
         score = raw[..., 5 * count :]
-        if self.activation == "logistic":
-            score = score.softmax(-1)
+        return rows_of([level], raw), place, root, confidence, self.activate_classes(score)
+
+    def detections(self, maps: Sequence[Tensor]) -> Detections:
+        rows, place, root, confidence, score = self.read(maps)
+        boxes = self.decode(place, root, rows).flatten(1, 2)
+        score = score.clamp(0, 1).repeat_interleave(self.boxes_per_cell, 1)
+        return Detections(boxes, confidence.clamp(0, 1).flatten(1, 2), score)
+
+    def compute(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> dict[str, Tensor]:
+        rows, place, root, confidence, score = self.read(maps)
         with torch.no_grad():
             if not isinstance(target, DenseTarget):
-                target = encode(target, [level], score.shape[-1], several_classes=False, first=True)
+                target = encode(target, [self.level(maps)], score.shape[-1], several_classes=False, first=True)
             responsible, iou = self.responsible(place, root, rows, target)
             quality = iou if self.rescore else torch.ones_like(iou)
         classes = target.classes if target.classes is not None else torch.ones_like(score)
@@ -147,14 +158,23 @@ class YOLOv1Loss(CompositeLoss):
             "loss_cls": self.lambda_class * half * summed((score - classes) ** 2, object_cell),
         }
 
+    def activate_classes(self, raw: Tensor) -> Tensor:
+        """Class scores of raw ones."""
+        return raw.softmax(-1) if self.activation == "logistic" else raw
+
     @staticmethod
-    def responsible(place: Tensor, root: Tensor, rows: Rows, target: DenseTarget) -> tuple[Tensor, Tensor]:
-        """Which box of each cell is responsible for its object, and the IoU of every box with it: ``(B, N, boxes)``."""
+    def decode(place: Tensor, root: Tensor, rows: Rows) -> Tensor:
+        """Boxes in pixels, ``(B, N, boxes, 4)``, of offsets in the cell and roots of sizes."""
         cell, stride, image = (x.unsqueeze(-2) for x in (rows.cell, rows.stride, rows.image))
-        centre, size = (cell + place) * stride, root**2 * image
-        box = target.box.unsqueeze(-2)
-        iou = aligned_iou(corners(centre, size), box.expand(*place.shape[:-1], 4))
-        true_centre, true_size = centre_and_size(box)
+        return corners((cell + place) * stride, root**2 * image)
+
+    @classmethod
+    def responsible(cls, place: Tensor, root: Tensor, rows: Rows, target: DenseTarget) -> tuple[Tensor, Tensor]:
+        """Which box of each cell is responsible for its object, and the IoU of every box with it: ``(B, N, boxes)``."""
+        found, box = cls.decode(place, root, rows), target.box.unsqueeze(-2)
+        iou = aligned_iou(found, box.expand_as(found))
+        image = rows.image.unsqueeze(-2)
+        (centre, size), (true_centre, true_size) = centre_and_size(found), centre_and_size(box)
         distance = (((centre - true_centre) / image) ** 2 + ((size - true_size) / image) ** 2).sum(-1)
         best = torch.where((iou > 0).any(-1), iou.argmax(-1), distance.argmin(-1))
         return one_hot(best, place.shape[-2]) & (target.objectness == 1).unsqueeze(-1), iou

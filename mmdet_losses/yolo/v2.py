@@ -114,6 +114,9 @@ class YOLOv2Loss(AnchorLoss):
         common = ("loss_coord", "loss_obj", "loss_noobj", "loss_cls")
         return (*common, "loss_prior") if self.lambda_prior else common
 
+    def class_scores(self, logits: Tensor) -> Tensor:
+        return logits.softmax(-1)
+
     def encoding(self) -> dict[str, Any]:
         return {"several_classes": False}
 
