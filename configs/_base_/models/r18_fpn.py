@@ -1,23 +1,7 @@
-# ResNet-18 FPN from scratch (nothing is downloaded), shared by the four small heads.
+# ResNet-18 FPN, shared by the small heads.
+_base_ = "./r18.py"
+
 model = dict(
-    data_preprocessor=dict(
-        type="DetDataPreprocessor",
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_size_divisor=32,
-    ),
-    backbone=dict(
-        type="ResNet",
-        depth=18,
-        num_stages=4,
-        out_indices=(0, 1, 2, 3),
-        frozen_stages=-1,
-        norm_cfg=dict(type="BN", requires_grad=True),
-        norm_eval=False,
-        style="pytorch",
-        init_cfg=None,
-    ),
     neck=dict(
         type="FPN",
         in_channels=[64, 128, 256, 512],

@@ -1,0 +1,8 @@
+_base_ = [
+    "../_base_/models/grid_r18_fpn.py",
+    "../_base_/datasets/bccd.py",
+    "../_base_/schedules/adamw_12e.py",
+    "../_base_/default_runtime.py",
+]
+
+model = dict(bbox_head=dict(objective=dict(type="GridObjectnessLoss", stride=16)))
