@@ -6,6 +6,6 @@ custom_imports = dict(imports=["mmdet_losses"], allow_failed_imports=False)
 model = dict(
     type="SingleStageDetector",
     neck=None,
-    bbox_head=dict(_delete_=True, type="GridHead", num_classes=80, in_channels=1024, feat_channels=512, level=-1),
+    bbox_head=dict(_delete_=True, type="GridCellHead", num_classes=80, in_channels=1024, feat_channels=512, level=-1),
     train_cfg=None,
 )

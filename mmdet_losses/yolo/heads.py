@@ -87,7 +87,7 @@ class YOLOObjectiveHead(ObjectiveMixin, YOLOV3Head):
 
 
 @MODELS.register_module()
-class GridHead(ObjectiveMixin, BaseDenseHead):
+class GridCellHead(ObjectiveMixin, BaseDenseHead):
     """A minimal grid-cell detector: a few convolutions over one level, then the maps of an objective.
 
     Args:
