@@ -157,8 +157,8 @@ def register_all() -> None:
     log(f"mmdet_losses: in place of MMDetection's: {', '.join(STOCK)}; new: {', '.join(new)}.")
 
     from . import hooks  # noqa: F401  registers the hook
-    from .yolo import heads  # noqa: F401  registers the heads
     from .guard import check_head
+    from .yolo import heads  # noqa: F401  registers the heads
 
     build = MMDET_MODELS.build_func
 

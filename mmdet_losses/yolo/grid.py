@@ -123,7 +123,7 @@ class GridObjectnessLoss(BoxObjective):
     def detections(self, maps: Sequence[Tensor]) -> Detections:
         level = self.level(maps)
         raw = table(maps, [level], maps[0].shape[1])
-        boxes, scores = self.boxes(raw, rows_of([level], raw)), raw[..., self.box_channels :].sigmoid()
+        boxes, scores = self.predicted_boxes(raw, rows_of([level], raw)), raw[..., self.box_channels :].sigmoid()
         return Detections(boxes, torch.ones_like(scores[..., 0]), scores)
 
     def prepare(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> tuple[Tensor, Rows, DenseTarget]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-import torch
 from mmcv.cnn import ConvModule
 from mmdet.models.dense_heads import YOLOV3Head
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
@@ -18,15 +17,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from .base import CompositeLoss
-
-EMPTY = -1
-"""Label of the entries that fill up a batch's ground truth."""
-
-
-def pad_ground_truth(batch_gt_instances: Sequence[InstanceData]) -> Tensor:
-    """Ground truth of a batch as boxes and label ``(B, M, 5)``, -1 where an image has fewer than ``M`` objects."""
-    rows = [torch.cat([gt.bboxes, gt.labels.unsqueeze(-1).to(gt.bboxes)], -1) for gt in batch_gt_instances]
-    return nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=EMPTY)
+from .encode import pad_truths
 
 
 class ObjectiveMixin:
@@ -43,7 +34,8 @@ class ObjectiveMixin:
         batch_gt_instances_ignore: Any = None,
     ) -> dict[str, Tensor]:
         """The named terms of the objective."""
-        return self.objective(list(pred_maps), pad_ground_truth(batch_gt_instances), return_dict=True)
+        truths = pad_truths([gt.bboxes for gt in batch_gt_instances], [gt.labels for gt in batch_gt_instances])
+        return self.objective(list(pred_maps), truths, return_dict=True)
 
     def predict_by_feat(
         self,
