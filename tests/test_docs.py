@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mmdet_losses import modules
+from mmdet_losses.lab.reference import page
 from mmdet_losses.registry import LOSSES
 from mmdet_losses.yolo import encode_anchors, encode_cells, pad_truths
 
@@ -114,3 +115,8 @@ def test_losses_of_your_own_build_from_a_config(tmp_path):
         [1 - iou + term, 1 - iou**2 + term**2, 2 * (1 - inner + term), 4 * 2 * math.log(math.cosh(2.5))], rel=1e-5
     )
     assert "reg_decoded_bbox=True" in result.stdout
+
+
+def test_page_of_all_losses_is_that_of_the_registry():
+    """``tools/list_losses.py --format page > docs/reference.md`` makes it anew."""
+    assert (ROOT / "docs" / "reference.md").read_text() == page()
