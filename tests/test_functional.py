@@ -1,0 +1,145 @@
+"""Functions without options are the classes without options; with options, both do the same."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from cases import CASES, map_target
+from torch import Tensor
+
+import mmdet_losses as ml
+from mmdet_losses import functional as F
+
+N = 40
+
+# class, its options, function, its options; the input is that of the class's first case, or of the form named last
+PAIRS = [
+    ("L1Loss", {}, F.l1_loss, {}),
+    ("MSELoss", {}, F.mse_loss, {}),
+    ("SmoothL1Loss", {}, F.smooth_l1_loss, {}),
+    ("SmoothL1Loss", {"beta": 0.3}, F.smooth_l1_loss, {"beta": 0.3}),
+    ("BalancedL1Loss", {}, F.balanced_l1_loss, {}),
+    ("BalancedL1Loss", {"alpha": 0.7}, F.balanced_l1_loss, {"alpha": 0.7}),
+    ("IoULoss", {}, F.iou_loss, {}),
+    ("IoULoss", {"mode": "square", "power": 2.0}, F.iou_loss, {"mode": "square", "power": 2.0}),
+    ("GIoULoss", {}, F.giou_loss, {}),
+    ("GIoULoss", {"power": 2.0}, F.giou_loss, {"power": 2.0}),
+    ("DIoULoss", {}, F.diou_loss, {}),
+    ("DIoULoss", {"inner_ratio": 1.3}, F.diou_loss, {"inner_ratio": 1.3}),
+    ("CIoULoss", {}, F.ciou_loss, {}),
+    ("CIoULoss", {"alpha_gate": 0.5, "power": 2.0}, F.ciou_loss, {"alpha_gate": 0.5, "power": 2.0}),
+    ("EIoULoss", {}, F.eiou_loss, {}),
+    ("EIoULoss", {"focaler": (0.1, 0.8)}, F.eiou_loss, {"focaler": (0.1, 0.8)}),
+    ("SIoULoss", {}, F.siou_loss, {}),
+    ("SIoULoss", {"power": 3.0}, F.siou_loss, {"power": 3.0}),
+    ("FocalEIoULoss", {}, F.focal_eiou_loss, {}),
+    ("FocalEIoULoss", {"gamma": 2.0, "power": 2.0}, F.focal_eiou_loss, {"gamma": 2.0, "power": 2.0}),
+    ("AlphaIoULoss", {}, F.alpha_iou_loss, {}),
+    (
+        "AlphaIoULoss",
+        {"alpha": 2.0, "base": "giou", "inner_ratio": 0.8},
+        F.alpha_iou_loss,
+        {"alpha": 2.0, "base": "giou", "inner_ratio": 0.8},
+    ),
+    ("InnerIoULoss", {}, F.inner_iou_loss, {}),
+    ("InnerIoULoss", {"power": 2.0}, F.inner_iou_loss, {"power": 2.0}),
+    ("FocalerIoULoss", {}, F.focaler_iou_loss, {}),
+    ("FocalerIoULoss", {"power": 2.0}, F.focaler_iou_loss, {"power": 2.0}),
+    ("WIoULoss", {}, F.wise_iou_loss, {}),
+    ("WIoULoss", {"version": 2}, F.wise_iou_loss, {"version": 2}),
+    ("WIoULoss", {"version": 2, "gamma": 1.5}, F.wise_iou_loss, {"version": 2, "gamma": 1.5}),
+    ("WIoULoss", {"power": 2.0}, F.wise_iou_loss, {"power": 2.0}),
+    ("MPDIoULoss", {}, F.mpdiou_loss, {}),
+    ("MPDIoULoss", {"power": 2.0}, F.mpdiou_loss, {"power": 2.0}),
+    ("ShapeIoULoss", {}, F.shape_iou_loss, {}),
+    ("ShapeIoULoss", {"scale": 1.0, "power": 2.0}, F.shape_iou_loss, {"scale": 1.0, "power": 2.0}),
+    ("PowerfulIoULoss", {}, F.powerful_iou_loss, {}),
+    ("PowerfulIoULoss", {"version": 1, "power": 2.0}, F.powerful_iou_loss, {"version": 1, "power": 2.0}),
+    ("PowerfulIoULoss", {"lambd": 2.0}, F.powerful_iou_loss, {"lambd": 2.0}),
+    ("PowerfulIoULoss", {"detach": False}, F.powerful_iou_loss, {"detach": False}),
+    ("UnifiedIoULoss", {"ratio": 2.0}, F.unified_iou_loss, {"ratio": 2.0}),
+    ("UnifiedIoULoss", {"ratio": 2.0, "focal": "focal"}, F.unified_iou_loss, {"ratio": 2.0, "focal": "focal"}),
+    ("UnifiedIoULoss", {"ratio": 0.7, "power": 2.0}, F.unified_iou_loss, {"ratio": 0.7, "power": 2.0}),
+    ("ExtendedIoULoss", {}, F.extended_iou_loss, {}),
+    ("BoundedIoULoss", {}, F.bounded_iou_loss, {}),
+    ("NWDLoss", {}, F.wasserstein_loss, {}),
+    ("NWDLoss", {"mode": "norm_sqrt"}, F.wasserstein_loss, {"mode": "norm_sqrt"}),
+    ("CrossEntropyLoss", {}, F.softmax_cross_entropy, {}),
+    ("CrossEntropyLoss", {"label_smoothing": 0.1}, F.softmax_cross_entropy, {"label_smoothing": 0.1}),
+    ("CrossEntropyLoss", {"use_sigmoid": True}, F.sigmoid_cross_entropy, {}),
+    (
+        "CrossEntropyLoss",
+        {"use_sigmoid": True, "label_smoothing": 0.1},
+        F.sigmoid_cross_entropy,
+        {"label_smoothing": 0.1},
+    ),
+    ("FocalLoss", {}, F.sigmoid_focal_loss, {}),
+    ("FocalLoss", {"use_sigmoid": False}, F.softmax_focal_loss, {}),
+    ("Poly1FocalLoss", {}, F.sigmoid_focal_loss, {"epsilon": 1.0}),
+    ("Poly1FocalLoss", {"use_sigmoid": False}, F.softmax_focal_loss, {"epsilon": 1.0}),
+    ("AsymmetricLoss", {}, F.asymmetric_loss, {}),
+    ("GaussianFocalLoss", {}, F.gaussian_focal_loss, {}),
+    ("QualityFocalLoss", {}, F.quality_focal_loss, {}),
+    ("VarifocalLoss", {}, F.varifocal_loss, {}),
+    ("DistributionFocalLoss", {}, F.distribution_focal_loss, {}),
+    ("EQLV2Loss", {"num_classes": 5}, F.equalization_v2_loss, {"ratio": torch.full((5,), 100.0)}),
+    ("EqualizedFocalLoss", {"num_classes": 5}, F.equalized_focal_loss, {"ratio": torch.ones(5)}),
+]
+
+
+def input_of(name: str, options: dict) -> tuple[Tensor, Tensor | tuple[Tensor, Tensor]]:
+    """Rows of the case of this class that is the nearest to these options."""
+    softmax = options.get("use_sigmoid")
+    near = [case for case in CASES if case.name == name and case.options.get("use_sigmoid") is softmax]
+    pred, target = (near or [case for case in CASES if case.name == name])[0].batch(N, torch.float32, seed=3)
+    return pred, map_target(target, lambda x: x)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "function", "given"),
+    PAIRS,
+    ids=lambda x: x if isinstance(x, str) else getattr(x, "__name__", None),
+)
+def test_function_is_its_class(name, options, function, given):
+    pred, target = input_of(name, options)
+    results = []
+    for compute in (getattr(ml, name)(reduction="none", **options), lambda p, t: function(p, t, **given)):
+        leaf = pred.clone().requires_grad_()
+        value = compute(leaf, target)
+        value.sum().backward()
+        results.append((value.detach(), leaf.grad))
+    (value, grad), (other, other_grad) = results
+    torch.testing.assert_close(other, value, rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(other_grad, grad, rtol=1e-5, atol=1e-7)
+
+
+def test_every_function_of_a_loss_is_compared():
+    """But those that take the state of a class, which has tests of its own, and ranking's, of the whole batch."""
+    own = {"seesaw_class_loss", "equalization_loss", "average_precision_loss", "rank_sort_loss"}
+    parts = {"box_iou_loss", "pair_loss", "reduce_loss", "weighted_loss", "authentic_smooth_l1_loss"}
+    losses = {name for name in F.__all__ if name.endswith("_loss")} - own - parts
+    assert losses - {function.__name__ for _, _, function, _ in PAIRS} == set()
+
+
+def test_defaults_of_what_losses_are_made_of():
+    """Functions of geometry, each with its default and with the number that it stands for."""
+    pred, target = input_of("GIoULoss", {})
+    pair = F.box_pair(pred, target)
+    assert torch.equal(F.iou_focus(pair), F.iou_focus(pair, 0.5, True))
+    leaf = pred.clone().requires_grad_()
+    assert not F.iou_focus(F.box_pair(leaf, target)).requires_grad
+    assert not F.powerful_focus(F.box_pair(leaf, target)).requires_grad
+    assert F.powerful_focus(F.box_pair(leaf, target), detach=False).requires_grad
+    assert torch.equal(F.powerful_focus(pair), F.powerful_focus(pair, 1.3, True))
+    assert torch.equal(F.unified_focus(pair, "focal"), F.unified_focus(pair, "focal", 0.5))
+    assert torch.equal(F.unified_focus(pair, "focal-inv"), F.iou_focus(pair, 0.5))
+    assert torch.equal(F.wise_focus(pair), F.wise_focus(pair, 1.0, version=3, alpha=1.9, delta=3.0))
+    assert torch.equal(F.wise_focus(pair, version=2), F.wise_focus(pair, 1.0, version=2, gamma=0.5))
+    assert torch.equal(F.box_iou_loss(pred, target), F.iou_loss(pred, target, mode="linear"))
+    assert torch.equal(F.pair_loss(pair), F.box_iou_loss(pred, target))
+    for terms, other in (
+        (F.ciou_terms(pair), F.ciou_terms(pair, None)),
+        (F.shape_terms(pair), F.shape_terms(pair, 0.0)),
+    ):
+        for one, another in zip(terms, other, strict=True):
+            assert torch.equal(one, another)
