@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
-from cases import CASES, map_target
+from cases import CASES, map_target, over
 from torch import Tensor
 
 import mmdet_losses as ml
 from mmdet_losses import functional as F
+from mmdet_losses.functional.longtail import equalization_v2_weight
 
 N = 40
 
@@ -82,6 +85,24 @@ PAIRS = [
     ("QualityFocalLoss", {}, F.quality_focal_loss, {}),
     ("VarifocalLoss", {}, F.varifocal_loss, {}),
     ("DistributionFocalLoss", {}, F.distribution_focal_loss, {}),
+    (
+        "EQLV2Loss",
+        {"num_classes": 5, "mu": 90.0, "alpha": 2.0, "gamma": 0.1, "class_weight": (1.0, 2.0, 0.5, 3.0, 1.5, 0.7)},
+        F.equalization_v2_loss,
+        {
+            "ratio": torch.full((5,), 100.0),
+            "mu": 90.0,
+            "alpha": 2.0,
+            "gamma": 0.1,
+            "class_weight": torch.tensor([1.0, 2.0, 0.5, 3.0, 1.5, 0.7]),
+        },
+    ),
+    (
+        "EqualizedFocalLoss",
+        {"num_classes": 5, "gamma": 1.5, "alpha": 0.4},
+        F.equalized_focal_loss,
+        {"ratio": torch.ones(5), "gamma": 1.5, "alpha": 0.4},
+    ),
     ("EQLV2Loss", {"num_classes": 5}, F.equalization_v2_loss, {"ratio": torch.full((5,), 100.0)}),
     ("EqualizedFocalLoss", {"num_classes": 5}, F.equalized_focal_loss, {"ratio": torch.ones(5)}),
 ]
@@ -143,3 +164,45 @@ def test_defaults_of_what_losses_are_made_of():
     ):
         for one, another in zip(terms, other, strict=True):
             assert torch.equal(one, another)
+
+
+def test_seesaw_of_background_is_nothing():
+    """Labels outside of the classes, whatever they are, have neither loss nor gradient."""
+    pred = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    loss = F.seesaw_class_loss(pred, torch.tensor([3, -1, 1, 1000]), counts=torch.tensor([9.0, 3.0, 1.0]))
+    loss.sum().backward()
+    assert (loss[[0, 1, 3]] == 0).all() and (pred.grad[[0, 1, 3]] == 0).all()
+    assert loss[2] > 0
+    label, counts = torch.tensor([1]), torch.tensor([9.0, 3.0, 1.0])
+    default = F.seesaw_class_loss(pred[2:3], label, counts=counts)
+    assert torch.equal(default, F.seesaw_class_loss(pred[2:3], label, counts=counts, p=0.8, q=2.0, eps=1e-2))
+
+
+def test_equalization_weights_by_hand():
+    """At ratio mu a negative weighs 1/2 and a positive 1 + alpha / 2; objectness always 1."""
+    weights = equalization_v2_weight(torch.tensor([0.8, 100.0]))
+    torch.testing.assert_close(weights, torch.tensor([[0.5, 1.0, 1.0], [3.0, 1.0, 1.0]]))
+    assert torch.equal(
+        equalization_v2_weight(torch.tensor([0.7])),
+        equalization_v2_weight(torch.tensor([0.7]), mu=0.8, alpha=4.0, gamma=12.0),
+    )
+
+
+def test_a_class_at_the_threshold_is_not_spared():
+    """Equalization loss spares classes rarer than lambda, f < lambda, and not the one at it."""
+    pred, target, frequency = torch.zeros(1, 3), torch.tensor([0]), torch.tensor([0.5, 0.00177, 0.001])
+    loss = F.equalization_loss(pred, target, frequency)
+    assert (loss > 0).tolist() == [[True, True, False]]
+
+
+@over([case for case in CASES if case.name not in ("APLoss", "RankSortLoss")])
+def test_no_tensor_is_made_on_another_device(case, monkeypatch):
+    """On a device without values everything has to be made where the prediction is, and nothing can be read back."""
+    monkeypatch.setattr(torch, "autocast", lambda *args, **options: nullcontext())  # knows no such device
+    pred, target = case.batch(N)
+    leaf = pred.to("meta").requires_grad_()
+    loss = case.build().to("meta")
+    value = loss(leaf, map_target(target, lambda x: x.to("meta")), torch.ones(N, device="meta"), avg_factor=2.0)
+    value.backward()
+    assert value.device.type == "meta" and value.shape == ()
+    assert leaf.grad.shape == pred.shape

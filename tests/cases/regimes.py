@@ -26,6 +26,14 @@ def overlap(g: torch.Generator, n: int) -> Pairs:
     return box(center, size), box(center + shift, size * uniform(g, n, 2, low=0.7, high=1.5))
 
 
+def close(g: torch.Generator, n: int) -> Pairs:
+    """Nearly the target: shifted by 1 to 3 % of its sides, which are 1 to 4 % longer or shorter."""
+    size = uniform(g, n, 2, low=8, high=300)
+    shift = sign(g, n) * uniform(g, n, 2, low=0.01, high=0.03) * size
+    center = torch.tensor([100.0, 80.0], dtype=torch.float64).expand(n, 2)
+    return box(center, size), box(center + shift, size * (1 + sign(g, n) * uniform(g, n, 2, low=0.01, high=0.04)))
+
+
 def contained(g: torch.Generator, n: int) -> Pairs:
     """One box within the other, the larger being prediction and target in turn."""
     size = uniform(g, n, 2, low=20, high=300)
@@ -84,7 +92,7 @@ def anywhere(g: torch.Generator, n: int) -> Pairs:
     return tuple(box(center, size) for center, size in zip(centers, sizes, strict=True))
 
 
-REGIMES = [overlap, contained, disjoint, tiny, huge, tall_and_wide]
+REGIMES = [overlap, close, contained, disjoint, tiny, huge, tall_and_wide]
 """Where value and gradient are defined and compared with the reference."""
 
 ALL_REGIMES = [*REGIMES, touching, anywhere, draw_boxes]
