@@ -20,14 +20,18 @@ pytest.importorskip("mmdet")
 
 import torch
 from command_line import ROOT, environment, log_lines, metrics, run, start, tiny
+from mmengine.config import Config
 
-from mmdet_losses.lab import compare
+from mmdet_losses.lab import compare, runtime
 from mmdet_losses.lab.errors import ToolError, report_errors
 from mmdet_losses.lab.preflight import config_errors
 from mmdet_losses.lab.trial import Trial
 
 CONFIG = "configs/retinanet/retinanet_r18_fpn_giou_1xb4-4e_shapes.py"
 EPOCHS = 4
+# a loss with a statistic, so that what is saved and resumed has one
+LOSS = "model.bbox_head.loss_bbox.type=WIoULoss"
+MEAN = "bbox_head.loss_bbox.focus.iou_mean"
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,7 @@ def data_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> Path:
     """Work directory of a training that nothing interrupted."""
     work_dir = tmp_path_factory.mktemp("trained")
-    run("train.py", CONFIG, "--work-dir", work_dir, *tiny(data_root, epochs=EPOCHS))
+    run("train.py", CONFIG, "--work-dir", work_dir, *tiny(data_root, LOSS, epochs=EPOCHS))
     return work_dir
 
 
@@ -53,6 +57,7 @@ def test_training_learns_and_evaluates_every_epoch(trained: Path) -> None:
     evaluations = [line for line in lines if metrics(line)]
     assert len(losses) == 2 * EPOCHS and len(evaluations) == EPOCHS
     assert losses[-1] < 0.95 * losses[0]
+    assert 0 < state_dict(trained / f"epoch_{EPOCHS}.pth")[MEAN] < 1
     assert evaluations[-1]["coco/bbox_mAP_50"] > 0
 
 
@@ -66,7 +71,7 @@ def test_test_gives_the_ap_that_training_printed(trained: Path, data_root: Path,
         tmp_path,
         "--out",
         predictions,
-        *tiny(data_root),
+        *tiny(data_root, LOSS),
     )
     (logged,) = (json.loads(file.read_text()) for file in tmp_path.glob("*/*.json"))
     assert metrics(logged) == metrics(log_lines(trained)[-1])
@@ -75,7 +80,7 @@ def test_test_gives_the_ap_that_training_printed(trained: Path, data_root: Path,
 
 
 def test_terminated_training_resumes_as_if_nothing_had_happened(trained: Path, data_root: Path, tmp_path: Path) -> None:
-    options = ("--work-dir", tmp_path, *tiny(data_root, epochs=EPOCHS))
+    options = ("--work-dir", tmp_path, *tiny(data_root, LOSS, epochs=EPOCHS))
     process = start("train.py", CONFIG, *options)
     note = tmp_path / "last_checkpoint"
     deadline = time.monotonic() + 600
@@ -203,6 +208,17 @@ def test_head_for_another_number_of_classes(data_root: Path, tmp_path: Path) -> 
     output = run("train.py", CONFIG, "--work-dir", tmp_path, *options, code=2)
     assert "`num_classes` (5) in RetinaHead" in output.splitlines()[-1]
     assert "Traceback" not in output and "Epoch(train)" not in output
+
+
+def test_the_hook_of_statistics_is_added_where_it_is_missing() -> None:
+    for hooks, expected in (
+        (None, ["LossStateHook"]),
+        ([dict(type="EMAHook")], ["EMAHook", "LossStateHook"]),
+        ([dict(type="LossStateHook"), dict(type="EMAHook")], ["LossStateHook", "EMAHook"]),
+    ):
+        cfg = Config(dict(custom_hooks=hooks) if hooks else {})
+        runtime.add_loss_state_hook(cfg)
+        assert [hook["type"] for hook in cfg.custom_hooks] == expected
 
 
 def test_traceback_is_shown_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
