@@ -12,7 +12,7 @@ if ! python -c "import mutmut" 2>/dev/null; then
     echo "tools/mutation.sh: mutmut is missing: tools/run python -m pip install -e '.[mutation]'" >&2
     exit 2
 fi
+jobs="${MUTATION_JOBS:-$(env -u OMP_NUM_THREADS nproc)}"  # nproc says OMP_NUM_THREADS where it is set
 export OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=
-jobs="${MUTATION_JOBS:-$(nproc)}"
 python -m mutmut run --max-children "$jobs" "$@"
 python -m mutmut results | grep -v 'not checked' || true
