@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 
 import pytest
@@ -37,6 +38,7 @@ PAIRS = [
     ("SIoULoss", {"power": 3.0}, F.siou_loss, {"power": 3.0}),
     ("FocalEIoULoss", {}, F.focal_eiou_loss, {}),
     ("FocalEIoULoss", {"gamma": 2.0, "power": 2.0}, F.focal_eiou_loss, {"gamma": 2.0, "power": 2.0}),
+    ("FocalEIoULoss", {"detach": False}, F.focal_eiou_loss, {"detach": False}),
     ("AlphaIoULoss", {}, F.alpha_iou_loss, {}),
     (
         "AlphaIoULoss",
@@ -60,6 +62,13 @@ PAIRS = [
     ("PowerfulIoULoss", {"version": 1, "power": 2.0}, F.powerful_iou_loss, {"version": 1, "power": 2.0}),
     ("PowerfulIoULoss", {"lambd": 2.0}, F.powerful_iou_loss, {"lambd": 2.0}),
     ("PowerfulIoULoss", {"detach": False}, F.powerful_iou_loss, {"detach": False}),
+    ("PowerfulIoULoss", {"focus": {"type": "IoUFocus"}}, F.powerful_iou_loss, {"focus": F.iou_focus}),
+    (
+        "UnifiedIoULoss",
+        {"ratio": 2.0, "focal": "focal", "focus": {"type": "IoUFocus"}},
+        F.unified_iou_loss,
+        {"ratio": 2.0, "focal": "focal", "focus": F.iou_focus},
+    ),
     ("UnifiedIoULoss", {"ratio": 2.0}, F.unified_iou_loss, {"ratio": 2.0}),
     ("UnifiedIoULoss", {"ratio": 2.0, "focal": "focal"}, F.unified_iou_loss, {"ratio": 2.0, "focal": "focal"}),
     ("UnifiedIoULoss", {"ratio": 0.7, "power": 2.0}, F.unified_iou_loss, {"ratio": 0.7, "power": 2.0}),
@@ -164,6 +173,31 @@ def test_defaults_of_what_losses_are_made_of():
     ):
         for one, another in zip(terms, other, strict=True):
             assert torch.equal(one, another)
+
+
+def test_a_peak_of_probability_zero_costs_what_mmdet_lets_it():
+    """mmdet adds 1e-12 under the logarithm: ln(1e12)."""
+    for dtype in (torch.float64, torch.float32):
+        loss = F.gaussian_focal_loss(torch.zeros(1, dtype=dtype), torch.ones(1, dtype=dtype))
+        assert loss.item() == pytest.approx(12 * math.log(10), rel=1e-6)
+
+
+def test_mean_of_wise_iou():
+    """The outlier degree is over the mean, so version 2 has its root."""
+    pred, target = input_of("WIoULoss", {})
+    one, quarter = (F.wise_iou_loss(pred, target, mean=mean, version=2) for mean in (1.0, 0.25))
+    torch.testing.assert_close(quarter, 2 * one)
+
+
+def test_range_from_its_beginning_alone():
+    """Without an end the last bin is at ``bins - 1``: with 5 bins from 1 they stand at 1, 1.75, 2.5, 3.25 and 4."""
+    sharp = 50 * torch.eye(5, dtype=torch.float64)
+    places = torch.tensor([1.0, 1.75, 2.5, 3.25, 4.0], dtype=torch.float64)
+    torch.testing.assert_close(F.integral(sharp, bins=5, y_min=1.0), places)
+    torch.testing.assert_close(F.integral(sharp, bins=5), torch.arange(5.0, dtype=torch.float64))
+    assert F.integral(torch.zeros(2, 1), bins=1).tolist() == [0.0, 0.0]
+    assert F.distribution_focal_loss(sharp, places, y_min=1.0).max() < 1e-12
+    assert F.distribution_focal_loss(sharp, places + 0.375, y_min=1.0)[:4].min() > 20
 
 
 def test_seesaw_of_background_is_nothing():
