@@ -207,9 +207,16 @@ def test_seesaw_of_background_is_nothing():
     loss.sum().backward()
     assert (loss[[0, 1, 3]] == 0).all() and (pred.grad[[0, 1, 3]] == 0).all()
     assert loss[2] > 0
-    label, counts = torch.tensor([1]), torch.tensor([9.0, 3.0, 1.0])
-    default = F.seesaw_class_loss(pred[2:3], label, counts=counts)
-    assert torch.equal(default, F.seesaw_class_loss(pred[2:3], label, counts=counts, p=0.8, q=2.0, eps=1e-2))
+
+
+def test_seesaw_by_hand():
+    """A score below eps counts as eps: factors (3/9)**0 (e**6 / (0.01 S))**2 and (1/3)**0.8 alone for a rarer class."""
+    logits, label, counts = [6.0, 0.0, -2.0], 1, [9.0, 3.0, 1.0]
+    total = sum(map(math.exp, logits))
+    factor = [(math.exp(6.0) / total / 0.01) ** 2, 1.0, (1 / 3) ** 0.8 * max(math.exp(-2.0) / total / 0.01, 1) ** 2]
+    expected = math.log(sum(f * math.exp(z) for f, z in zip(factor, logits, strict=True))) - logits[label]
+    loss = F.seesaw_class_loss(torch.tensor([logits]).double(), torch.tensor([label]), counts=torch.tensor(counts))
+    assert loss.item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_equalization_weights_by_hand():
@@ -220,6 +227,25 @@ def test_equalization_weights_by_hand():
         equalization_v2_weight(torch.tensor([0.7])),
         equalization_v2_weight(torch.tensor([0.7]), mu=0.8, alpha=4.0, gamma=12.0),
     )
+
+
+def test_equalization_v2_by_hand():
+    """Logits of 0, so that every term is its weight times ln 2; background by any label outside of the classes."""
+    pred, labels = torch.zeros(3, 3, dtype=torch.float64), torch.tensor([0, 2, -1])
+    options = dict(ratio=torch.tensor([0.5, 0.5]), mu=0.5, alpha=2.0, gamma=1.0)
+    loss = F.equalization_v2_loss(pred, labels, **options) / math.log(2)
+    assert loss.tolist() == pytest.approx([2 + 0.5 + 1, 0.5 + 0.5 + 1, 0.5 + 0.5 + 1])
+    weighed = F.equalization_v2_loss(pred, labels, **options, class_weight=torch.tensor([2.0, 4.0, 8.0])) / math.log(2)
+    assert weighed.tolist() == pytest.approx([4 + 2 + 8, 1 + 2 + 8, 1 + 2 + 8])
+    share = 1 / (1 + math.exp(-12 * (0.7 - 0.8)))
+    default = F.equalization_v2_loss(pred[:1], labels[:1], ratio=torch.tensor([0.7, 0.7])) / math.log(2)
+    assert default.item() == pytest.approx(1 + 4 * (1 - share) + share + 1, rel=1e-6)
+
+
+def test_authentic_smooth_l1_by_hand():
+    half, zero = torch.tensor([0.5], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+    assert F.authentic_smooth_l1_loss(half, zero).item() == pytest.approx(math.sqrt(0.2504) - 0.02)
+    assert F.authentic_smooth_l1_gradient_norm(half, zero).item() == pytest.approx(0.5 / math.sqrt(0.2504))
 
 
 def test_a_class_at_the_threshold_is_not_spared():

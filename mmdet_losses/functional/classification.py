@@ -39,9 +39,7 @@ def binary_parts(pred: Tensor, activated: bool, floor: float | None = None) -> t
 
 def binary_cross_entropy_of_probability(prob: Tensor, target: Tensor) -> Tensor:
     """Binary cross-entropy of probabilities, finite with its gradient for probabilities 0 and 1."""
-    tiny = torch.finfo(prob.dtype).tiny
-    log_prob = prob.clamp(min=tiny).log()
-    log_rest = (1 - prob).clamp(min=tiny).log()
+    _, _, log_prob, log_rest = binary_parts(prob, activated=True)
     return -(target * log_prob + (1 - target) * log_rest)
 
 
