@@ -242,6 +242,16 @@ def test_equalization_v2_by_hand():
     assert default.item() == pytest.approx(1 + 4 * (1 - share) + share + 1, rel=1e-6)
 
 
+@pytest.mark.parametrize("options", [{}, {"gamma": 1.5, "alpha": 0.4, "scale_factor": 3.0}])
+def test_gradient_of_equalized_focal_loss_in_closed_form(options):
+    g = torch.Generator().manual_seed(0)
+    pred = (3 * torch.randn(N, 5, generator=g, dtype=torch.float64)).requires_grad_()
+    label, ratio = torch.randint(0, 6, (N,), generator=g), torch.tensor([0.125, 1.0, 0.5, 0.75, 0.0])
+    F.equalized_focal_loss(pred, label, ratio=ratio, **options).sum().backward()
+    size = F.equalized_focal_gradient(pred.detach(), label, ratio=ratio, **options)
+    torch.testing.assert_close(size, pred.grad.abs())
+
+
 def test_authentic_smooth_l1_by_hand():
     half, zero = torch.tensor([0.5], dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
     assert F.authentic_smooth_l1_loss(half, zero).item() == pytest.approx(math.sqrt(0.2504) - 0.02)
