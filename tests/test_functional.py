@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
+from functools import partial
 
 import pytest
 import torch
@@ -180,6 +181,80 @@ def test_a_peak_of_probability_zero_costs_what_mmdet_lets_it():
     for dtype in (torch.float64, torch.float32):
         loss = F.gaussian_focal_loss(torch.zeros(1, dtype=dtype), torch.ones(1, dtype=dtype))
         assert loss.item() == pytest.approx(12 * math.log(10), rel=1e-6)
+
+
+# functions over the last axis, with labels or a target of a value per row
+ROWS = {
+    "quality_focal_loss": (F.quality_focal_loss, "quality"),
+    "quality_focal_loss, dense": (F.quality_focal_loss, "dense"),
+    "softmax_focal_loss": (F.softmax_focal_loss, "label"),
+    "softmax_focal_loss, alpha": (partial(F.softmax_focal_loss, alpha=torch.tensor([0.1, 0.2, 0.3, 0.4])), "label"),
+    "equalization_loss": (partial(F.equalization_loss, class_frequency=torch.tensor([0.5, 1e-4, 0.1, 1e-5])), "label"),
+    "equalization_v2_loss": (
+        partial(F.equalization_v2_loss, ratio=torch.tensor([0.7, 0.8, 0.9]), class_weight=torch.tensor([1.0, 2, 3, 4])),
+        "label",
+    ),
+    "distribution_focal_loss": (F.distribution_focal_loss, "distance"),
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_rows_in_two_axes_are_rows(name):
+    """Predictions ``(2, 3, 4)`` are six rows of four."""
+    function, kind = ROWS[name]
+    g = torch.Generator().manual_seed(1)
+    pred, score = torch.randn(2, 3, 4, generator=g), torch.rand(2, 3, generator=g)
+    label = torch.randint(0, 4, (2, 3), generator=g)
+    targets = {
+        "label": label,
+        "distance": 3 * score,
+        "dense": torch.rand(2, 3, 4, generator=g),
+        "quality": (label, score),
+    }
+    target = targets[kind]
+    flat = map_target(target, lambda x: x.reshape(6, *x.shape[2:]))
+    expected = function(pred.reshape(6, 4), flat)
+    torch.testing.assert_close(function(pred, target), expected.reshape(2, 3, *expected.shape[1:]))
+
+
+def test_softmax_cross_entropy_with_weights_and_ignored_labels():
+    pred, label = torch.tensor([[0.0, 2.0, -1.0]] * 3, dtype=torch.float64), torch.tensor([1, 0, 7])
+    total = math.log(1 + math.exp(2) + math.exp(-1))
+    loss = F.softmax_cross_entropy(pred, label, class_weight=torch.tensor([3.0, 0.5, 9.0]), ignore_index=7)
+    assert loss.tolist() == pytest.approx([0.5 * (total - 2), 3 * total, 0])
+
+
+def test_asymmetric_loss_without_focus_of_a_negative_within_the_margin():
+    """A probability below the margin counts as 0, whatever the power: no loss, and no gain."""
+    logit = torch.tensor([[math.log(0.01 / 0.99)]], dtype=torch.float64)
+    assert F.asymmetric_loss(logit, torch.zeros(1, 1), gamma_neg=0.0).item() == 0
+    assert F.asymmetric_loss(-logit, torch.zeros(1, 1), gamma_neg=0.0).item() == pytest.approx(-math.log(0.06))
+
+
+def test_harmonizing_by_hand():
+    """A norm on an edge is in the bin above it; elements of one bin alone weigh 1; of two bins alike half as many."""
+    edges = F.bin_edges(4)
+    assert edges.tolist() == [0, 0.25, 0.5, 0.75, 1] and edges.dtype == torch.float32
+    norm = torch.tensor([0.0, 0.25, 0.5, 0.7499, 1.0])
+    histogram = F.gradient_histogram(norm, torch.ones(5, dtype=torch.bool), edges)
+    assert histogram.index.tolist() == [0, 1, 2, 2, 3] and histogram.count.tolist() == [1, 1, 2, 1]
+    same = F.gradient_histogram(torch.full((3,), 0.1), torch.ones(3, dtype=torch.bool), edges)
+    assert F.harmonizing_weight(same, same.count.float()).tolist() == [1, 1, 1]
+    assert F.harmonizing_weight(histogram, histogram.count.float()).tolist() == pytest.approx(
+        [1.25, 1.25, 0.625, 0.625, 1.25]
+    )
+
+
+def test_equalized_focal_loss_of_a_small_power_has_a_slope_everywhere():
+    pred = torch.tensor([[1e4, -1e4, 0.0]], requires_grad=True)
+    F.equalized_focal_loss(pred, torch.tensor([0]), ratio=torch.ones(3), gamma=0.5).sum().backward()
+    assert pred.grad.isfinite().all() and pred.grad[0, 2] > 0
+
+
+def test_focal_multipliers_of_unified_iou():
+    pair = F.box_pair(*input_of("UnifiedIoULoss", {}))
+    torch.testing.assert_close(F.unified_focus(pair, "focal", 2.0), 1 - pair.iou.square())
+    torch.testing.assert_close(F.unified_focus(pair, "focal-inv", 2.0), pair.iou.square())
 
 
 def test_mean_of_wise_iou():
