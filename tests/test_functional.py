@@ -224,6 +224,34 @@ def test_softmax_cross_entropy_with_weights_and_ignored_labels():
     assert loss.tolist() == pytest.approx([0.5 * (total - 2), 3 * total, 0])
 
 
+def test_sigmoid_cross_entropy_with_weights_and_uniform_smoothing():
+    """Positive terms alone are weighed; a floor of e / C is that of the last axis, also of one class."""
+    pred, ln2 = torch.zeros(1, 3, dtype=torch.float64), math.log(2)
+    loss = F.sigmoid_cross_entropy(pred, torch.tensor([1]), class_weight=torch.tensor([5.0, 3.0, 7.0]))
+    assert loss.tolist()[0] == pytest.approx([ln2, 3 * ln2, ln2])
+    smooth = dict(label_smoothing=0.3, smoothing_mode="uniform")
+    logit = torch.full((2, 5, 3), 2.0, dtype=torch.float64)
+    plain, low = math.log1p(math.exp(-2.0)), 2.0
+    # BCE of a logit z and a target y is ln(1 + e^-z) + (1 - y) z
+    assert F.sigmoid_cross_entropy(logit, torch.zeros_like(logit), **smooth)[0, 0, 0].item() == pytest.approx(
+        plain + (1 - 0.1) * low
+    )
+    one = torch.full((1, 1), 2.0, dtype=torch.float64)
+    assert F.sigmoid_cross_entropy(one, torch.zeros_like(one), **smooth).item() == pytest.approx(
+        plain + (1 - 0.3) * low
+    )
+
+
+def test_focal_loss_of_probabilities_with_an_odd_power():
+    g = torch.Generator().manual_seed(0)
+    logits, target = torch.randn(6, 4, generator=g, dtype=torch.float64), torch.rand(6, 4, generator=g).round().double()
+    for gamma in (1.0, 3.0):
+        of_logits = F.sigmoid_focal_loss(logits, target, gamma=gamma)
+        torch.testing.assert_close(
+            F.sigmoid_focal_loss(logits.sigmoid(), target, gamma=gamma, activated=True), of_logits
+        )
+
+
 def test_asymmetric_loss_without_focus_of_a_negative_within_the_margin():
     """A probability below the margin counts as 0, whatever the power: no loss, and no gain."""
     logit = torch.tensor([[math.log(0.01 / 0.99)]], dtype=torch.float64)
