@@ -285,6 +285,25 @@ def test_focal_multipliers_of_unified_iou():
     torch.testing.assert_close(F.unified_focus(pair, "focal-inv", 2.0), pair.iou.square())
 
 
+@pytest.mark.parametrize("power", [0.25, 0.5])
+def test_a_power_below_one_has_a_slope_where_nothing_is_wrong(power):
+    """The slope of error**power is infinite at 0, and 0 * inf is NaN."""
+    pred = torch.tensor([[1e4, -1e4]], requires_grad=True)
+    F.sigmoid_focal_loss(pred, torch.tensor([[1.0, 0.0]]), gamma=power).sum().backward()
+    assert pred.grad.isfinite().all()
+
+
+def test_scaled_pairs_keep_their_frame():
+    pair = F.box_pair(*input_of("GIoULoss", {}))
+    assert torch.equal(pair.scaled(2.0).unit, pair.unit)
+
+
+def test_ap_loss_of_its_own_ramp():
+    """Two positives and two negatives, by hand for delta = 1."""
+    score, target = torch.tensor([2.0, 1.0, 1.5, -3.0]), torch.tensor([1, 1, 0, 0])
+    assert F.average_precision_loss(score, target).sum().item() / 2 == pytest.approx(0.2363636364, rel=1e-6)
+
+
 def test_mean_of_wise_iou():
     """The outlier degree is over the mean, so version 2 has its root."""
     pred, target = input_of("WIoULoss", {})
