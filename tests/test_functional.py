@@ -283,6 +283,8 @@ def test_focal_multipliers_of_unified_iou():
     pair = F.box_pair(*input_of("UnifiedIoULoss", {}))
     torch.testing.assert_close(F.unified_focus(pair, "focal", 2.0), 1 - pair.iou.square())
     torch.testing.assert_close(F.unified_focus(pair, "focal-inv", 2.0), pair.iou.square())
+    multiplier = F.unified_multiplier("focal-inv", 2.0, None)
+    torch.testing.assert_close(multiplier(pair), pair.iou.square())
 
 
 @pytest.mark.parametrize("power", [0.25, 0.5])
@@ -302,6 +304,9 @@ def test_ap_loss_of_its_own_ramp():
     """Two positives and two negatives, by hand for delta = 1."""
     score, target = torch.tensor([2.0, 1.0, 1.5, -3.0]), torch.tensor([1, 1, 0, 0])
     assert F.average_precision_loss(score, target).sum().item() / 2 == pytest.approx(0.2363636364, rel=1e-6)
+    quality = torch.tensor([0.6, 0.8, 0.0, 0.0])
+    assert F.rank_sort_loss(score, quality).sum() == F.rank_sort_loss(score, quality, delta=0.5).sum()
+    assert F.rank_sort_loss(score, quality).sum() != F.rank_sort_loss(score, quality, delta=1.5).sum()
 
 
 def test_mean_of_wise_iou():
@@ -359,6 +364,9 @@ def test_equalization_v2_by_hand():
     assert loss.tolist() == pytest.approx([2 + 0.5 + 1, 0.5 + 0.5 + 1, 0.5 + 0.5 + 1])
     weighed = F.equalization_v2_loss(pred, labels, **options, class_weight=torch.tensor([2.0, 4.0, 8.0])) / math.log(2)
     assert weighed.tolist() == pytest.approx([4 + 2 + 8, 1 + 2 + 8, 1 + 2 + 8])
+    steep = F.equalization_v2_loss(pred[:1], labels[:1], ratio=torch.tensor([0.5, 0.5]), mu=0.0, alpha=2.0, gamma=2.0)
+    low = 1 / (1 + math.exp(-1.0))
+    assert steep.item() / math.log(2) == pytest.approx(1 + 2 * (1 - low) + low + 1, rel=1e-6)
     share = 1 / (1 + math.exp(-12 * (0.7 - 0.8)))
     default = F.equalization_v2_loss(pred[:1], labels[:1], ratio=torch.tensor([0.7, 0.7])) / math.log(2)
     assert default.item() == pytest.approx(1 + 4 * (1 - share) + share + 1, rel=1e-6)
