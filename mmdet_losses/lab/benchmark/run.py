@@ -1,0 +1,280 @@
+"""Measures losses: every subject in each of its shapes, providers interleaved, results written as they come."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from ..errors import ToolError
+from ..trial import provenance
+from . import shapes, subjects
+from .clock import QUICK, TIMERS, Action, Budget, interleave, spread
+from .inputs import draw_calls
+from .kernels import generated_kernels
+from .probe import Probe
+from .providers import PROVIDERS
+from .shapes import Shape, choose
+from .subjects import Subject
+from .traffic import copying, gradient_bytes, traffic
+from .unit import Unit
+
+FORMAT = 1
+"""Version of the JSON; raised where a reader of the former one would misread it."""
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+MODES = ("forward", "both")
+QUICK_ROWS = 200
+"""Rows of a call with ``--quick``, at the most."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to measure.
+
+    Attributes:
+        losses, shapes, providers: Names; all where there are none.
+        sizes: Further shapes of so many rows.
+        device: ``'cpu'`` or ``'cuda'``.
+        dtype: Of predictions and targets.
+        threads: CPU threads of torch; None leaves its default.
+        seconds: Time for a case, see :class:`~.clock.Budget`.
+        quick: A few rounds of small inputs: whether it runs, and no figure.
+        seed: Of the input.
+    """
+
+    losses: Sequence[str] = ()
+    shapes: Sequence[str] = ()
+    providers: Sequence[str] = ()
+    sizes: Sequence[int] = ()
+    device: str = "cpu"
+    dtype: str = "float32"
+    threads: int | None = None
+    seconds: float = 3.0
+    quick: bool = False
+    seed: int = 0
+
+    @property
+    def budget(self) -> Budget:
+        return QUICK if self.quick else Budget(self.seconds)
+
+    def cases(self) -> list[tuple[Subject, Shape]]:
+        """Every loss in each of its shapes."""
+        found = shapes.select(self.shapes, self.sizes, shapes.IMAGES[self.device])
+        if self.quick:
+            found = [reduced(shape) for shape in found]
+        chosen = subjects.select(self.losses)
+        pairs = [(subject, shape) for subject in chosen for shape in subject.shapes(found)]
+        if not pairs:
+            raise ToolError("none of these losses is called in any of these shapes: leave one of the two out.")
+        return pairs
+
+
+def reduced(shape: Shape) -> Shape:
+    """The shape with few rows."""
+    return Shape(**{**vars(shape), "rows": tuple(min(n, QUICK_ROWS) for n in shape.rows)})
+
+
+@dataclass
+class Report:
+    """The JSON of a run, written after each case.
+
+    Attributes:
+        file: Where.
+        content: What.
+    """
+
+    file: Path
+    content: dict[str, Any] = field(default_factory=dict)
+
+    def write(self) -> None:
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        part = self.file.with_name(self.file.name + ".part")
+        part.write_text(json.dumps(self.content, indent=1) + "\n")
+        os.replace(part, self.file)
+
+
+def machine(device: str) -> dict[str, Any]:
+    """What the figures are of."""
+    name = platform.processor()
+    if Path("/proc/cpuinfo").is_file():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), name)
+    found: dict[str, Any] = {
+        "cpu": name,
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "load": list(os.getloadavg()) if hasattr(os, "getloadavg") else None,
+    }
+    if device == "cuda":
+        found |= {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
+    return found
+
+
+def start(kind: str, settings: dict[str, Any], device: str) -> dict[str, Any]:
+    """Head of a run's JSON."""
+    return {
+        "format": FORMAT,
+        "kind": kind,
+        "date": time.strftime("%Y-%m-%d %H:%M:%S %Z"),
+        "command": " ".join(["tools/benchmark.py", *sys.argv[1:]]),
+        "settings": settings,
+        "machine": machine(device),
+        **provenance(),
+    }
+
+
+def prepare(device: str, threads: int | None) -> None:
+    """Checks the device and sets threads."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ToolError("no GPU is visible: use --device cpu.")
+    if threads is not None:
+        if threads < 1:
+            raise ToolError(f"--threads is 1 or more, got {threads}.")
+        torch.set_num_threads(threads)
+
+
+def measure(settings: Settings, file: str | Path) -> dict[str, Any]:
+    """Measure, show progress, and write the JSON; an interruption leaves what was measured so far.
+
+    Returns:
+        The JSON's content.
+    """
+    cases = settings.cases()
+    chosen = choose(settings.providers, PROVIDERS, "provider")
+    if not any(PROVIDERS[name].offers(subject, settings.device) for name in chosen for subject, _ in cases):
+        raise ToolError(f"none of {', '.join(chosen)} has any of these losses here: choose other providers.")
+    prepare(settings.device, settings.threads)
+    report = Report(Path(file), start("losses", asdict(settings), settings.device))
+    report.content |= {"providers": chosen, "planned": len(cases), "complete": False, "copy": None, "cases": []}
+    probe = Probe(settings.device)
+    probe()
+    if settings.device == "cpu":
+        probe.medians.clear()  # the first one also waits for the pages
+        probe()
+    before = None
+    bar = tqdm(cases, file=sys.stderr, unit="case", dynamic_ncols=True)
+    for subject, shape in bar:
+        bar.set_description(f"{subject.name} {shape.name}")
+        if subject != before and "fused" in chosen:
+            # Each loss compiles for itself, so that its kernels can be counted and none uses up another's limit.
+            torch._dynamo.reset()
+        case = measure_case(subject, shape, settings, chosen, compiled=subject != before)
+        before = subject
+        case["copy_16mb_ms"] = probe()
+        report.content["cases"].append(case)
+        report.content["copy"] = probe.verdict()
+        report.write()
+    report.content["complete"] = True
+    report.content["load_at_end"] = machine(settings.device)["load"]
+    report.write()
+    return report.content
+
+
+def measure_case(
+    subject: Subject, shape: Shape, settings: Settings, names: Sequence[str], compiled: bool = True
+) -> dict[str, Any]:
+    """One loss in one shape by every provider that has it.
+
+    Args:
+        subject: The loss.
+        shape: The shape.
+        settings: Device, dtype and time.
+        names: Providers.
+        compiled: Whether this is the case in which the loss is compiled, so that its kernels can be counted.
+    """
+    device = settings.device
+    calls = draw_calls(subject, shape, device, DTYPES[settings.dtype], settings.seed)
+    moved = traffic(calls)
+    entries: dict[str, dict[str, Any]] = {}
+    units: dict[str, Unit] = {}
+    for name in names:
+        if not PROVIDERS[name].offers(subject, device):
+            continue
+        entries[name] = {}
+        try:
+            units[name] = Unit(PROVIDERS[name].build(subject, device), calls, device)
+            before = generated_kernels() if name == "fused" else 0
+            units[name].both()
+            if name == "fused" and compiled and device == "cpu":
+                entries[name]["generated_kernels"] = generated_kernels() - before
+        except Exception as error:  # whatever a provider raises is its result
+            entries[name] = {"error": failure(error)}
+            units.pop(name, None)
+    copies: dict[str, Any] = {}
+    for mode in MODES:
+        copies[mode] = time_mode(mode, units, entries, moved[mode], settings)
+    for name, unit in units.items():
+        try:
+            entries[name]["memory"] = unit.memory()
+            if not (name == "fused" and device == "cpu"):
+                entries[name]["kernels"] = unit.kernels()
+        except Exception as error:
+            entries[name]["error"] = failure(error)
+        unit.clear()
+    return {
+        "loss": subject.loss,
+        "name": subject.name,
+        "shape": shape.name,
+        "group": shape.group,
+        "rows": list(shape.rows),
+        "columns": shape.columns + subject.extra,
+        "weighted": shape.weighted,
+        "traffic": moved,
+        "gradient_bytes": gradient_bytes(calls),
+        "copy": copies,
+        "providers": entries,
+    }
+
+
+def time_mode(
+    mode: str, units: dict[str, Unit], entries: dict[str, dict[str, Any]], moved: int, settings: Settings
+) -> dict[str, Any] | None:
+    """Times of a mode into ``entries``; returns those of a copy of as many bytes, measured in the same rounds.
+
+    A provider that fails is written down and taken out, and the others are measured again without it.
+    """
+    while True:
+        failed: dict[str, str] = {}
+        actions: dict[str, Action] = {
+            name: partial(guarded, getattr(unit, mode), name, failed) for name, unit in units.items()
+        }
+        if moved:
+            actions["copy"] = copying(moved, settings.device)
+        try:
+            samples = interleave(actions, TIMERS[settings.device], settings.budget)
+        except Exception:
+            if not failed:
+                raise
+            for name, message in failed.items():
+                entries[name]["error"] = message
+                del units[name]
+            continue
+        for name in units:
+            entries[name][mode] = spread(samples[name])
+        return spread(samples["copy"]) if moved else None
+
+
+def guarded(action: Action, name: str, failed: dict[str, str]) -> None:
+    """Notes who failed."""
+    try:
+        action()
+    except Exception as error:
+        failed[name] = failure(error)
+        raise
+
+
+def failure(error: Exception) -> str:
+    """The first line of what a provider raised."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}".strip()
