@@ -478,12 +478,15 @@ def test_alpha_per_class_fails_in_mmdet():
 def test_focal_custom_ignores_activated_in_mmdet():
     """Probabilities are taken for logits there."""
     ours, theirs = ours_and_stock("FocalCustomLoss", num_classes=CLASSES, activated=True)
-    prob, label = torch.rand(6, CLASSES), torch.arange(6)
-    logits = stock("FocalLoss")()(prob, label)
-    torch.testing.assert_close(theirs(prob, label), logits)
-    expected = stock("FocalLoss")(activated=True)(prob, label)
-    torch.testing.assert_close(ours(prob, label), expected)
-    assert abs(logits - expected) > 0.01
+    prob, label = torch.tensor([[0.5, 0.0, 0.0, 0.0, 0.0]]), torch.tensor([0])
+    # with alpha 1/4 and gamma 2: an object at 1/2, and elements that are no object at 0
+    expected = 0.25 * 0.5**2 * math.log(2) / CLASSES
+    assert ours(prob, label).item() == pytest.approx(expected, rel=1e-5)
+    # the sigmoid of 1/2, and of 0
+    own = 1 / (1 + math.exp(-0.5))
+    taken_for_logits = (0.25 * (1 - own) ** 2 * -math.log(own) + 4 * 0.75 * 0.5**2 * math.log(2)) / CLASSES
+    assert theirs(prob, label).item() == pytest.approx(taken_for_logits, rel=1e-5)
+    assert taken_for_logits > 10 * expected
 
 
 def test_half_heat_map_is_nan_in_mmdet():
