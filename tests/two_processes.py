@@ -10,8 +10,10 @@ import copy
 import datetime
 import sys
 from pathlib import Path
+from unittest import mock
 
 import torch
+from cases import CASES, RANK_CASES
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -41,6 +43,10 @@ COMBINATIONS = [
     if name == loss.__name__ and loss.slot != "composite"  # an objective is no part of a head
     for head, slot in SPECIAL.get(name, PLACES[loss.slot])
 ]
+OWN_DIVISOR = ("retinanet", "bbox_head")
+"""Heads that divide by what their own process counts; the others ask all processes."""
+WHOLE = {case.name for case in CASES if case.whole} | {case.name for case in RANK_CASES}
+"""Losses whose rows cost what the other rows of their call make of them."""
 ALONE = 2
 """The process without others."""
 BOXES = ([[8.0, 8, 60, 50], [30.0, 20, 120, 127]], [])
@@ -113,6 +119,26 @@ def backward(module: nn.Module, model: nn.Module, images: list[int]) -> Tensor:
     return torch.cat([parameter.grad.flatten() for parameter in module.parameters()])
 
 
+def apart(module: nn.Module, images: list[int]) -> Tensor:
+    """Gradients in one process that calls the loss for each image by itself: the mean over the images.
+
+    The head divides by the mean of what it counts in each image, as processes of one image each do.
+    """
+    counted, gradients = [], []
+    with mock.patch.object(sys.modules[type(module.head).__module__], "reduce_mean", side_effect=torch.clone) as asked:
+        for image in images:
+            asked.reset_mock()
+            module([image])
+            counted.append([call.args[0] for call in asked.call_args_list])
+        means = [sum(numbers) / len(images) for numbers in zip(*counted, strict=True)]
+        for image in images:
+            asked.reset_mock()
+            asked.side_effect = [mean.clone() for mean in means]
+            gradients.append(backward(module, module, [image]))
+            assert asked.call_count == len(means) > 0
+    return torch.stack(gradients).mean(0)
+
+
 def statistics(module: nn.Module) -> dict[str, Tensor]:
     holders = {name: part for name, part in module.named_modules() if isinstance(part, Stateful)}
     return {f"{name}.{key}": v.clone() for name, part in holders.items() for key, v in part.state_dict().items()}
@@ -128,9 +154,11 @@ def iterations(rank: int, head: str, slot: str, name: str) -> list[dict]:
     for step in range(2):
         images = [0, 1] if rank == ALONE else [(rank + step) % 2]
         found: dict = {}
-        if head in ("retinanet", "bbox_head") and rank != ALONE:
+        if head in OWN_DIVISOR and rank != ALONE:
             own = copy.deepcopy(module)
             found["own"] = backward(own, own, images)
+        if head not in OWN_DIVISOR and name in WHOLE and rank == ALONE:
+            found["apart"] = apart(copy.deepcopy(module), images)
         found["gradient"] = backward(module, model, images)
         before = statistics(module)
         commit_statistics(module)

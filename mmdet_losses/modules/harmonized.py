@@ -107,8 +107,8 @@ class GHMC(HarmonizedLoss, ClassificationLoss):
     """Gradient harmonizing classification loss: binary cross-entropy over the density of the gradient norm.
 
     With ``g = |sigmoid(pred) - target|``, sorted into ``bins`` of equal width, an element weighs ``N / (n m)``: ``N``
-    elements that count, ``n`` of them in its bin, ``m`` bins that hold any. So the many easy negatives weigh little,
-    and so do the few outliers. The weight is a constant for the gradient.
+    elements that count, ``n`` of them in its bin, ``m`` bins that hold any, each of this call and process. So the many
+    easy negatives weigh little, and so do the few outliers. The weight is a constant for the gradient.
 
     Shapes: ``pred`` logits ``(n, c)`` (or ``(*, c)``); ``target`` integer labels ``(n,)``, any label outside
     ``[0, c)`` being background, or dense ``(n, c)``; weight, also as ``label_weight``, ``(n,)``, ``(n, 1)`` or

@@ -76,8 +76,8 @@ class APLoss(RankingLoss):
     positive scores ``delta`` above every negative. ``'mean'`` divides by ``avg_factor``, the number of positives in
     FCOS and VFNet, or without it by the number of positives: the published loss both times; no positives give 0.
 
-    For heads that pass all levels and images in one call: FCOS, VFNet. Others rank within a level. Scores are ranked,
-    not calibrated: a ``score_thr`` of the test config may have to be lowered.
+    For heads that pass all levels and images in one call: FCOS, VFNet. Others rank within a level, and each process
+    ranks its own entries. Scores are ranked, not calibrated: a ``score_thr`` of the test config may have to be lowered.
 
     Paper: https://arxiv.org/abs/1904.06373. MMDetection has no such loss. O(n log n), where the published code
     compares every positive with every entry, with the same result.
@@ -137,8 +137,8 @@ class RankSortLoss(RankingLoss):
     themselves are :func:`mmdet_losses.functional.rank_sort_errors`.
 
     For heads that pass all levels and images in one call: VFNet, which passes qualities, and FCOS, which passes
-    labels. Others rank within a level. Scores are ranked, not calibrated: a ``score_thr`` of the test config may have
-    to be lowered.
+    labels. Others rank within a level, and each process ranks its own entries. Scores are ranked, not calibrated: a
+    ``score_thr`` of the test config may have to be lowered.
 
     Paper: https://arxiv.org/abs/2107.11669. MMDetection has no such loss. O(n log n) for ranking and O(n log**2 n) for
     sorting, where the published code compares every positive with every entry, with the same result. The paper's
