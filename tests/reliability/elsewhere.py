@@ -40,7 +40,13 @@ for entry in (
         "copies, pickles, saved and loaded state are equal",
         ("tests/test_module_protocol.py", "tests/test_state.py", *ranking("module")),
     ),
-    Elsewhere(26, "several processes", "two processes, one without positives", ("tests/test_distributed.py",), False),
+    Elsewhere(
+        26,
+        "several processes",
+        "two processes, one without positives: nothing waits, and gradients and statistics are those of one",
+        ("tests/test_two_processes.py", "tests/test_distributed.py"),
+        False,
+    ),
     Elsewhere(
         28, "registry", "orders of import, scopes, every name from its config", ("tests/test_registry.py",), False
     ),
