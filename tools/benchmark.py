@@ -2,6 +2,8 @@
 """Measure what losses cost beside every peer, and write it down.
 
 losses   time, memory and kernels of each loss by each provider, in the shapes of the COCO-scale heads
+step     time and memory of a detector's training step with mmdet's losses and with these
+report   tables and plots from their JSON
 """
 
 from __future__ import annotations
@@ -15,8 +17,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own messages; read when torch is imported
 
-from mmdet_losses.lab.benchmark import run  # noqa: E402
-from mmdet_losses.lab.errors import report_errors  # noqa: E402
+from mmdet_losses.lab.benchmark import report, run, step  # noqa: E402
+from mmdet_losses.lab.benchmark.providers import PROVIDERS  # noqa: E402
+from mmdet_losses.lab.benchmark.shapes import GROUPS, SHAPES  # noqa: E402
+from mmdet_losses.lab.errors import ToolError, report_errors  # noqa: E402
+
+PAGE = ROOT / "docs/benchmark.md"
 
 
 def names(text: str) -> list[str]:
@@ -28,35 +34,92 @@ def numbers(text: str) -> list[int]:
     return [int(word) for word in names(text)]
 
 
-def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
+def size(text: str) -> tuple[int, int]:
+    width, height = text.lower().split("x")
+    return int(width), int(height)
 
-    losses = commands.add_parser("losses", help="each loss by each provider")
+
+def known() -> str:
+    """Shapes and providers, for the help."""
+    lines = ["groups of shapes: " + ", ".join(GROUPS), "shapes:"]
+    lines += [f"  {shape.name:16s} {shape.about}" for shape in SHAPES]
+    lines += ["providers:", *(f"  {provider.name:16s} {provider.about}" for provider in PROVIDERS.values())]
+    return "\n".join(lines)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
+    commands = parser.add_subparsers(dest="command", required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    common.add_argument("--threads", type=int, metavar="N", help="CPU threads")
+    common.add_argument("--seed", type=int, default=0)
+
+    losses = commands.add_parser(
+        "losses", help="each loss by each provider", parents=[common], formatter_class=raw, epilog=known()
+    )
     losses.add_argument("--losses", type=names, default=[], metavar="A,B", help="all by default")
     losses.add_argument("--shapes", type=names, default=[], metavar="A,B", help="names or groups; all by default")
-    losses.add_argument("--sizes", type=numbers, default=[], metavar="0,100", help="further shapes of so many rows")
+    losses.add_argument("--sizes", type=numbers, default=[], metavar="0,100", help="shapes of so many rows")
     losses.add_argument("--providers", type=names, default=[], metavar="A,B", help="all by default")
-    losses.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     losses.add_argument("--dtype", choices=list(run.DTYPES), default="float32")
-    losses.add_argument("--threads", type=int, metavar="N", help="CPU threads")
     losses.add_argument("--seconds", type=float, default=3.0, help="time per loss, shape and mode (3)")
     losses.add_argument("--quick", action="store_true", help="few rounds of small inputs: whether it runs, no figures")
-    losses.add_argument("--seed", type=int, default=0)
     losses.add_argument("--json", default="work_dirs/benchmark/losses.json", metavar="FILE")
+
+    steps = commands.add_parser("step", help="a detector's training step", parents=[common])
+    steps.add_argument("configs", nargs="*", metavar="CONFIG", help="four COCO configs on a GPU, a small one on a CPU")
+    steps.add_argument("--sides", type=names, default=[], metavar="A,B", help=f"of {', '.join(step.SIDES)}; all")
+    steps.add_argument("--iters", type=int, default=20, metavar="N", help="iterations of each side (20)")
+    steps.add_argument("--size", type=size, metavar="WxH", help="of the images: 1333x800 on a GPU, 640x480 on a CPU")
+    steps.add_argument("--batch-size", type=int, metavar="N", help="2 on a GPU, 1 on a CPU")
+    steps.add_argument("--amp", action="store_true", help="mixed precision")
+    steps.add_argument("--json", default="work_dirs/benchmark/step.json", metavar="FILE")
+
+    reports = commands.add_parser("report", help="tables and plots")
+    reports.add_argument("files", nargs="+", metavar="FILE.json", help="what losses and step wrote")
+    reports.add_argument("--markdown", type=Path, default=PAGE, metavar="FILE", help="a page with the two marks")
+    reports.add_argument("--print", action="store_true", dest="only_print", help="print the tables, write nothing")
+    reports.add_argument("--no-plots", action="store_true")
     return parser
 
 
+def given(args: argparse.Namespace, settings: type) -> object:
+    """Settings from the options of the same names."""
+    return settings(**{key: getattr(args, key) for key in settings.__dataclass_fields__})
+
+
 def measure_losses(args: argparse.Namespace) -> None:
-    given = {key: getattr(args, key) for key in run.Settings.__dataclass_fields__}
-    run.measure(run.Settings(**given), args.json)
-    print(f"written to {args.json}")
+    if args.seconds <= 0:
+        raise ToolError(f"--seconds is more than 0, got {args.seconds:g}.")
+    content = run.measure(given(args, run.Settings), args.json)
+    print(f"\n{report.setting(content)}\n\n{report.bars_table(content['cases'])}")
+    for title, lines in (
+        ("Slower than a peer", report.slower_lines(content["cases"])),
+        ("Failed", report.failures(content["cases"])),
+    ):
+        print(f"\n{title}: {len(lines) or 'nothing'}")
+        print(*(f"  {line}" for line in lines), sep="\n", end="\n" if lines else "")
+    print(f"\nwritten to {args.json}")
+
+
+def measure_step(args: argparse.Namespace) -> None:
+    content = step.measure(given(args, step.StepSettings), args.json)
+    print(f"\n{report.step_section(content)}\n\nwritten to {args.json}")
+    if any("error" in side for case in content["cases"] for side in case["sides"].values()):
+        sys.exit(1)
+
+
+def write_report(args: argparse.Namespace) -> None:
+    text = report.write(args.files, None if args.only_print else args.markdown, not args.no_plots)
+    print(text if args.only_print else f"written to {args.markdown}")
 
 
 def main() -> None:
     args = build_parser().parse_args()
     with report_errors("benchmark"):
-        measure_losses(args)
+        {"losses": measure_losses, "step": measure_step, "report": write_report}[args.command](args)
 
 
 if __name__ == "__main__":

@@ -160,10 +160,9 @@ def draw_calls(subject: Subject, shape: Shape, device: str, dtype: torch.dtype, 
         without = subject.target == "soft" or subject.only
         weight = draw_weight(draw, shape, "" if without else subject.weight or shape.weight, n)
         if weight is not None and shape.group in ("boxes", "deltas"):
-            target[(weight == 0).reshape(n, -1).all(-1)] = 0
-        cast = [
-            x.to(dtype) if x.is_floating_point() else x for x in (target if isinstance(target, tuple) else [target])
-        ]
+            target[weight == 0 if weight.ndim == 1 else (weight == 0).all(1)] = 0
+        parts = target if isinstance(target, tuple) else (target,)
+        cast = [x.to(dtype) if x.is_floating_point() else x for x in parts]
         leaves = [x.to(dtype).requires_grad_() for x in (pred if isinstance(pred, list) else [pred])]
         divisor: float | Tensor | None = None
         if shape.group != "maps":

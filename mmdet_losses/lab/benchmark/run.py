@@ -162,6 +162,22 @@ def measure(settings: Settings, file: str | Path) -> dict[str, Any]:
     if settings.device == "cpu":
         probe.medians.clear()  # the first one also waits for the pages
         probe()
+    try:
+        measure_cases(cases, chosen, settings, report, probe)
+    except KeyboardInterrupt:
+        done = len(report.content["cases"])
+        report.write()
+        raise KeyboardInterrupt(f"interrupted; {done} of {len(cases)} cases are in {file}") from None
+    report.content["complete"] = True
+    report.content["load_at_end"] = machine(settings.device)["load"]
+    report.write()
+    return report.content
+
+
+def measure_cases(
+    cases: Sequence[tuple[Subject, Shape]], chosen: Sequence[str], settings: Settings, report: Report, probe: Probe
+) -> None:
+    """Measures one case after the other, and writes the report and times a copy after each."""
     before = None
     bar = tqdm(cases, file=sys.stderr, unit="case", dynamic_ncols=True)
     for subject, shape in bar:
@@ -175,10 +191,6 @@ def measure(settings: Settings, file: str | Path) -> dict[str, Any]:
         report.content["cases"].append(case)
         report.content["copy"] = probe.verdict()
         report.write()
-    report.content["complete"] = True
-    report.content["load_at_end"] = machine(settings.device)["load"]
-    report.write()
-    return report.content
 
 
 def measure_case(

@@ -67,6 +67,8 @@ FORMS: dict[str, list[dict[str, Any]]] = {
     "LabelSmoothLoss": [{"group": "roi", "extra": 1}],
     "Poly1CrossEntropyLoss": [{"group": "roi", "extra": 1}],
     "GaussianFocalLoss": [{"group": "heat", "target": "heat"}],
+    # mmdet's cannot do without a weight
+    "GHMC": [{"weight": "rows"}],
     # mmdet's has four values per row, and takes no weight per row
     "BoundedIoULoss": [{"weight": "boxes"}],
     "RankSortLoss": [{"only": "cls-fcos"}],

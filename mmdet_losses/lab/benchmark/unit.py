@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+import torch
 from torch import Tensor
 
 from .inputs import Call
@@ -53,7 +53,8 @@ class Unit:
     def kernels(self) -> dict[str, int]:
         """Operations (on CUDA, kernels launched) forward and backward."""
         count = launches if self.device == "cuda" else operations
-        found: list[Any] = []
+        found: list[Tensor] = []
         self.clear()
         forward = count(lambda: found.append(self.forward()))
-        return {"forward": forward, "backward": count(found[0].backward)}
+        seed = torch.ones_like(found[0])
+        return {"forward": forward, "backward": count(lambda: found[0].backward(seed))}
