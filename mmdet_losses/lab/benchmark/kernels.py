@@ -41,7 +41,8 @@ def launches(action: Action) -> int:
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as record:
         action()
         torch.cuda.synchronize()
-    return sum(event.device_type == torch.autograd.DeviceType.CUDA for event in record.events())
+    on_device = [event for event in record.events() if event.device_type == torch.autograd.DeviceType.CUDA]
+    return sum(not getattr(event, "is_user_annotation", False) for event in on_device)
 
 
 def generated_kernels() -> int:

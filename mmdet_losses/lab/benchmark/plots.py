@@ -49,11 +49,16 @@ def draw(content: Mapping[str, Any], stem: str) -> list[tuple[str, Path]]:
     return done
 
 
-def panels(groups: Mapping[str, Cases], width: float = 7.0) -> tuple[Any, list[Any]]:
+def panels(groups: Mapping[str, Cases], width: float = 7.0, share: bool = False) -> tuple[Any, list[Any]]:
     """A figure with a panel per group, each as high as it has losses."""
     heights = [1.0 + 0.3 * len(cases) for cases in groups.values()]
     figure, axes = pyplot().subplots(
-        len(groups), 1, figsize=(width, sum(heights) + 0.4), squeeze=False, gridspec_kw={"height_ratios": heights}
+        len(groups),
+        1,
+        figsize=(width, sum(heights) + 0.4),
+        squeeze=False,
+        sharex=share,
+        gridspec_kw={"height_ratios": heights},
     )
     return figure, list(axes[:, 0])
 
@@ -66,17 +71,19 @@ def by_shape(cases: Cases, keep: Any) -> dict[str, list[Mapping[str, Any]]]:
 
 def draw_speed(cases: Cases) -> Any:
     """A row per loss: how many times as fast as mmdet, with the number beside each mark."""
+    from matplotlib import ticker
+
     groups = by_shape(cases, lambda case: times_as_fast(case, "eager") or times_as_fast(case, "fused"))
     if not groups:
         return None
-    figure, axes = panels(groups)
+    figure, axes = panels(groups, share=True)
+    names: dict[str, Any] = {}
     for axis, (shape, members) in zip(axes, groups.items(), strict=True):
         for row, case in enumerate(members):
             for name in ("eager", "fused"):
                 value = times_as_fast(case, name)
                 if value is not None:
-                    label = name if not any(line.get_label() == name for line in axis.lines) else None
-                    axis.plot(value, row, color="black", linestyle="none", label=label, **MARKS[name])
+                    (names[name],) = axis.plot(value, row, color="black", linestyle="none", **MARKS[name])
                     up = 7 if name == "fused" else -11
                     axis.annotate(
                         f"{value:.2g}", (value, row), (0, up), textcoords="offset points", ha="center", fontsize=7
@@ -86,13 +93,17 @@ def draw_speed(cases: Cases) -> Any:
             "mmdet", (1, 1), (2, -9), xycoords=("data", "axes fraction"), textcoords="offset points", fontsize=7
         )
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.xaxis.set_minor_formatter(ticker.NullFormatter())
         axis.set_yticks(range(len(members)), [case["name"] for case in members], fontsize=8)
         axis.set_ylim(len(members) - 0.4, -0.6)
         axis.margins(x=0.1)
         axis.set_title(shape, fontsize=9, loc="left")
-        axis.grid(alpha=0.3, axis="x", which="both")
-        axis.legend(fontsize=7, loc="lower right")
+        axis.grid(alpha=0.3, axis="x")
+        axis.tick_params(labelbottom=True, labelsize=8)
     axes[-1].set_xlabel("times as fast as mmdet (log scale)")
+    axes[0].legend(names.values(), names, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False)
     figure.tight_layout()
     return figure
 

@@ -128,7 +128,7 @@ def start(kind: str, settings: dict[str, Any], device: str) -> dict[str, Any]:
         "kind": kind,
         "date": time.strftime("%Y-%m-%d %H:%M:%S %Z"),
         "command": " ".join(["tools/benchmark.py", *sys.argv[1:]]),
-        "settings": settings,
+        "settings": json.loads(json.dumps(settings)),
         "machine": machine(device),
         **provenance(),
     }

@@ -95,11 +95,8 @@ def choose(names: Sequence[str] | None, known: Iterable[str], what: str) -> list
     for name in names:
         if name not in known:
             close = get_close_matches(name, known, 1)
-            raise ToolError(
-                f"unknown {what} {name!r}"
-                + (f", did you mean {close[0]!r}?" if close else "")
-                + f" Known: {', '.join(known)}."
-            )
+            hint = f"did you mean {close[0]!r}? Known" if close else "known"
+            raise ToolError(f"unknown {what} {name!r}; {hint}: {', '.join(known)}.")
     return [name for name in known if name in names]
 
 

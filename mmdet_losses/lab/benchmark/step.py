@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
+from mmengine.logging import MMLogger
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
@@ -152,11 +153,11 @@ def build(model: Any, side: str, settings: StepSettings) -> torch.nn.Module:
     torch.manual_seed(settings.seed)
     with stock_losses() if side == "mmdet" else nullcontext():
         detector = MODELS.build(fuse(model) if side == "fused" else copy.deepcopy(model))
-    logging.disable(logging.INFO)  # mmengine tells how each parameter was initialised
-    try:
-        detector.init_weights()
-    finally:
-        logging.disable(logging.NOTSET)
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)  # mmengine tells how each parameter was initialised
+    detector.init_weights()
+    logger.setLevel(level)
     wrong = {name: cls for name, cls in loss_classes(detector).items() if is_ours(cls) == (side == "mmdet")}
     if wrong:
         raise ToolError(f"these losses are not {side}'s: {sorted(wrong)}.")
