@@ -6,20 +6,21 @@ import torch
 from torch import Tensor
 
 from .dtype import upcast
-from .geometry import area, box_pair, divide, saturate
+from .geometry import area, box_pair, divide, saturate, squared_length
 
 
 def extended_iou_loss(pred: Tensor, target: Tensor, *, smooth_point: float = 0.1) -> Tensor:
     """Extended-IoU loss, see :class:`~mmdet_losses.ExtendedIoULoss`; ``(n, 4)`` boxes to ``(n,)``."""
     pair = box_pair(pred, target)
-    corner = torch.minimum(pair.pred[:, 0], pair.target[:, 0])
-    low = torch.maximum(pair.pred[:, 0], pair.target[:, 0]) - corner
-    high = torch.minimum(pair.pred[:, 1], pair.target[:, 1]) - corner
-    size, double_centre = high - low, high + low
+    pred, target = pair.pred, pair.target
+    left, top = torch.minimum(pred.x1, target.x1), torch.minimum(pred.y1, target.y1)
+    x1, y1 = torch.maximum(pred.x1, target.x1) - left, torch.maximum(pred.y1, target.y1) - top
+    x2, y2 = torch.minimum(pred.x2, target.x2) - left, torch.minimum(pred.y2, target.y2) - top
+    width, height = x2 - x1, y2 - y1
     # The area of the intersection where the boxes overlap, and a negative one where a side of it is negative.
-    signed = (size.clamp(max=0) * double_centre.flip(-1)).sum(-1)
-    intersection = torch.where((size >= 0).all(-1), size[:, 0] * size[:, 1], signed)
-    union = area(pair.pred_size) + area(pair.target_size) - intersection
+    signed = width.clamp(max=0) * (y1 + y2) + height.clamp(max=0) * (x1 + x2)
+    intersection = torch.where((width >= 0) & (height >= 0), width * height, signed)
+    union = area(*pair.pred_size) + area(*pair.target_size) - intersection
     loss = 1 - divide(intersection, union)
     return torch.where(loss < smooth_point, loss.square() / (2 * smooth_point), loss - smooth_point / 2)
 
@@ -42,9 +43,10 @@ def wasserstein_distance(pred: Tensor, target: Tensor) -> Tensor:
     In the unit of the boxes. The gradient of a perfect match, where the root has none, is 0.
     """
     pair = box_pair(pred, target)
-    squared = (pair.offset().square() + (pair.pred_size - pair.target_size).square() / 4).sum(-1)
+    (width, height), (wide, high) = pair.pred_size, pair.target_size
+    squared = squared_length(*pair.offset()) + squared_length(width - wide, height - high) / 4
     match = squared == 0
-    return torch.where(match, 0.0, torch.where(match, 1.0, squared).sqrt()) * pair.unit.squeeze(-1)
+    return torch.where(match, 0.0, torch.where(match, 1.0, squared).sqrt()) * pair.unit
 
 
 def wasserstein_loss(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -28,24 +29,49 @@ def saturate(x: Tensor) -> Tensor:
     return torch.where(near, -torch.expm1(-torch.where(near, x, 0.0)), 1 - torch.exp(-x))
 
 
-def area(size: Tensor) -> Tensor:
-    """Area of boxes of ``size`` ``(n, 2)``; boxes with a negative side have none."""
-    width, height = size.clamp(min=0).unbind(-1)
-    return width * height
+def area(width: Tensor, height: Tensor) -> Tensor:
+    """Area of boxes; those with a negative side have none."""
+    return width.clamp(min=0) * height.clamp(min=0)
 
 
-def scaled(corners: Tensor, ratio: float | Tensor) -> Tensor:
-    """Boxes ``(n, 2, 2)`` with both sides times ``ratio`` about their centres."""
-    centre = corners.mean(1, keepdim=True)
-    return centre + (corners - centre) * ratio
+def squared_length(x: Tensor, y: Tensor) -> Tensor:
+    """``x**2 + y**2``."""
+    return x.square() + y.square()
 
 
-def overlap(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Intersection over union in [0, 1], 0 where neither box has an area, and union of boxes ``(n, 2, 2)``."""
-    low = torch.maximum(pred[:, 0], target[:, 0])
-    high = torch.minimum(pred[:, 1], target[:, 1])
-    intersection = area(high - low)
-    union = area(pred[:, 1] - pred[:, 0]) + area(target[:, 1] - target[:, 0]) - intersection
+def span(*sides: Tensor) -> tuple[Tensor, Tensor]:
+    """Least of some coordinates, and the distance from it to the largest."""
+    low, high = reduce(torch.minimum, sides), reduce(torch.maximum, sides)
+    return low, high - low
+
+
+class Box(NamedTuple):
+    """Corners of ``n`` boxes, one tensor ``(n,)`` for each coordinate."""
+
+    x1: Tensor
+    y1: Tensor
+    x2: Tensor
+    y2: Tensor
+
+    @property
+    def size(self) -> tuple[Tensor, Tensor]:
+        """Signed width and height."""
+        return self.x2 - self.x1, self.y2 - self.y1
+
+    def scaled(self, ratio: float | Tensor) -> Box:
+        """The boxes with both sides times ``ratio`` about their centres."""
+        x, y = (self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2
+        return Box(*(centre + (side - centre) * ratio for centre, side in zip((x, y, x, y), self, strict=True)))
+
+
+def overlap(
+    pred: Box, target: Box, pred_size: tuple[Tensor, Tensor], target_size: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Intersection over union in [0, 1], 0 where neither box has an area, and the area of the union."""
+    width = torch.minimum(pred.x2, target.x2) - torch.maximum(pred.x1, target.x1)
+    height = torch.minimum(pred.y2, target.y2) - torch.maximum(pred.y1, target.y1)
+    intersection = area(width, height)
+    union = area(*pred_size) + area(*target_size) - intersection
     return divide(intersection, union).clamp(max=1), union
 
 
@@ -54,49 +80,52 @@ class BoxPair(NamedTuple):
 
     The origin is the corner of the enclosing box and the unit its longer side, both taken as constants.
     An IoU-type loss depends on neither, so its value and gradient are those of the original boxes, while
-    nothing overflows, nothing underflows, and sizes of 1e-3 and of 1e6 are treated alike.
+    nothing overflows, nothing underflows, and sizes of 1e-3 and of 1e6 are treated alike. Each number of a
+    pair is a tensor ``(n,)`` of its own, from which a compiler makes one loop over the pairs.
 
     Attributes:
-        pred: Corners of the predicted boxes, ``(n, 2, 2)``: top-left and bottom-right, then x and y.
-        target: Corners of the target boxes, ``(n, 2, 2)``.
-        pred_size: Signed width and height of the predicted boxes, ``(n, 2)``.
-        target_size: Signed width and height of the target boxes, ``(n, 2)``.
-        unit: The unit in the unit of the original boxes, a constant, ``(n, 1)``.
-        union: Area of the union, ``(n,)``.
-        iou: Intersection over union in [0, 1], ``(n,)``; 0 where neither box has an area.
+        pred: Predicted boxes.
+        target: Target boxes.
+        pred_size: Signed width and height of the predicted boxes.
+        target_size: Signed width and height of the target boxes.
+        unit: The unit in the unit of the original boxes, a constant.
+        union: Area of the union.
+        iou: Intersection over union in [0, 1]; 0 where neither box has an area.
     """
 
-    pred: Tensor
-    target: Tensor
-    pred_size: Tensor
-    target_size: Tensor
+    pred: Box
+    target: Box
+    pred_size: tuple[Tensor, Tensor]
+    target_size: tuple[Tensor, Tensor]
     unit: Tensor
     union: Tensor
     iou: Tensor
 
-    def hull(self) -> Tensor:
-        """Width and height of the enclosing box, ``(n, 2)``."""
-        low = torch.minimum(self.pred[:, 0], self.target[:, 0])
-        high = torch.maximum(self.pred[:, 1], self.target[:, 1])
-        return (high - low).clamp(min=0)
+    def hull(self) -> tuple[Tensor, Tensor]:
+        """Width and height of the enclosing box."""
+        pred, target = self.pred, self.target
+        width = torch.maximum(pred.x2, target.x2) - torch.minimum(pred.x1, target.x1)
+        height = torch.maximum(pred.y2, target.y2) - torch.minimum(pred.y1, target.y1)
+        return width.clamp(min=0), height.clamp(min=0)
 
     def inner_iou(self, ratio: float) -> Tensor:
-        """Intersection over union of both boxes with sides times ``ratio``, ``(n,)``."""
-        return self.iou if ratio == 1 else overlap(scaled(self.pred, ratio), scaled(self.target, ratio))[0]
+        """Intersection over union of both boxes with sides times ``ratio``."""
+        return self.iou if ratio == 1 else self.scaled(ratio).iou
 
     def scaled(self, ratio: float | Tensor) -> BoxPair:
         """The pairs with all sides times ``ratio`` about the centre of each box, in the same frame."""
-        return measure(scaled(self.pred, ratio), scaled(self.target, ratio), self.unit)
+        return measure(self.pred.scaled(ratio), self.target.scaled(ratio), self.unit)
 
-    def offset(self) -> Tensor:
-        """Centre of the target minus centre of the prediction, ``(n, 2)``."""
-        return (self.target.sum(1) - self.pred.sum(1)) / 2
+    def offset(self) -> tuple[Tensor, Tensor]:
+        """Centre of the target minus centre of the prediction, along x and y."""
+        pred, target = self.pred, self.target
+        return ((target.x1 + target.x2) - (pred.x1 + pred.x2)) / 2, ((target.y1 + target.y2) - (pred.y1 + pred.y2)) / 2
 
 
-def measure(pred: Tensor, target: Tensor, unit: Tensor) -> BoxPair:
-    """Geometry of corners ``(n, 2, 2)`` in a frame of this unit."""
-    pred_size, target_size = pred[:, 1] - pred[:, 0], target[:, 1] - target[:, 0]
-    iou, union = overlap(pred, target)
+def measure(pred: Box, target: Box, unit: Tensor) -> BoxPair:
+    """Geometry of boxes in a frame of this unit."""
+    pred_size, target_size = pred.size, target.size
+    iou, union = overlap(pred, target, pred_size, target_size)
     return BoxPair(pred, target, pred_size, target_size, unit, union, iou)
 
 
@@ -107,14 +136,15 @@ def box_pair(pred: Tensor, target: Tensor) -> BoxPair:
         pred: Predicted boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, in any unit.
         target: Target boxes of the same layout, shape and unit.
     """
-    pred, target = upcast(pred, target)
-    pred, target = pred.unflatten(-1, (2, 2)), target.unflatten(-1, (2, 2))
+    pred, target = (Box(*boxes.unbind(-1)) for boxes in upcast(pred, target))
     with torch.no_grad():
         # Over all corners and not only (x1, y1) and (x2, y2): an inverted box must not leave the frame.
-        origin = torch.minimum(pred, target).amin(1, keepdim=True)
-        extent = torch.maximum(pred, target).amax(1, keepdim=True) - origin
-        longer = extent.amax(-1, keepdim=True)
+        left, width = span(pred.x1, pred.x2, target.x1, target.x2)
+        top, height = span(pred.y1, pred.y2, target.y1, target.y2)
+        longer = torch.maximum(width, height)
         unit = torch.where(longer >= torch.finfo(longer.dtype).tiny, longer, 1.0)
-    pred, target = (pred - origin) / unit, (target - origin) / unit
-
-    return measure(pred, target, unit.squeeze(1))
+    origin = (left, top, left, top)
+    pred, target = (
+        Box(*((side - start) / unit for side, start in zip(box, origin, strict=True))) for box in (pred, target)
+    )
+    return measure(pred, target, unit)

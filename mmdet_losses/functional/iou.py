@@ -7,14 +7,14 @@ that it adds to the overlap. Modifiers act on the slots of the sum, so each work
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .geometry import BoxPair, area, box_pair, divide, saturate
+from .geometry import BoxPair, box_pair, divide, saturate, span, squared_length
 
 Terms = Callable[[BoxPair], Sequence[Tensor]]
 Focus = Callable[[BoxPair], Tensor]
@@ -48,24 +48,24 @@ def no_terms(pair: BoxPair) -> tuple[Tensor, ...]:
 
 def giou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
     """GIoU: share of the enclosing box that is outside the union, ``(C - U) / C``."""
-    hull_area = area(pair.hull())
+    width, height = pair.hull()
+    hull_area = width * height
     return (divide(hull_area - pair.union, hull_area).clamp(min=0),)
 
 
 def diou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
     """DIoU: squared centre distance over the squared diagonal of the enclosing box."""
-    return (divide(pair.offset().square().sum(-1), pair.hull().square().sum(-1)),)
+    return (divide(squared_length(*pair.offset()), squared_length(*pair.hull())),)
 
 
-def aspect_angle(size: Tensor) -> Tensor:
+def aspect_angle(width: Tensor, height: Tensor) -> Tensor:
     """``atan(w / h)``, finite with its gradient also where a side is 0; a point counts as a square."""
-    width, height = size.clamp(min=1e-12).unbind(-1)
-    return torch.atan2(width, height)
+    return torch.atan2(width.clamp(min=1e-12), height.clamp(min=1e-12))
 
 
 def ciou_terms(pair: BoxPair, alpha_gate: float | None = None) -> tuple[Tensor, ...]:
     """CIoU: DIoU's term and ``alpha * v``, with ``alpha`` a constant and 0 where IoU <= ``alpha_gate``."""
-    v = 4 / math.pi**2 * (aspect_angle(pair.target_size) - aspect_angle(pair.pred_size)).square()
+    v = 4 / math.pi**2 * (aspect_angle(*pair.target_size) - aspect_angle(*pair.pred_size)).square()
     with torch.no_grad():
         alpha = divide(v, 1 - pair.iou + v)
         if alpha_gate is not None:
@@ -75,47 +75,59 @@ def ciou_terms(pair: BoxPair, alpha_gate: float | None = None) -> tuple[Tensor, 
 
 def eiou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
     """Efficient-IoU: DIoU's term and the squared side differences over the sides of the enclosing box."""
-    sides = divide((pair.pred_size - pair.target_size).square(), pair.hull().square())
-    return (*diou_terms(pair), *sides.unbind(-1))
+    sides = zip(pair.pred_size, pair.target_size, pair.hull(), strict=True)
+    return (*diou_terms(pair), *(divide((ours - side).square(), whole.square()) for ours, side, whole in sides))
 
 
 def siou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
     """SIoU: half the distance cost, which an angle between the centres makes steeper, and half the shape cost."""
-    squared = pair.offset().square()
-    dx, dy = pair.offset().abs().unbind(-1)
+    dx, dy = pair.offset()
+    width, height = pair.hull()
     # sin(2 arcsin(min(|dx|, |dy|) / sigma)), written without the kink of the minimum.
-    angle = divide(2 * dx * dy, squared.sum(-1))
-    gamma = (2 - angle).unsqueeze(-1)
-    distance = -torch.expm1(-gamma * divide(squared, pair.hull().square())).sum(-1)
-    longer = torch.maximum(pair.pred_size, pair.target_size)
-    change = divide((pair.pred_size - pair.target_size).abs(), longer)
-    shape = (-torch.expm1(-change)).pow(SIOU_THETA).sum(-1)
-    return (distance / 2, shape / 2)
+    angle = divide(2 * (dx * dy).abs(), squared_length(dx, dy))
+    gamma = angle - 2
+    across = torch.expm1(gamma * divide(dx.square(), width.square()))
+    down = torch.expm1(gamma * divide(dy.square(), height.square()))
+    wide, high = side_changes(pair)
+    shape = (-torch.expm1(-wide)).pow(SIOU_THETA) + (-torch.expm1(-high)).pow(SIOU_THETA)
+    return (-(across + down) / 2, shape / 2)
+
+
+def side_changes(pair: BoxPair) -> Iterator[Tensor]:
+    """``|w - W| / max(w, W)``, and the same of the heights."""
+    for side, wanted in zip(pair.pred_size, pair.target_size, strict=True):
+        yield divide((side - wanted).abs(), torch.maximum(side, wanted))
 
 
 def shape_terms(pair: BoxPair, scale: float = 0.0) -> tuple[Tensor, ...]:
     """Shape-IoU: centre distance and half the shape cost, both weighed by the target's aspect ratio."""
-    width, height = pair.target_size.clamp(min=1e-12).unbind(-1)
+    width, height = (side.clamp(min=1e-12).log() for side in pair.target_size)
     # 2 W**s / (W**s + H**s) without the powers, which overflow; a point counts as a square.
-    across = 2 * torch.sigmoid(scale * (width.log() - height.log()))
-    weight = torch.stack([2 - across, across], -1)
-    distance = divide((weight * pair.offset().square()).sum(-1), pair.hull().square().sum(-1))
-    longer = torch.maximum(pair.pred_size, pair.target_size)
-    change = weight * divide((pair.pred_size - pair.target_size).abs(), longer)
-    return (distance, (-torch.expm1(-change)).pow(SHAPE_THETA).sum(-1) / 2)
+    vertical = 2 * torch.sigmoid(scale * (width - height))
+    horizontal = 2 - vertical
+    dx, dy = pair.offset()
+    distance = divide(horizontal * dx.square() + vertical * dy.square(), squared_length(*pair.hull()))
+    wide, high = side_changes(pair)
+    shape = (-torch.expm1(-horizontal * wide)).pow(SHAPE_THETA) + (-torch.expm1(-vertical * high)).pow(SHAPE_THETA)
+    return (distance, shape / 2)
 
 
 def mpdiou_terms(pair: BoxPair, img_shape: tuple[float, float]) -> tuple[Tensor, ...]:
     """MPDIoU: squared distances of the two corners over the squared diagonal of the image ``(h, w)``."""
-    share = pair.unit.unsqueeze(-1) / math.hypot(*img_shape)
-    return tuple(((pair.pred - pair.target) * share).square().sum(-1).unbind(-1))
+    share = pair.unit / math.hypot(*img_shape)
+    pred, target = pair.pred, pair.target
+    return (
+        squared_length((pred.x1 - target.x1) * share, (pred.y1 - target.y1) * share),
+        squared_length((pred.x2 - target.x2) * share, (pred.y2 - target.y2) * share),
+    )
 
 
 def powerful_penalty(pair: BoxPair) -> Tensor:
     """Powerful-IoU's ``P``: mean distance of the four edges, in units of the target's sides."""
-    distance = (pair.pred - pair.target).abs().sum(1)
+    left, top, right, bottom = ((ours - side).abs() for ours, side in zip(pair.pred, pair.target, strict=True))
+    width, height = pair.target_size
     # Where it is cut exp(-P) is 0; without the cut a target of no width has the gradient inf * 0.
-    return (divide(distance, pair.target_size).sum(-1) / 4).clamp(max=800)
+    return ((divide(left + right, width) + divide(top + bottom, height)) / 4).clamp(max=800)
 
 
 def powerful_terms(pair: BoxPair) -> tuple[Tensor, ...]:
@@ -253,9 +265,10 @@ def wise_focus(
     """Wise-IoU's multiplier, see :class:`~mmdet_losses.WiseFocus`; ``mean`` is that of ``1 - IoU`` in the training."""
     with torch.no_grad():
         # Over all corners, so that the quotient is at most 1 for inverted boxes too.
-        low = torch.minimum(pair.pred, pair.target).amin(1)
-        diagonal = (torch.maximum(pair.pred, pair.target).amax(1) - low).square().sum(-1)
-    attention = divide(pair.offset().square().sum(-1), diagonal).exp()
+        _, width = span(pair.pred.x1, pair.pred.x2, pair.target.x1, pair.target.x2)
+        _, height = span(pair.pred.y1, pair.pred.y2, pair.target.y1, pair.target.y2)
+        diagonal = squared_length(width, height)
+    attention = divide(squared_length(*pair.offset()), diagonal).exp()
     if version == 1:
         return attention
     with torch.no_grad():

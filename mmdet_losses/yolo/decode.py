@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..functional.geometry import area, divide, overlap
+from ..functional.geometry import Box, area, divide, overlap
 from .layout import Rows
 
 MAX_EXPONENT = 16.0
@@ -52,22 +52,18 @@ def small_object_scale(box: Tensor, rows: Rows) -> Tensor:
 
 
 def aligned_iou(first: Tensor, second: Tensor) -> Tensor:
-    """IoU of boxes with the box in the same place, ``(..., 4)`` to ``(...)``."""
-    iou, _ = overlap(first.reshape(-1, 2, 2), second.reshape(-1, 2, 2))
-    return iou.reshape(first.shape[:-1])
+    """IoU of boxes with the box in the same place, ``(..., 4)`` to ``(...)``; the shapes broadcast."""
+    first, second = Box(*first.unbind(-1)), Box(*second.unbind(-1))
+    return overlap(first, second, first.size, second.size)[0]
 
 
 def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
     """IoU of each of ``(B, N, 4)``, or ``(N, 4)``, with each of ``(B, T, 4)``: ``(B, N, T)``."""
-    first, second = first.unsqueeze(-2), second.unsqueeze(-3)
-    low, high = torch.maximum(first[..., :2], second[..., :2]), torch.minimum(first[..., 2:], second[..., 2:])
-    shared = area(high - low)
-    union = area(first[..., 2:] - first[..., :2]) + area(second[..., 2:] - second[..., :2]) - shared
-    return divide(shared, union)
+    return aligned_iou(first.unsqueeze(-2), second.unsqueeze(-3))
 
 
 def shape_iou(size: Tensor, anchors: Tensor) -> Tensor:
     """IoU of sizes ``(B, T, 2)`` and anchors ``(A, 2)`` laid on one corner: ``(B, T, A)``."""
-    size = size.unsqueeze(-2)
-    shared = area(torch.minimum(size, anchors))
-    return divide(shared, area(size) + area(anchors) - shared)
+    (width, height), (wide, high) = size.unsqueeze(-2).unbind(-1), anchors.unbind(-1)
+    shared = area(torch.minimum(width, wide), torch.minimum(height, high))
+    return divide(shared, area(width, height) + area(wide, high) - shared)
