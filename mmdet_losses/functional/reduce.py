@@ -28,6 +28,19 @@ def blank(tensor: Tensor, drop: Tensor) -> Tensor:
     return tensor.masked_fill(match_rank(drop, tensor.ndim), 0)
 
 
+def keep_rows(
+    inputs: Sequence[Tensor], weight: Tensor | None, most: float = 1.0
+) -> tuple[Sequence[Tensor], Tensor | None]:
+    """Inputs and weight of the rows that count, on a CPU and where they are less than ``most`` of all."""
+    num_rows = inputs[0].shape[0]
+    if weight is not None and may_select(weight) and weight.shape[0] == num_rows:
+        rows = (weight != 0).flatten(1).any(1) if weight.numel() > num_rows else weight.flatten()
+        kept = rows.nonzero().squeeze(1)
+        if len(kept) < most * num_rows:
+            return [tensor.index_select(0, kept) for tensor in inputs], weight.index_select(0, kept)
+    return inputs, weight
+
+
 def weighted_loss(
     compute: Callable[..., Tensor],
     inputs: Sequence[Tensor],
@@ -51,12 +64,8 @@ def weighted_loss(
     """
     num_rows = inputs[0].shape[0]
     if weight is not None:
-        if reduction != "none" and may_select(weight) and weight.shape[0] == num_rows:
-            rows = (weight != 0).flatten(1).any(1) if weight.ndim > 1 else weight != 0
-            kept = rows.nonzero().squeeze(1)
-            if len(kept) < num_rows:
-                inputs = [tensor.index_select(0, kept) for tensor in inputs]
-                weight = weight.index_select(0, kept)
+        if reduction != "none":
+            inputs, weight = keep_rows(inputs, weight)
         if not (may_select(weight) and bool((weight != 0).all())):
             drop = weight == 0
             inputs = [blank(tensor, drop) for tensor in inputs]

@@ -21,7 +21,7 @@ SLOTS = {
     "dfl": "Distributions of distances",
     "composite": "Objectives of grid detectors",
 }
-COMMON = ("reduction", "loss_weight", "debug")
+COMMON = ("reduction", "loss_weight", "debug", "fused")
 MODIFIERS = ("power", "inner_ratio", "focaler", "focus")
 
 
@@ -82,6 +82,8 @@ def facts(cls: type[Loss]) -> str:
     said.append("invariant to scale" if cls.scale_invariant else "not invariant to scale")
     if cls.slot == "bbox":
         said.append("symmetric" if cls.symmetric else "not symmetric")
+    if not cls.fusible:
+        said.append("not fused")
     return "; ".join(said) + "."
 
 

@@ -13,10 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from ..functional.dtype import upcast
-from ..functional.reduce import REDUCTIONS, match_rank, weighted_loss
+from ..functional.reduce import REDUCTIONS, keep_rows, match_rank, weighted_loss
 from .errors import OptionError, ReductionError
+from .fused import fused_loss
 
 INPUT_NAMES = ("pred", "target", "target[1]")
+FUSED = inspect.Parameter("fused", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=bool)
 
 
 CATALOGUE: dict[str, type[Loss]] = {}
@@ -33,7 +35,20 @@ def published(*aliases: str) -> Callable[[type[Loss]], type[Loss]]:
     return add
 
 
-class Loss(nn.Module):
+class LossType(type):
+    """Gives every loss the option ``fused``: how it is computed, and no part of what it is."""
+
+    def __call__(cls, *args: Any, fused: bool = False, **options: Any) -> Loss:
+        loss = super().__call__(*args, **options)
+        loss.fused = fused
+        return loss
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        return inspect.Signature(list(cls.options().values()))
+
+
+class Loss(nn.Module, metaclass=LossType):
     """Base of all losses: ``forward(pred, target, weight, avg_factor, reduction_override) -> Tensor``.
 
     A subclass checks and aligns its inputs in :meth:`align` and computes the unreduced loss in
@@ -44,6 +59,8 @@ class Loss(nn.Module):
         loss_weight: Multiplies the result, whatever the reduction.
         debug: Checks values in ``forward`` and raises a ``ValueError`` that names the first bad row. Waits for
             the device, so it is for finding an error and not for training.
+        fused: Computes the reduced loss and its gradient in compiled kernels, see docs/fused.md. Every loss takes it;
+            where it says "not fused" below, there is nothing to fuse.
     """
 
     slot: ClassVar[str] = ""
@@ -62,6 +79,10 @@ class Loss(nn.Module):
     """Whether prediction and target can be exchanged."""
     unit: ClassVar[str] = ""
     """Unit that its boxes have to be in, since it compares them with a length; empty where any unit will do."""
+    fusible: ClassVar[bool] = True
+    """Whether there are kernels of it; losses that sort, count or iterate have none."""
+    columns: ClassVar[bool] = False
+    """Whether it computes with the columns of its inputs, as losses of boxes do."""
     fixed: ClassVar[tuple[str, ...]] = ()
     """Options of its bases that the loss sets itself and does not take."""
 
@@ -96,6 +117,7 @@ class Loss(nn.Module):
                 found |= {parameter.name: parameter for parameter in named if parameter.name not in found}
                 if len(named) == len(signature):
                     break
+        found["fused"] = FUSED
         return {name: parameter for name, parameter in found.items() if name not in cls.fixed}
 
     @classmethod
@@ -169,8 +191,16 @@ class Loss(nn.Module):
         if self.debug:
             self.check_values(inputs, weight)
         with torch.autocast(inputs[0].device.type, enabled=False):
-            loss = weighted_loss(self.unreduced, inputs, weight, reduction=reduction, avg_factor=avg_factor)
-            return self.loss_weight * loss
+            loss = None
+            if self.fused and self.fusible and reduction != "none":
+                if avg_factor is not None or reduction == "sum":
+                    inputs, weight = keep_rows(inputs, weight, most=0.5)
+                loss = fused_loss(self, inputs, weight, avg_factor, reduction)
+            if loss is None:
+                loss = self.loss_weight * weighted_loss(
+                    self.unreduced, inputs, weight, reduction=reduction, avg_factor=avg_factor
+                )
+            return loss
 
     def align(self, pred: Tensor, target: Any, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
         """Check shapes, and return ``(pred, *targets)`` with a weight that broadcasts to the unreduced loss."""

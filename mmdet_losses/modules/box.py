@@ -32,6 +32,7 @@ class BoxLoss(Loss):
 
     slot = "bbox"
     boxes = True
+    columns = True
     scale_invariant = True
     symmetric = True
 

@@ -21,6 +21,8 @@ class HarmonizedLoss(Stateful):
     The mean is over the elements that count, whatever ``avg_factor`` says, and over the bins that hold any.
     """
 
+    fusible = False
+
     def keep_bins(self, bins: int, momentum: float, last_edge: float) -> None:
         """Check the options and declare the buffers, which are MMDetection's."""
         check_option("bins", bins, isinstance(bins, int) and bins > 0, "a whole number above 0")

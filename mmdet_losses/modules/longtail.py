@@ -114,6 +114,8 @@ class SeesawLoss(RegionLoss):
         tensor([0., 1., 0., 0.])
     """
 
+    fusible = False
+
     paper = "https://arxiv.org/abs/2008.10032"
     extra_channels = 2
     use_sigmoid = False

@@ -28,6 +28,8 @@ class RankingLoss(ClassificationLoss):
     error, with the gradient that this error assigns to others; that of a negative counts only as 0 or not.
     """
 
+    fusible = False
+
     def align(
         self, pred: Tensor, target: Tensor, weight: Tensor | None
     ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor | None]:

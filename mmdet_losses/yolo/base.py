@@ -48,6 +48,8 @@ class CompositeLoss(Loss):
     gradient, as in darknet.
     """
 
+    fusible = False
+
     slot = "composite"
     best = None
 

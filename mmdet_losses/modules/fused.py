@@ -1,0 +1,175 @@
+"""The fused path: value and gradient of a loss as one compiled pass over its inputs."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import warnings
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..functional.reduce import weighted_loss
+
+if TYPE_CHECKING:
+    from .base import Loss
+
+INLINE = dict(realize_opcount_threshold=2000, realize_reads_threshold=2000)
+"""Keeps the compiler from writing the sigmoids of all logits to memory between two loops."""
+LIMIT = {"recompile_limit": 64} if "recompile_limit" in inspect.signature(torch.compile).parameters else {}
+"""Graphs of one class: one for each dtype, form of the weight, reduction and set of options that a program has."""
+uncompiled: set[type[Loss]] = set()
+"""Classes that were found not to compile here."""
+
+
+def total(
+    loss: Loss,
+    pred: Tensor,
+    targets: tuple[Tensor, ...],
+    weight: Tensor | None,
+    avg_factor: Tensor | None,
+    reduction: str,
+) -> Tensor:
+    """The loss, weighted and reduced, of inputs as :func:`arrange` hands them to a kernel."""
+    inputs = [tensor.t() if loss.columns else tensor for tensor in (pred, *targets)]
+    return loss.loss_weight * weighted_loss(loss.unreduced, inputs, weight, reduction=reduction, avg_factor=avg_factor)
+
+
+def value_and_gradient(loss: Loss, pred: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    gradient, value = torch.func.grad_and_value(lambda pred: total(loss, pred, *rest))(pred)
+    return value, gradient
+
+
+def scaled_gradient(upstream: Tensor, loss: Loss, pred: Tensor, *rest: Any) -> Tensor:
+    return torch.func.grad(lambda pred: upstream * total(loss, pred, *rest))(pred)
+
+
+@cache
+def compiled(function: Callable, loss: type[Loss]) -> Callable:
+    """A kernel of one class of losses."""
+    # Recompilations are limited for each code object: with its own, no class uses up the limit of the others.
+    own = types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
+    return torch.compile(own, dynamic=False, fullgraph=True, options={} if loss.columns else INLINE, **LIMIT)
+
+
+def run(function: Callable, loss: Loss, *inputs: Any) -> Any:
+    return compiled(function, type(loss))(*inputs)
+
+
+def arrange(tensor: Tensor, columns: bool) -> Tensor:
+    """``tensor`` with a changing number of rows; on a CPU each column of boxes lies in one piece."""
+    tensor = tensor.detach()
+    if columns:
+        tensor = tensor.t().contiguous() if tensor.device.type == "cpu" else tensor.t()
+    rows = range(tensor.ndim) if tensor.ndim > 2 else (tensor.ndim - 1 if columns else 0,)
+    for axis in rows:
+        torch._dynamo.maybe_mark_dynamic(tensor, axis)
+    return tensor
+
+
+def one_pass(pred: Tensor) -> bool:
+    """Whether the gradient is computed with the value and kept.
+
+    On a CPU it is computing that takes the time, so it is done once. Elsewhere it is memory, and reading
+    the logits again costs less than writing, reading and scaling a gradient. Small gradients in float16 are lost
+    without the factor that a gradient scaler sends through backward.
+    """
+    return pred.device.type == "cpu" and pred.dtype != torch.float16
+
+
+class FusedLoss(torch.autograd.Function):
+    """Autograd's view of the kernels of a loss."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        loss: Loss,
+        reduction: str,
+        avg_factor: Tensor | None,
+        weight: Tensor | None,
+        pred: Tensor,
+        *targets: Tensor,
+    ) -> Tensor:
+        ctx.loss, ctx.reduction, ctx.gradient = loss, reduction, None
+        ctx.save_for_backward(avg_factor, weight, pred, *targets)
+        call = FusedLoss.call(ctx, avg_factor, weight, pred, *targets)
+        if not (ctx.needs_input_grad[4] and one_pass(pred)):
+            return run(total, loss, *call)
+        value, ctx.gradient = run(value_and_gradient, loss, *call)
+        return value
+
+    @staticmethod
+    def call(
+        ctx: Any, avg_factor: Tensor | None, weight: Tensor | None, pred: Tensor, *targets: Tensor
+    ) -> tuple[Any, ...]:
+        """Arguments of :func:`total`."""
+        columns = ctx.loss.columns
+        return (
+            ctx.loss,
+            arrange(pred, columns),
+            tuple(arrange(target, columns) for target in targets),
+            None if weight is None else arrange(weight, columns=False),
+            avg_factor,
+            ctx.reduction,
+        )
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        avg_factor, weight, pred, *targets = ctx.saved_tensors
+        gradient, ctx.gradient = ctx.gradient, None
+        if torch.is_grad_enabled():
+            # a gradient of the gradient is wanted, or no compiler is there
+            value = ctx.loss.loss_weight * weighted_loss(
+                ctx.loss.unreduced, (pred, *targets), weight, reduction=ctx.reduction, avg_factor=avg_factor
+            )
+            (gradient,) = torch.autograd.grad(value, pred, upstream, create_graph=True)
+        else:
+            if gradient is None:
+                call = FusedLoss.call(ctx, avg_factor, weight, pred, *targets)
+                gradient = run(scaled_gradient, ctx.loss, upstream, *call)
+            elif upstream != 1:
+                gradient.mul_(upstream)
+            if ctx.loss.columns:
+                gradient = gradient.t()
+        return (None, None, None, None, gradient, *(None for _ in targets))
+
+
+def fused_loss(
+    loss: Loss, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_factor: Any, reduction: str
+) -> Tensor | None:
+    """The weighted and reduced loss of aligned inputs through its kernels; None where they cannot compute it.
+
+    That is under another compiler, which takes the loss apart by itself, under transforms of functions, for targets or
+    weights with a gradient, for no row and one row, which a compiler treats for themselves, and without a compiler.
+    """
+    pred, *targets = inputs
+    if (
+        type(loss) in uncompiled
+        or torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or pred.shape[0] < 2
+        or any(tensor.requires_grad for tensor in (*targets, weight, avg_factor) if isinstance(tensor, Tensor))
+    ):
+        return None
+    if isinstance(avg_factor, Tensor):
+        avg_factor = avg_factor.detach().to(pred.device).reshape(())
+    elif avg_factor is not None:
+        avg_factor = torch.full((), avg_factor, device=pred.device)
+    try:
+        return FusedLoss.apply(loss, reduction, avg_factor, weight, pred, *targets)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # of whatever kind: what is wrong with the inputs, the eager path says in its own words
+        uncompiled.add(type(loss))
+        warnings.warn(
+            f"{type(loss).__name__} is computed without fused=True, since compiling it failed: {first_line(error)}",
+            stacklevel=2,
+        )
+        return None
+
+
+def first_line(error: Exception) -> str:
+    return next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
