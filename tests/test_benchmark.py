@@ -365,10 +365,11 @@ def test_a_provider_that_fails_is_written_down_and_the_others_are_measured(
     assert json.loads(file.read_text()) == content and content["complete"] and content["format"] == runs.FORMAT
     (case,) = content["cases"]
     assert case["rows"] == [200] and content["settings"]["quick"] is True
-    assert case["providers"]["mmdet"] == {"error": "RuntimeError: out of luck"}
+    assert case["providers"]["mmdet"]["error"] == "RuntimeError: out of luck"
     assert case["providers"]["fused"] == {"error": "TypeError: no such option"}
     eager = case["providers"]["eager"]
-    assert set(eager) == {"forward", "both", "memory", "kernels"} and eager["both"]["median"] > 0
+    assert set(eager) == {"forward", "both", "memory", "kernels", "first_call_seconds"}
+    assert eager["both"]["median"] > 0
     assert report.failures([case]) == [
         "L1Loss, deltas-500, mmdet: RuntimeError: out of luck",
         "L1Loss, deltas-500, fused: TypeError: no such option",
@@ -478,6 +479,30 @@ def test_floors(content: dict[str, Any]) -> None:
     assert report.over_floor(case, "fused", "both_twice") == pytest.approx(3.0)
     case["copy"] = {"forward": None, "both": None}  # no rows, nothing to copy
     assert report.floor_ms(case) is None and report.over_floor(case, "fused") is None
+
+
+def test_what_compiling_took(content: dict[str, Any]) -> None:
+    assert report.compile_line(content["cases"]) == ""
+    for case, graphs, seconds in zip(content["cases"], (2, 1, 0, 1), (9.0, 3.0, 0.1, 4.0), strict=True):
+        case["providers"]["fused"] |= {"graphs": graphs, "first_call_seconds": seconds}
+    content["cases"][1]["name"] = "FocalLoss"
+    assert report.compile_line(content["cases"]) == (
+        "Compiling: a first call took 4.0 s (median), 9.0 s at the most; at most 3 graphs for all shapes of a loss "
+        "(FocalLoss)."
+    )
+
+
+def test_a_shape_without_a_graph_of_its_own_runs_the_kernels_of_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter([3, 0, 5])
+
+    def measured(subject: subjects.Subject, shape: shapes.Shape, *_: Any) -> dict[str, Any]:
+        return {"shape": shape.name, "providers": {"fused": {"generated_kernels": next(counts)}}}
+
+    monkeypatch.setattr(runs, "measure_case", measured)
+    content = runs.measure(runs.Settings(losses=["L1Loss"], quick=True), tmp_path / "run.json")
+    assert [case["providers"]["fused"]["generated_kernels"] for case in content["cases"]] == [3, 3, 5]
 
 
 def test_what_is_slower_is_said(content: dict[str, Any]) -> None:

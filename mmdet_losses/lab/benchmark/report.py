@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,24 @@ def slower_lines(cases: list[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def compile_line(cases: Sequence[Mapping[str, Any]]) -> str:
+    """What compiling took: the first call, and graphs over all shapes of a loss; empty where nothing was compiled."""
+    graphs: dict[str, int] = {}
+    first = []
+    for case in cases:
+        entry = case["providers"].get("fused", {})
+        if entry.get("graphs"):
+            graphs[case["name"]] = graphs.get(case["name"], 0) + entry["graphs"]
+            first.append(entry["first_call_seconds"])
+    if not graphs:
+        return ""
+    name = max(graphs, key=graphs.__getitem__)
+    return (
+        f"Compiling: a first call took {statistics.median(first):.1f} s (median), {max(first):.1f} s at the most; "
+        f"at most {graphs[name]} graphs for all shapes of a loss ({name})."
+    )
+
+
 def failures(cases: Sequence[Mapping[str, Any]]) -> list[str]:
     """One line for each provider that raised."""
     return [
@@ -209,6 +228,7 @@ def losses_section(content: Mapping[str, Any]) -> str:
     cases = content["cases"]
     settings = content["settings"]
     parts = [f"### Losses on {settings['device']}, {settings['dtype']}", setting(content)]
+    parts += [line for line in [compile_line(cases)] if line]
     if settings["device"] == "cpu" and settings["dtype"] == "float32":
         parts += ["#### What was to be reached", bars_table(cases)]
     behind = slower_lines(cases)

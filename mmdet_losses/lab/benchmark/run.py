@@ -21,7 +21,7 @@ from ..trial import provenance
 from . import shapes, subjects
 from .clock import QUICK, TIMERS, Action, Budget, interleave, spread
 from .inputs import draw_calls
-from .kernels import generated_kernels
+from .kernels import compiled_graphs, generated_kernels
 from .probe import Probe
 from .providers import PROVIDERS
 from .shapes import Shape, choose
@@ -178,24 +178,28 @@ def measure_cases(
     cases: Sequence[tuple[Subject, Shape]], chosen: Sequence[str], settings: Settings, report: Report, probe: Probe
 ) -> None:
     """Measures one case after the other, and writes the report and times a copy after each."""
-    before = None
+    before, generated = None, 0
     bar = tqdm(cases, file=sys.stderr, unit="case", dynamic_ncols=True)
     for subject, shape in bar:
         bar.set_description(f"{subject.name} {shape.name}")
         if subject != before and "fused" in chosen:
             # Each loss compiles for itself, so that its kernels can be counted and none uses up another's limit.
             torch._dynamo.reset()
-        case = measure_case(subject, shape, settings, chosen, compiled=subject != before)
+            generated = 0
+        case = measure_case(subject, shape, settings, chosen)
         before = subject
+        fused = case["providers"].get("fused", {})
+        # a shape that needed no graph of its own runs the kernels of one before it
+        generated = fused.get("generated_kernels") or generated
+        if "generated_kernels" in fused:
+            fused["generated_kernels"] = generated
         case["copy_16mb_ms"] = probe()
         report.content["cases"].append(case)
         report.content["copy"] = probe.verdict()
         report.write()
 
 
-def measure_case(
-    subject: Subject, shape: Shape, settings: Settings, names: Sequence[str], compiled: bool = True
-) -> dict[str, Any]:
+def measure_case(subject: Subject, shape: Shape, settings: Settings, names: Sequence[str]) -> dict[str, Any]:
     """One loss in one shape by every provider that has it.
 
     Args:
@@ -203,7 +207,6 @@ def measure_case(
         shape: The shape.
         settings: Device, dtype and time.
         names: Providers.
-        compiled: Whether this is the case in which the loss is compiled, so that its kernels can be counted.
     """
     device = settings.device
     calls = draw_calls(subject, shape, device, DTYPES[settings.dtype], settings.seed)
@@ -216,10 +219,14 @@ def measure_case(
         entries[name] = {}
         try:
             units[name] = Unit(PROVIDERS[name].build(subject, device), calls, device)
-            before = generated_kernels() if name == "fused" else 0
+            kernels, graphs, begin = generated_kernels(), compiled_graphs(), time.perf_counter()
             units[name].both()
-            if name == "fused" and compiled and device == "cpu":
-                entries[name]["generated_kernels"] = generated_kernels() - before
+            entries[name]["first_call_seconds"] = time.perf_counter() - begin
+            if name == "fused":
+                entries[name] |= {
+                    "generated_kernels": generated_kernels() - kernels,
+                    "graphs": compiled_graphs() - graphs,
+                }
         except Exception as error:  # whatever a provider raises is its result
             entries[name] = {"error": failure(error)}
             units.pop(name, None)
@@ -234,6 +241,8 @@ def measure_case(
         except Exception as error:
             entries[name]["error"] = failure(error)
         unit.clear()
+    if device == "cuda":
+        torch.cuda.empty_cache()
     return {
         "loss": subject.loss,
         "name": subject.name,
