@@ -16,7 +16,20 @@ pytest.importorskip("mmdet")
 import torch
 from command_line import ROOT, run
 
-from mmdet_losses.lab.benchmark import bars, clock, gpu, inputs, kernels, memory, probe, report, shapes, step, subjects
+from mmdet_losses.lab.benchmark import (
+    arithmetic,
+    bars,
+    clock,
+    gpu,
+    inputs,
+    kernels,
+    memory,
+    probe,
+    report,
+    shapes,
+    step,
+    subjects,
+)
 from mmdet_losses.lab.benchmark import run as runs
 from mmdet_losses.lab.benchmark.providers import PROVIDERS, TORCHVISION
 from mmdet_losses.lab.benchmark.traffic import counted_share, gradient_bytes, traffic
@@ -185,6 +198,25 @@ def test_passes_over_the_logits_of_dense_losses() -> None:
         calls = inputs.draw_calls(subject(name), shapes.of_size("dense", 1000), "cpu", F32)
         logits = 1000 * shapes.CLASSES * 4
         assert passes <= traffic(calls)["both_twice"] / logits < passes + 0.13
+
+
+def test_arithmetic_is_of_every_value_that_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[int] = []
+
+    def count(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        done.append(x.numel())
+        assert x.shape == out.shape
+        return out
+
+    monkeypatch.setitem(arithmetic.NEEDED, "dense", (count, count))
+    monkeypatch.setattr(arithmetic, "GRAIN", 1000 // torch.get_num_threads())
+    weight = torch.ones(40)
+    weight[:10] = 0
+    calls = [inputs.Call(torch.zeros(40, 80), None, weight), inputs.Call(torch.zeros(2, 80), None)]
+    arithmetic.computing("dense", calls)()
+    assert done == [1000, 1000, 1000, 1000, 560, 560]  # 30 * 80 + 2 * 80, twice
+    assert arithmetic.computing("boxes", calls) is None
+    assert arithmetic.computing("dense", [inputs.Call(torch.zeros(0, 80), None)]) is None
 
 
 # Clock
@@ -420,6 +452,7 @@ def written(name: str, at: str, **providers: dict[str, Any]) -> dict[str, Any]:
         "traffic": {"forward": 20, "both": 30, "both_twice": 50},
         "gradient_bytes": 2**20,
         "copy": {"forward": times(1.5), "both": times(2.0)},
+        "arithmetic": times(4.0) if full.group == "dense" else None,
         "providers": providers,
     }
 
@@ -457,8 +490,9 @@ def test_table_of_a_shape(content: dict[str, Any]) -> None:
     assert named["mmdet, ms"] == "70 ±10 %"
     assert named["eager, speed-up"] == "1.40x"
     assert named["fused, speed-up"] == "7.00x"
-    assert named["floor, ms"] == "2"
-    assert named["fused / floor"] == "5.00x"
+    assert named["copy / arithmetic, ms"] == "2 / 4"
+    assert named["fused / floor"] == "2.50x"
+    assert named["fused, % of copy"] == "20"
     assert named["forward, ms: mmdet / eager / fused"] == "40 / 20 / 4"
     assert named["peak MB: mmdet / eager / fused"] == "4 / 4 / 4"
     assert named["kernels: mmdet / eager / fused"] == "31+22 / - / -"
@@ -466,19 +500,21 @@ def test_table_of_a_shape(content: dict[str, Any]) -> None:
 
 def test_a_failed_and_a_missing_provider_in_a_table(content: dict[str, Any]) -> None:
     lines = report.shape_table(content["cases"][1:]).splitlines()
-    assert "| CIoULoss | 2 ±10 % | 1.9 ±10 % | failed | 1.05x |  | 2 |  |" in lines[3]
+    assert "| CIoULoss | 2 ±10 % | 1.9 ±10 % | failed | 1.05x |  | 2 / - |  |  |" in lines[3]
     assert lines[4].startswith("| WIoULoss |  | 2 ±10 % | 1 ±10 % |  |  |") and lines[4].endswith(
         "| - / - / 2 generated |"
     )
 
 
 def test_floors(content: dict[str, Any]) -> None:
-    case = content["cases"][0]
-    assert report.floor_ms(case) == 2.0
-    assert report.floor_ms(case, "both_twice") == pytest.approx(2.0 * 50 / 30)
-    assert report.over_floor(case, "fused", "both_twice") == pytest.approx(3.0)
-    case["copy"] = {"forward": None, "both": None}  # no rows, nothing to copy
-    assert report.floor_ms(case) is None and report.over_floor(case, "fused") is None
+    focal, giou = content["cases"][:2]
+    assert report.copy_ms(focal) == 2.0 and report.copy_ms(focal, "both_twice") == pytest.approx(2.0 * 50 / 30)
+    assert report.share_of_copy(focal, "fused", "both_twice") == pytest.approx(1 / 3)
+    assert report.floor_ms(focal) == 4.0 and report.over_floor(focal, "fused") == 2.5
+    assert report.floor_ms(giou) == 2.0 and report.over_floor(giou, "fused") == pytest.approx(0.8)
+    giou["copy"] = {"forward": None, "both": None}  # no rows, nothing to copy
+    assert report.floor_ms(giou) is None and report.over_floor(giou, "fused") is None
+    assert report.share_of_copy(giou, "fused") is None
 
 
 def test_what_compiling_took(content: dict[str, Any]) -> None:
@@ -689,9 +725,9 @@ def test_rows_that_fit_into_memory() -> None:
 def test_share_of_the_floor_and_lead_over_mmcv() -> None:
     # the floor of two readings is 50 / 30 * 2 ms
     floor = 2.0 * 50 / 30
-    case = written("FocalLoss", "cls-50k", fused=entry(1, floor / 0.8), mmcv=entry(1, floor / 0.7), eager=entry(1, 50))
+    case = written("FocalLoss", "cls-50k", fused=entry(1, floor / 0.81), mmcv=entry(1, floor / 0.7), eager=entry(1, 50))
     fused, mmcv, eager = gpu.floor_rows(case)
-    assert fused["share_of_floor"] == pytest.approx(0.8) and fused["times_mmcv"] == pytest.approx(0.8 / 0.7)
+    assert fused["share_of_floor"] == pytest.approx(0.81) and fused["times_mmcv"] == pytest.approx(0.81 / 0.7)
     assert fused["passed"] is True and mmcv["passed"] is None and eager["passed"] is None
     assert fused["peak_gradients"] == 4
     case["providers"]["fused"] = entry(1, floor / 0.79)

@@ -64,7 +64,7 @@ def megabytes(size: float | None) -> str:
     return "" if size is None else f"{size / 2**20:.3g}"
 
 
-def floor_ms(case: Mapping[str, Any], passes: str = "both") -> float | None:
+def copy_ms(case: Mapping[str, Any], passes: str = "both") -> float | None:
     """Time of a copy of the bytes that the loss cannot do without, in milliseconds.
 
     Args:
@@ -75,10 +75,26 @@ def floor_ms(case: Mapping[str, Any], passes: str = "both") -> float | None:
     return copy["median"] * case["traffic"][passes] / case["traffic"]["both"] if copy else None
 
 
-def over_floor(case: Mapping[str, Any], provider: str, passes: str = "both") -> float | None:
+def arithmetic_ms(case: Mapping[str, Any]) -> float | None:
+    """Time of the functions that the loss cannot do without, in milliseconds; None where none were measured."""
+    return case["arithmetic"]["median"] if case.get("arithmetic") else None
+
+
+def floor_ms(case: Mapping[str, Any]) -> float | None:
+    """The longer of copy and arithmetic, which a single pass does at the same time."""
+    return max((value for value in (copy_ms(case), arithmetic_ms(case)) if value is not None), default=None)
+
+
+def over_floor(case: Mapping[str, Any], provider: str) -> float | None:
     """Forward plus backward as a multiple of the floor."""
-    times, floor = case["providers"].get(provider, {}).get("both"), floor_ms(case, passes)
+    times, floor = case["providers"].get(provider, {}).get("both"), floor_ms(case)
     return times["median"] / floor if times and floor else None
+
+
+def share_of_copy(case: Mapping[str, Any], provider: str, passes: str = "both") -> float | None:
+    """Forward plus backward as a share of a copy's bandwidth."""
+    times, copy = case["providers"].get(provider, {}).get("both"), copy_ms(case, passes)
+    return copy / times["median"] if times and copy else None
 
 
 def kernel_count(entry: Mapping[str, Any]) -> str:
@@ -98,20 +114,21 @@ def shape_table(cases: Sequence[Mapping[str, Any]]) -> str:
     names = present(cases)
     ours = [name for name in OURS if name in names]
     best = "fused" if "fused" in names else "eager"
-    head = ["loss", *(f"{name}, ms" for name in names), *(f"{name}, speed-up" for name in ours), "floor, ms"]
-    head += [f"{best} / floor", "forward, ms: " + " / ".join(names)]
+    head = ["loss", *(f"{name}, ms" for name in names), *(f"{name}, speed-up" for name in ours)]
+    head += ["copy / arithmetic, ms", f"{best} / floor", f"{best}, % of copy", "forward, ms: " + " / ".join(names)]
     head += ["peak MB: " + " / ".join(names), "kernels: " + " / ".join(names)]
     rows = []
     for case in cases:
         entries = [case["providers"].get(name, {}) for name in names]
-        floor = floor_ms(case)
+        share = share_of_copy(case, best)
         rows.append(
             [
                 case["name"],
                 *("failed" if "error" in entry else milliseconds(entry.get("both")) for entry in entries),
                 *(factor(times_as_fast(case, name)) for name in ours),
-                "" if floor is None else f"{floor:.3g}",
+                " / ".join("-" if ms is None else f"{ms:.3g}" for ms in (copy_ms(case), arithmetic_ms(case))),
                 factor(over_floor(case, best)),
+                "" if share is None else f"{100 * share:.3g}",
                 " / ".join(f"{entry['forward']['median']:.3g}" if "forward" in entry else "-" for entry in entries),
                 " / ".join(megabytes(entry.get("memory", {}).get("both")) or "-" for entry in entries),
                 " / ".join(kernel_count(entry) or "-" for entry in entries),

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from ..errors import ToolError
 from ..trial import provenance
 from . import shapes, subjects
+from .arithmetic import computing
 from .clock import QUICK, TIMERS, Action, Budget, interleave, spread
 from .inputs import draw_calls
 from .kernels import compiled_graphs, generated_kernels
@@ -230,9 +231,12 @@ def measure_case(subject: Subject, shape: Shape, settings: Settings, names: Sequ
         except Exception as error:  # whatever a provider raises is its result
             entries[name] = {"error": failure(error)}
             units.pop(name, None)
-    copies: dict[str, Any] = {}
+    floors: dict[str, dict[str, Any]] = {}
     for mode in MODES:
-        copies[mode] = time_mode(mode, units, entries, moved[mode], settings)
+        bare = {"copy": copying(moved[mode], device) if moved[mode] else None}
+        if mode == "both" and device == "cpu" and not subject.only:
+            bare["arithmetic"] = computing(shape.group, calls)
+        floors[mode] = time_mode(mode, units, entries, {name: do for name, do in bare.items() if do}, settings)
     for name, unit in units.items():
         try:
             entries[name]["memory"] = unit.memory()
@@ -253,15 +257,20 @@ def measure_case(subject: Subject, shape: Shape, settings: Settings, names: Sequ
         "weighted": shape.weighted,
         "traffic": moved,
         "gradient_bytes": gradient_bytes(calls),
-        "copy": copies,
+        "copy": {mode: floors[mode].get("copy") for mode in MODES},
+        "arithmetic": floors["both"].get("arithmetic"),
         "providers": entries,
     }
 
 
 def time_mode(
-    mode: str, units: dict[str, Unit], entries: dict[str, dict[str, Any]], moved: int, settings: Settings
-) -> dict[str, Any] | None:
-    """Times of a mode into ``entries``; returns those of a copy of as many bytes, measured in the same rounds.
+    mode: str,
+    units: dict[str, Unit],
+    entries: dict[str, dict[str, Any]],
+    bare: dict[str, Action],
+    settings: Settings,
+) -> dict[str, Any]:
+    """Times of a mode into ``entries``; returns those of ``bare``, what no loss can do without, of the same rounds.
 
     A provider that fails is written down and taken out, and the others are measured again without it.
     """
@@ -270,10 +279,8 @@ def time_mode(
         actions: dict[str, Action] = {
             name: partial(guarded, getattr(unit, mode), name, failed) for name, unit in units.items()
         }
-        if moved:
-            actions["copy"] = copying(moved, settings.device)
         try:
-            samples = interleave(actions, TIMERS[settings.device], settings.budget)
+            samples = interleave(actions | bare, TIMERS[settings.device], settings.budget)
         except Exception:
             if not failed:
                 raise
@@ -283,7 +290,7 @@ def time_mode(
             continue
         for name in units:
             entries[name][mode] = spread(samples[name])
-        return spread(samples["copy"]) if moved else None
+        return {name: spread(samples[name]) for name in bare}
 
 
 def guarded(action: Action, name: str, failed: dict[str, str]) -> None:
