@@ -31,7 +31,7 @@ from mmdet_losses.lab.benchmark import (
     subjects,
 )
 from mmdet_losses.lab.benchmark import run as runs
-from mmdet_losses.lab.benchmark.providers import PROVIDERS, TORCHVISION
+from mmdet_losses.lab.benchmark.providers import PROVIDERS, TORCHVISION, can_fuse
 from mmdet_losses.lab.benchmark.traffic import counted_share, gradient_bytes, traffic
 from mmdet_losses.lab.benchmark.unit import Unit
 from mmdet_losses.lab.errors import ToolError
@@ -327,7 +327,14 @@ def test_providers_that_are_not_here_are_left_out() -> None:
     offered = [name for name, provider in PROVIDERS.items() if provider.offers(focal, "cpu")]
     assert {"mmdet", "eager"} <= set(offered) and "mmcv" not in offered
     assert PROVIDERS["mmcv"].offers(focal, "cuda") and not PROVIDERS["mmcv"].offers(subject("GIoULoss"), "cuda")
-    assert PROVIDERS["fused"].offers(focal, "cpu") == ("fused" in LOSSES["FocalLoss"].option_names())
+
+
+@pytest.mark.parametrize(
+    ("options", "facts", "offered"),
+    [(("reduction",), {}, False), (("fused",), {}, True), (("fused",), {"fusible": False}, False)],
+)
+def test_fused_is_offered_where_a_loss_follows_the_option(options: tuple, facts: dict, offered: bool) -> None:
+    assert can_fuse(SimpleNamespace(option_names=lambda: options, **facts)) is offered
 
 
 def test_torchvisions_functions_are_called_on_the_same_weighted_input(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -526,6 +533,16 @@ def test_what_compiling_took(content: dict[str, Any]) -> None:
         "Compiling: a first call took 4.0 s (median), 9.0 s at the most; at most 3 graphs for all shapes of a loss "
         "(FocalLoss)."
     )
+
+
+def test_fused_that_compiles_nothing_is_said(content: dict[str, Any]) -> None:
+    assert report.unfused(content["cases"]) == []
+    for case, warned in zip(content["cases"][:2], (["no compiler"], []), strict=True):
+        case["providers"]["fused"] |= {"generated_kernels": 0, "warnings": warned}
+    single = written("FocalLoss", "cls-50k", fused=entry(1, 1, generated_kernels=0))
+    single["rows"] = [1]  # one row is not compiled for
+    found = report.unfused([*content["cases"], single])
+    assert found == ["FocalLoss, cls-50k: no compiler", "GIoULoss, boxes-500"]
 
 
 def test_a_shape_without_a_graph_of_its_own_runs_the_kernels_of_one_before(

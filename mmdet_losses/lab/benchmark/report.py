@@ -202,6 +202,17 @@ def compile_line(cases: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def unfused(cases: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line for each case of two rows or more in which ``fused`` compiled nothing, with what it said."""
+    lines = []
+    for case in cases:
+        entry = case["providers"].get("fused", {})
+        if entry.get("generated_kernels") == 0 and max(case["rows"]) > 1:
+            said = "; ".join(entry.get("warnings", []))
+            lines.append(f"{case['name']}, {case['shape']}" + (f": {said}" if said else ""))
+    return lines
+
+
 def failures(cases: Sequence[Mapping[str, Any]]) -> list[str]:
     """One line for each provider that raised."""
     return [
@@ -250,6 +261,9 @@ def losses_section(content: Mapping[str, Any]) -> str:
         parts += ["#### What was to be reached", bars_table(cases)]
     behind = slower_lines(cases)
     parts += ["#### What is slower than a peer", bullets(behind) if behind else "Nothing."]
+    alone = unfused(cases)
+    if alone:
+        parts += ["#### Where fused compiled nothing", bullets(alone)]
     broken = failures(cases)
     if broken:
         parts += ["#### What failed", bullets(broken)]

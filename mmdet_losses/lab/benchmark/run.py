@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -221,12 +222,15 @@ def measure_case(subject: Subject, shape: Shape, settings: Settings, names: Sequ
         try:
             units[name] = Unit(PROVIDERS[name].build(subject, device), calls, device)
             kernels, graphs, begin = generated_kernels(), compiled_graphs(), time.perf_counter()
-            units[name].both()
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                units[name].both()
             entries[name]["first_call_seconds"] = time.perf_counter() - begin
             if name == "fused":
                 entries[name] |= {
                     "generated_kernels": generated_kernels() - kernels,
                     "graphs": compiled_graphs() - graphs,
+                    "warnings": sorted({str(one.message) for one in said if one.category is UserWarning}),
                 }
         except Exception as error:  # whatever a provider raises is its result
             entries[name] = {"error": failure(error)}

@@ -32,6 +32,7 @@ from ..trial import is_ours, loss_classes
 from .clock import TIMERS, order, spread
 from .memory import peak_bytes
 from .probe import Probe
+from .providers import can_fuse
 from .run import Report, failure, prepare, start
 from .shapes import choose
 
@@ -141,7 +142,7 @@ def fuse(model: Any) -> Any:
     """A copy of a model's config with ``fused=True`` in every loss that has the option."""
     model = copy.deepcopy(model)
     known = [(loss, LOSSES.get(loss["type"])) for _, loss in find_losses(model)]
-    slots = [loss for loss, cls in known if cls is not None and "fused" in cls.option_names()]
+    slots = [loss for loss, cls in known if cls is not None and can_fuse(cls)]
     if not slots:
         raise ToolError("no loss of this detector has the option fused.")
     for loss in slots:
