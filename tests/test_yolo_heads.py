@@ -134,6 +134,6 @@ def test_grid_cell_head_starts_from_a_prior(objective: dict, prior: float) -> No
         dict(type="GridCellHead", num_classes=3, in_channels=8, feat_channels=8, objective=objective, prior_prob=0.02)
     )
     head.init_weights()
-    boxes, objectness, scores = head.objective.detections(*head((torch.zeros(1, 8, 4, 4),)))
+    _, objectness, scores = head.objective.detections(*head((torch.zeros(1, 8, 4, 4),)))
     found = scores if objective["type"] == "GridObjectnessLoss" else objectness
     torch.testing.assert_close(found, torch.full_like(found, prior))
