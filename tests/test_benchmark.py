@@ -16,9 +16,22 @@ pytest.importorskip("mmdet")
 import torch
 from command_line import ROOT, run
 
-from mmdet_losses.lab.benchmark import bars, clock, gpu, inputs, kernels, memory, probe, report, shapes, step, subjects
+from mmdet_losses.lab.benchmark import (
+    arithmetic,
+    bars,
+    clock,
+    gpu,
+    inputs,
+    kernels,
+    memory,
+    probe,
+    report,
+    shapes,
+    step,
+    subjects,
+)
 from mmdet_losses.lab.benchmark import run as runs
-from mmdet_losses.lab.benchmark.providers import PROVIDERS, TORCHVISION
+from mmdet_losses.lab.benchmark.providers import PROVIDERS, TORCHVISION, can_fuse
 from mmdet_losses.lab.benchmark.traffic import counted_share, gradient_bytes, traffic
 from mmdet_losses.lab.benchmark.unit import Unit
 from mmdet_losses.lab.errors import ToolError
@@ -187,6 +200,25 @@ def test_passes_over_the_logits_of_dense_losses() -> None:
         assert passes <= traffic(calls)["both_twice"] / logits < passes + 0.13
 
 
+def test_arithmetic_is_of_every_value_that_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[int] = []
+
+    def count(x: torch.Tensor, out: torch.Tensor) -> torch.Tensor:
+        done.append(x.numel())
+        assert x.shape == out.shape
+        return out
+
+    monkeypatch.setitem(arithmetic.NEEDED, "dense", (count, count))
+    monkeypatch.setattr(arithmetic, "GRAIN", 1000 // torch.get_num_threads())
+    weight = torch.ones(40)
+    weight[:10] = 0
+    calls = [inputs.Call(torch.zeros(40, 80), None, weight), inputs.Call(torch.zeros(2, 80), None)]
+    arithmetic.computing("dense", calls)()
+    assert done == [1000, 1000, 1000, 1000, 560, 560]  # 30 * 80 + 2 * 80, twice
+    assert arithmetic.computing("boxes", calls) is None
+    assert arithmetic.computing("dense", [inputs.Call(torch.zeros(0, 80), None)]) is None
+
+
 # Clock
 
 
@@ -295,7 +327,14 @@ def test_providers_that_are_not_here_are_left_out() -> None:
     offered = [name for name, provider in PROVIDERS.items() if provider.offers(focal, "cpu")]
     assert {"mmdet", "eager"} <= set(offered) and "mmcv" not in offered
     assert PROVIDERS["mmcv"].offers(focal, "cuda") and not PROVIDERS["mmcv"].offers(subject("GIoULoss"), "cuda")
-    assert PROVIDERS["fused"].offers(focal, "cpu") == ("fused" in LOSSES["FocalLoss"].option_names())
+
+
+@pytest.mark.parametrize(
+    ("options", "facts", "offered"),
+    [(("reduction",), {}, False), (("fused",), {}, True), (("fused",), {"fusible": False}, False)],
+)
+def test_fused_is_offered_where_a_loss_follows_the_option(options: tuple, facts: dict, offered: bool) -> None:
+    assert can_fuse(SimpleNamespace(option_names=lambda: options, **facts)) is offered
 
 
 def test_torchvisions_functions_are_called_on_the_same_weighted_input(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -365,10 +404,11 @@ def test_a_provider_that_fails_is_written_down_and_the_others_are_measured(
     assert json.loads(file.read_text()) == content and content["complete"] and content["format"] == runs.FORMAT
     (case,) = content["cases"]
     assert case["rows"] == [200] and content["settings"]["quick"] is True
-    assert case["providers"]["mmdet"] == {"error": "RuntimeError: out of luck"}
+    assert case["providers"]["mmdet"]["error"] == "RuntimeError: out of luck"
     assert case["providers"]["fused"] == {"error": "TypeError: no such option"}
     eager = case["providers"]["eager"]
-    assert set(eager) == {"forward", "both", "memory", "kernels"} and eager["both"]["median"] > 0
+    assert set(eager) == {"forward", "both", "memory", "kernels", "first_call_seconds"}
+    assert eager["both"]["median"] > 0
     assert report.failures([case]) == [
         "L1Loss, deltas-500, mmdet: RuntimeError: out of luck",
         "L1Loss, deltas-500, fused: TypeError: no such option",
@@ -419,6 +459,7 @@ def written(name: str, at: str, **providers: dict[str, Any]) -> dict[str, Any]:
         "traffic": {"forward": 20, "both": 30, "both_twice": 50},
         "gradient_bytes": 2**20,
         "copy": {"forward": times(1.5), "both": times(2.0)},
+        "arithmetic": times(4.0) if full.group == "dense" else None,
         "providers": providers,
     }
 
@@ -456,8 +497,9 @@ def test_table_of_a_shape(content: dict[str, Any]) -> None:
     assert named["mmdet, ms"] == "70 ±10 %"
     assert named["eager, speed-up"] == "1.40x"
     assert named["fused, speed-up"] == "7.00x"
-    assert named["floor, ms"] == "2"
-    assert named["fused / floor"] == "5.00x"
+    assert named["copy / arithmetic, ms"] == "2 / 4"
+    assert named["fused / floor"] == "2.50x"
+    assert named["fused, % of copy"] == "20"
     assert named["forward, ms: mmdet / eager / fused"] == "40 / 20 / 4"
     assert named["peak MB: mmdet / eager / fused"] == "4 / 4 / 4"
     assert named["kernels: mmdet / eager / fused"] == "31+22 / - / -"
@@ -465,19 +507,55 @@ def test_table_of_a_shape(content: dict[str, Any]) -> None:
 
 def test_a_failed_and_a_missing_provider_in_a_table(content: dict[str, Any]) -> None:
     lines = report.shape_table(content["cases"][1:]).splitlines()
-    assert "| CIoULoss | 2 ±10 % | 1.9 ±10 % | failed | 1.05x |  | 2 |  |" in lines[3]
+    assert "| CIoULoss | 2 ±10 % | 1.9 ±10 % | failed | 1.05x |  | 2 / - |  |  |" in lines[3]
     assert lines[4].startswith("| WIoULoss |  | 2 ±10 % | 1 ±10 % |  |  |") and lines[4].endswith(
         "| - / - / 2 generated |"
     )
 
 
 def test_floors(content: dict[str, Any]) -> None:
-    case = content["cases"][0]
-    assert report.floor_ms(case) == 2.0
-    assert report.floor_ms(case, "both_twice") == pytest.approx(2.0 * 50 / 30)
-    assert report.over_floor(case, "fused", "both_twice") == pytest.approx(3.0)
-    case["copy"] = {"forward": None, "both": None}  # no rows, nothing to copy
-    assert report.floor_ms(case) is None and report.over_floor(case, "fused") is None
+    focal, giou = content["cases"][:2]
+    assert report.copy_ms(focal) == 2.0 and report.copy_ms(focal, "both_twice") == pytest.approx(2.0 * 50 / 30)
+    assert report.share_of_copy(focal, "fused", "both_twice") == pytest.approx(1 / 3)
+    assert report.floor_ms(focal) == 4.0 and report.over_floor(focal, "fused") == 2.5
+    assert report.floor_ms(giou) == 2.0 and report.over_floor(giou, "fused") == pytest.approx(0.8)
+    giou["copy"] = {"forward": None, "both": None}  # no rows, nothing to copy
+    assert report.floor_ms(giou) is None and report.over_floor(giou, "fused") is None
+    assert report.share_of_copy(giou, "fused") is None
+
+
+def test_what_compiling_took(content: dict[str, Any]) -> None:
+    assert report.compile_line(content["cases"]) == ""
+    for case, graphs, seconds in zip(content["cases"], (2, 1, 0, 1), (9.0, 3.0, 0.1, 4.0), strict=True):
+        case["providers"]["fused"] |= {"graphs": graphs, "first_call_seconds": seconds}
+    content["cases"][1]["name"] = "FocalLoss"
+    assert report.compile_line(content["cases"]) == (
+        "Compiling: a first call took 4.0 s (median), 9.0 s at the most; at most 3 graphs for all shapes of a loss "
+        "(FocalLoss)."
+    )
+
+
+def test_fused_that_compiles_nothing_is_said(content: dict[str, Any]) -> None:
+    assert report.unfused(content["cases"]) == []
+    for case, warned in zip(content["cases"][:2], (["no compiler"], []), strict=True):
+        case["providers"]["fused"] |= {"generated_kernels": 0, "warnings": warned}
+    single = written("FocalLoss", "cls-50k", fused=entry(1, 1, generated_kernels=0))
+    single["rows"] = [1]  # one row is not compiled for
+    found = report.unfused([*content["cases"], single])
+    assert found == ["FocalLoss, cls-50k: no compiler", "GIoULoss, boxes-500"]
+
+
+def test_a_shape_without_a_graph_of_its_own_runs_the_kernels_of_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = iter([3, 0, 5])
+
+    def measured(subject: subjects.Subject, shape: shapes.Shape, *_: Any) -> dict[str, Any]:
+        return {"shape": shape.name, "providers": {"fused": {"generated_kernels": next(counts)}}}
+
+    monkeypatch.setattr(runs, "measure_case", measured)
+    content = runs.measure(runs.Settings(losses=["L1Loss"], quick=True), tmp_path / "run.json")
+    assert [case["providers"]["fused"]["generated_kernels"] for case in content["cases"]] == [3, 3, 5]
 
 
 def test_what_is_slower_is_said(content: dict[str, Any]) -> None:
@@ -617,15 +695,14 @@ def test_settings_of_a_step() -> None:
 
 
 def test_fusing_sets_the_option_where_a_loss_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = {"bbox_head": {"loss_cls": {"type": "FocalLoss"}, "loss_bbox": {"type": "L1Loss", "loss_weight": 2.0}}}
+    unknown = {"type": "AssociativeEmbeddingLoss"}
+    box = {"type": "L1Loss", "loss_weight": 2.0}
+    model = {"bbox_head": {"loss_cls": {"type": "FocalLoss"}, "loss_bbox": box, "loss_tag": unknown}}
     options = {"FocalLoss": ("fused",), "L1Loss": ()}
     known = {name: SimpleNamespace(option_names=lambda names=names: names) for name, names in options.items()}
     monkeypatch.setattr(step, "LOSSES", known)
     head = step.fuse(model)["bbox_head"]
-    assert head == {
-        "loss_cls": {"type": "FocalLoss", "fused": True},
-        "loss_bbox": {"type": "L1Loss", "loss_weight": 2.0},
-    }
+    assert head == {"loss_cls": {"type": "FocalLoss", "fused": True}, "loss_bbox": box, "loss_tag": unknown}
     assert "fused" not in model["bbox_head"]["loss_cls"]
     with pytest.raises(ToolError, match="no loss of this detector has the option fused"):
         step.fuse({"bbox_head": {"loss_bbox": {"type": "L1Loss"}}})
@@ -637,7 +714,7 @@ def test_sides_start_from_the_same_weights_and_train_the_same(tmp_path: Path) ->
     (case,) = report.load(tmp_path / "step.json")["cases"]
     assert content["complete"] and set(case["sides"]) == {"mmdet", "eager"}
     theirs, ours = case["sides"]["mmdet"], case["sides"]["eager"]
-    assert len(ours["losses"]) == 5 and ours["losses"] == pytest.approx(theirs["losses"], rel=1e-3)
+    assert len(ours["losses"]) == step.BATCHES + 3 and ours["losses"] == pytest.approx(theirs["losses"], rel=1e-3)
     assert ours["step"]["rounds"] == 2 and ours["peak_bytes"] > 0
     assert ours["loss_classes"]["bbox_head.loss_bbox"].startswith("mmdet_losses.")
     assert theirs["loss_classes"]["bbox_head.loss_bbox"].startswith("mmdet.")
@@ -664,9 +741,9 @@ def test_rows_that_fit_into_memory() -> None:
 def test_share_of_the_floor_and_lead_over_mmcv() -> None:
     # the floor of two readings is 50 / 30 * 2 ms
     floor = 2.0 * 50 / 30
-    case = written("FocalLoss", "cls-50k", fused=entry(1, floor / 0.8), mmcv=entry(1, floor / 0.7), eager=entry(1, 50))
+    case = written("FocalLoss", "cls-50k", fused=entry(1, floor / 0.81), mmcv=entry(1, floor / 0.7), eager=entry(1, 50))
     fused, mmcv, eager = gpu.floor_rows(case)
-    assert fused["share_of_floor"] == pytest.approx(0.8) and fused["times_mmcv"] == pytest.approx(0.8 / 0.7)
+    assert fused["share_of_floor"] == pytest.approx(0.81) and fused["times_mmcv"] == pytest.approx(0.81 / 0.7)
     assert fused["passed"] is True and mmcv["passed"] is None and eager["passed"] is None
     assert fused["peak_gradients"] == 4
     case["providers"]["fused"] = entry(1, floor / 0.79)

@@ -309,6 +309,26 @@ def test_ap_loss_of_its_own_ramp():
     assert F.rank_sort_loss(score, quality).sum() != F.rank_sort_loss(score, quality, delta=1.5).sum()
 
 
+@pytest.mark.parametrize("loss", [F.average_precision_loss, F.rank_sort_loss])
+@pytest.mark.parametrize(("score", "delta"), [(0.7, 0.1), (3.3, 0.3), (1.0, 0.5)])
+def test_positive_that_is_delta_above_a_negative_costs_nothing(loss, score, delta):
+    """Exactly, also where the ramp at its lower end would be a rounding away from 0."""
+    pred = torch.tensor([score, score - delta], dtype=torch.float64, requires_grad=True)
+    value = loss(pred, torch.tensor([1.0, 0.0]), delta=delta)
+    value.sum().backward()
+    assert value.tolist() == pred.grad.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("loss", [F.average_precision_loss, F.rank_sort_loss])
+def test_ties_at_a_step_rank_above(loss):
+    """Without a ramp H(0) = 1: the negative at the score of the only positive is as one above it."""
+    pred = torch.tensor([0.5, 0.5, -1.0], dtype=torch.float64, requires_grad=True)
+    value = loss(pred, torch.tensor([1.0, 0.0, 0.0]), delta=0.0)
+    value.sum().backward()
+    assert value.tolist() == [0.5, 0.0, 0.0]
+    assert pred.grad.tolist() == [-0.5, 0.5, 0.0]
+
+
 def test_mean_of_wise_iou():
     """The outlier degree is over the mean, so version 2 has its root."""
     pred, target = input_of("WIoULoss", {})
@@ -370,6 +390,14 @@ def test_equalization_v2_by_hand():
     share = 1 / (1 + math.exp(-12 * (0.7 - 0.8)))
     default = F.equalization_v2_loss(pred[:1], labels[:1], ratio=torch.tensor([0.7, 0.7])) / math.log(2)
     assert default.item() == pytest.approx(1 + 4 * (1 - share) + share + 1, rel=1e-6)
+
+
+@pytest.mark.parametrize("label", [2, 3, 4, 1000, -1])
+def test_objectness_of_equalization_v2_is_background_of_any_label(label):
+    """ln(1 + e**-2) for the last logit, of 2, whose target is 1; classes of logit 0 and weight 1/2."""
+    pred = torch.tensor([[0.0, 0.0, 2.0]], dtype=torch.float64)
+    loss = F.equalization_v2_loss(pred, torch.tensor([label]), ratio=torch.tensor([0.5, 0.5]), mu=0.5)
+    assert loss.item() == pytest.approx(math.log(2) + math.log1p(math.exp(-2.0)), rel=1e-12)
 
 
 @pytest.mark.parametrize("options", [{}, {"gamma": 1.5, "alpha": 0.4, "scale_factor": 3.0}])

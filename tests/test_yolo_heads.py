@@ -118,3 +118,22 @@ def test_config_is_what_its_name_says_and_trains(file: Path) -> None:
     with torch.no_grad():
         found = model(**model.data_preprocessor(data), mode="predict")
     assert all(sample.pred_instances.bboxes.isfinite().all() for sample in found)
+
+
+@pytest.mark.parametrize(
+    ("objective", "prior"),
+    [
+        (dict(type="GridObjectnessLoss", stride=16), 0.02),
+        (dict(type="YOLOv2Loss", anchors=[[(20, 19), (48, 52)]], strides=[16]), 0.02),
+        (dict(type="YOLOv1Loss", stride=16), 0.0),
+    ],
+)
+def test_grid_cell_head_starts_from_a_prior(objective: dict, prior: float) -> None:
+    """Where the objective has a logit of an object; YOLOv1's confidence is a regression."""
+    head = MODELS.build(
+        dict(type="GridCellHead", num_classes=3, in_channels=8, feat_channels=8, objective=objective, prior_prob=0.02)
+    )
+    head.init_weights()
+    _, objectness, scores = head.objective.detections(*head((torch.zeros(1, 8, 4, 4),)))
+    found = scores if objective["type"] == "GridObjectnessLoss" else objectness
+    torch.testing.assert_close(found, torch.full_like(found, prior))

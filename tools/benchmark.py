@@ -97,6 +97,7 @@ def measure_losses(args: argparse.Namespace) -> None:
     print(f"\n{report.setting(content)}\n\n{report.bars_table(content['cases'])}")
     for title, lines in (
         ("Slower than a peer", report.slower_lines(content["cases"])),
+        ("Fused compiled nothing", report.unfused(content["cases"])),
         ("Failed", report.failures(content["cases"])),
     ):
         print(f"\n{title}: {len(lines) or 'nothing'}")

@@ -5,4 +5,5 @@ _base_ = [
     "../_base_/default_runtime.py",
 ]
 
-model = dict(bbox_head=dict(objective=dict(type="GridObjectnessLoss", stride=16)))
+# Few cells hold an object: what they are averaged over, and how much the boxes count, is that of dense detectors.
+model = dict(bbox_head=dict(objective=dict(type="GridObjectnessLoss", stride=16, average="objects", lambda_box=5.0)))

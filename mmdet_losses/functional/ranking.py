@@ -32,8 +32,11 @@ def ramp(ordered: Tensor, score: Tensor, delta: float) -> tuple[Tensor, Tensor]:
 
 
 def ramp_sum(risen: Tensor, moment: Tensor, score: Tensor, delta: float) -> Tensor:
-    """Sum of ``value * H`` over entries where H rises, from the sums of their values and of values times scores."""
-    return 0.5 * risen if delta == 0 else 0.5 * risen + (moment - score * risen) / (2 * delta)
+    """Sum of ``value * H`` over entries where H rises, from the sums of their values and of values times scores.
+
+    A step, of delta 0, has no such entries, so that ``risen`` is 0.
+    """
+    return risen if delta == 0 else 0.5 * risen + (moment - score * risen) / (2 * delta)
 
 
 def count_above(source: Tensor, values: Tensor, score: Tensor, delta: float) -> Tensor:

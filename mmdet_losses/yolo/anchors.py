@@ -117,6 +117,9 @@ class AnchorLoss(CompositeLoss):
     def channels(self, num_classes: int) -> tuple[int, ...]:
         return tuple(len(anchors) * (5 + num_classes) for anchors in self.anchors)
 
+    def objectness_channels(self, num_classes: int) -> tuple[int, ...]:
+        return tuple(anchor * (5 + num_classes) + 4 for anchor in range(len(self.anchors[0])))
+
     def class_scores(self, logits: Tensor) -> Tensor:
         """Probability of each class, given an object."""
         return logits.sigmoid()

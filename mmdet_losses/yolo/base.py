@@ -66,6 +66,10 @@ class CompositeLoss(Loss):
         """Channels of the map of each level."""
         raise NotImplementedError
 
+    def objectness_channels(self, num_classes: int) -> tuple[int, ...]:
+        """Channels of a level's map that hold a logit of there being an object, which is rarely so."""
+        return ()
+
     def detections(self, maps: Sequence[Tensor]) -> Detections:
         """Boxes and scores that the objective trains the maps to hold."""
         raise NotImplementedError

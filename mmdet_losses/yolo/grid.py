@@ -120,6 +120,9 @@ class GridObjectnessLoss(BoxObjective):
     def channels(self, num_classes: int) -> tuple[int, ...]:
         return (self.box_channels + num_classes,)
 
+    def objectness_channels(self, num_classes: int) -> tuple[int, ...]:
+        return tuple(range(self.box_channels, self.box_channels + num_classes))
+
     def detections(self, maps: Sequence[Tensor]) -> Detections:
         level = self.level(maps)
         raw = table(maps, [level], maps[0].shape[1])

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import torch
 from mmcv.cnn import ConvModule
 from mmdet.models.dense_heads import YOLOV3Head
 from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 from mmdet.models.utils import filter_scores_and_topk
 from mmdet.registry import MODELS
 from mmengine.config import ConfigDict
+from mmengine.model import bias_init_with_prob
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
@@ -92,6 +94,7 @@ class GridCellHead(ObjectiveMixin, BaseDenseHead):
             ``stride`` that of the level.
         norm_cfg: Normalization of the convolutions.
         act_cfg: Activation of the convolutions.
+        prior_prob: Probability of an object that the logits of the objective start from, as in RetinaNet's heads.
         train_cfg: Not used.
         test_cfg: ``conf_thr``, ``score_thr``, ``nms_pre``, ``nms`` and ``max_per_img``.
         init_cfg: Initialization.
@@ -108,6 +111,7 @@ class GridCellHead(ObjectiveMixin, BaseDenseHead):
         objective: dict,
         norm_cfg: dict | None = None,
         act_cfg: dict | None = None,
+        prior_prob: float = 0.01,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
         init_cfg: dict | None = None,
@@ -115,6 +119,7 @@ class GridCellHead(ObjectiveMixin, BaseDenseHead):
         super().__init__(init_cfg=init_cfg or dict(type="Normal", layer="Conv2d", std=0.01))
         self.num_classes = num_classes
         self.level = level
+        self.prior_prob = prior_prob
         self.train_cfg = train_cfg
         self.test_cfg = test_cfg
         self.objective = MODELS.build(objective)
@@ -134,6 +139,12 @@ class GridCellHead(ObjectiveMixin, BaseDenseHead):
             )
         )
         self.conv_pred = nn.Conv2d(widths[-1], channels, 1)
+
+    def init_weights(self) -> None:
+        super().init_weights()
+        channels = list(self.objective.objectness_channels(self.num_classes))
+        with torch.no_grad():
+            self.conv_pred.bias[channels] = bias_init_with_prob(self.prior_prob)
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[list[Tensor]]:
         """The map of the grid, as a list of one."""

@@ -16,7 +16,7 @@ from . import run, shapes, subjects
 from .bars import times_as_fast
 from .inputs import draw_calls
 from .providers import PROVIDERS
-from .report import over_floor
+from .report import share_of_copy
 from .shapes import CLASSES
 from .unit import Unit
 
@@ -60,8 +60,7 @@ def floor_rows(case: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         if "error" in entry:
             yield {**row, "error": entry["error"], "passed": False if name == "fused" else None}
             continue
-        multiple = over_floor(case, name, "both_twice")
-        share = 1 / multiple if multiple else None
+        share = share_of_copy(case, name, "both_twice")
         ahead = times_as_fast(case, name, peer="mmcv")
         passed = share is not None and share >= LEAST_SHARE and (ahead is None or ahead > 1)
         yield {

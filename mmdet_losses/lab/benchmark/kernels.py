@@ -50,3 +50,10 @@ def generated_kernels() -> int:
     from torch._inductor import metrics
 
     return metrics.generated_kernel_count
+
+
+def compiled_graphs() -> int:
+    """Graphs that torch.compile has captured in this process so far."""
+    from torch._dynamo.utils import counters
+
+    return counters["stats"]["unique_graphs"]

@@ -10,6 +10,7 @@ from .bars import times_as_fast
 
 SHOWN = ("cls-50k", "cls-retinanet", "dfl-20k", "boxes-100k", "boxes-500", "boxes-retinanet", "deltas-20k")
 """Shapes that are drawn, where a run has them."""
+SHOWN_MEMORY = ("cls-50k", "dfl-20k", "boxes-100k", "boxes-retinanet")
 MARKS = {
     "mmdet": {"marker": "x", "fillstyle": "full"},
     "eager": {"marker": "o", "fillstyle": "none"},
@@ -63,9 +64,9 @@ def panels(groups: Mapping[str, Cases], width: float = 7.0, share: bool = False)
     return figure, list(axes[:, 0])
 
 
-def by_shape(cases: Cases, keep: Any) -> dict[str, list[Mapping[str, Any]]]:
+def by_shape(cases: Cases, keep: Any, shown: Sequence[str] = SHOWN) -> dict[str, list[Mapping[str, Any]]]:
     """The shown shapes with the cases that are to be kept."""
-    groups = {shape: [case for case in cases if case["shape"] == shape and keep(case)] for shape in SHOWN}
+    groups = {shape: [case for case in cases if case["shape"] == shape and keep(case)] for shape in shown}
     return {shape: members for shape, members in groups.items() if members}
 
 
@@ -116,7 +117,8 @@ def buffers(case: Mapping[str, Any], name: str) -> float | None:
 
 def draw_memory(cases: Cases) -> Any:
     """Bars per loss, hatched by provider, with the number at the end of each."""
-    groups = by_shape(cases, lambda case: buffers(case, "mmdet") is not None and buffers(case, "eager") is not None)
+    pairs = ("mmdet", "eager")
+    groups = by_shape(cases, lambda case: all(buffers(case, name) is not None for name in pairs), SHOWN_MEMORY)
     if not groups:
         return None
     figure, axes = panels({shape: [*members, *members] for shape, members in groups.items()})

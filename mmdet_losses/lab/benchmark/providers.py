@@ -53,6 +53,11 @@ def build_eager(subject: Subject, device: str) -> Compute:
     return as_function(LOSSES[subject.loss](**subject.options), device)
 
 
+def can_fuse(cls: type) -> bool:
+    """Whether a loss has the option, and follows it."""
+    return "fused" in cls.option_names() and bool(getattr(cls, "fusible", True))
+
+
 def build_fused(subject: Subject, device: str) -> Compute:
     return as_function(LOSSES[subject.loss](**subject.options, fused=True), device)
 
@@ -103,7 +108,7 @@ PROVIDERS = {
         Provider(
             "fused",
             "this package, fused=True",
-            lambda subject, device: "fused" in LOSSES[subject.loss].option_names(),
+            lambda subject, device: can_fuse(LOSSES[subject.loss]),
             build_fused,
         ),
         Provider(

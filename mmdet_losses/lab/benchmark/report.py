@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def megabytes(size: float | None) -> str:
     return "" if size is None else f"{size / 2**20:.3g}"
 
 
-def floor_ms(case: Mapping[str, Any], passes: str = "both") -> float | None:
+def copy_ms(case: Mapping[str, Any], passes: str = "both") -> float | None:
     """Time of a copy of the bytes that the loss cannot do without, in milliseconds.
 
     Args:
@@ -74,10 +75,26 @@ def floor_ms(case: Mapping[str, Any], passes: str = "both") -> float | None:
     return copy["median"] * case["traffic"][passes] / case["traffic"]["both"] if copy else None
 
 
-def over_floor(case: Mapping[str, Any], provider: str, passes: str = "both") -> float | None:
+def arithmetic_ms(case: Mapping[str, Any]) -> float | None:
+    """Time of the functions that the loss cannot do without, in milliseconds; None where none were measured."""
+    return case["arithmetic"]["median"] if case.get("arithmetic") else None
+
+
+def floor_ms(case: Mapping[str, Any]) -> float | None:
+    """The longer of copy and arithmetic, which a single pass does at the same time."""
+    return max((value for value in (copy_ms(case), arithmetic_ms(case)) if value is not None), default=None)
+
+
+def over_floor(case: Mapping[str, Any], provider: str) -> float | None:
     """Forward plus backward as a multiple of the floor."""
-    times, floor = case["providers"].get(provider, {}).get("both"), floor_ms(case, passes)
+    times, floor = case["providers"].get(provider, {}).get("both"), floor_ms(case)
     return times["median"] / floor if times and floor else None
+
+
+def share_of_copy(case: Mapping[str, Any], provider: str, passes: str = "both") -> float | None:
+    """Forward plus backward as a share of a copy's bandwidth."""
+    times, copy = case["providers"].get(provider, {}).get("both"), copy_ms(case, passes)
+    return copy / times["median"] if times and copy else None
 
 
 def kernel_count(entry: Mapping[str, Any]) -> str:
@@ -97,20 +114,21 @@ def shape_table(cases: Sequence[Mapping[str, Any]]) -> str:
     names = present(cases)
     ours = [name for name in OURS if name in names]
     best = "fused" if "fused" in names else "eager"
-    head = ["loss", *(f"{name}, ms" for name in names), *(f"{name}, speed-up" for name in ours), "floor, ms"]
-    head += [f"{best} / floor", "forward, ms: " + " / ".join(names)]
+    head = ["loss", *(f"{name}, ms" for name in names), *(f"{name}, speed-up" for name in ours)]
+    head += ["copy / arithmetic, ms", f"{best} / floor", f"{best}, % of copy", "forward, ms: " + " / ".join(names)]
     head += ["peak MB: " + " / ".join(names), "kernels: " + " / ".join(names)]
     rows = []
     for case in cases:
         entries = [case["providers"].get(name, {}) for name in names]
-        floor = floor_ms(case)
+        share = share_of_copy(case, best)
         rows.append(
             [
                 case["name"],
                 *("failed" if "error" in entry else milliseconds(entry.get("both")) for entry in entries),
                 *(factor(times_as_fast(case, name)) for name in ours),
-                "" if floor is None else f"{floor:.3g}",
+                " / ".join("-" if ms is None else f"{ms:.3g}" for ms in (copy_ms(case), arithmetic_ms(case))),
                 factor(over_floor(case, best)),
+                "" if share is None else f"{100 * share:.3g}",
                 " / ".join(f"{entry['forward']['median']:.3g}" if "forward" in entry else "-" for entry in entries),
                 " / ".join(megabytes(entry.get("memory", {}).get("both")) or "-" for entry in entries),
                 " / ".join(kernel_count(entry) or "-" for entry in entries),
@@ -166,6 +184,35 @@ def slower_lines(cases: list[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def compile_line(cases: Sequence[Mapping[str, Any]]) -> str:
+    """What compiling took: the first call, and graphs over all shapes of a loss; empty where nothing was compiled."""
+    graphs: dict[str, int] = {}
+    first = []
+    for case in cases:
+        entry = case["providers"].get("fused", {})
+        if entry.get("graphs"):
+            graphs[case["name"]] = graphs.get(case["name"], 0) + entry["graphs"]
+            first.append(entry["first_call_seconds"])
+    if not graphs:
+        return ""
+    name = max(graphs, key=graphs.__getitem__)
+    return (
+        f"Compiling: a first call took {statistics.median(first):.1f} s (median), {max(first):.1f} s at the most; "
+        f"at most {graphs[name]} graphs for all shapes of a loss ({name})."
+    )
+
+
+def unfused(cases: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line for each case of two rows or more in which ``fused`` compiled nothing, with what it said."""
+    lines = []
+    for case in cases:
+        entry = case["providers"].get("fused", {})
+        if entry.get("generated_kernels") == 0 and max(case["rows"]) > 1:
+            said = "; ".join(entry.get("warnings", []))
+            lines.append(f"{case['name']}, {case['shape']}" + (f": {said}" if said else ""))
+    return lines
+
+
 def failures(cases: Sequence[Mapping[str, Any]]) -> list[str]:
     """One line for each provider that raised."""
     return [
@@ -209,10 +256,14 @@ def losses_section(content: Mapping[str, Any]) -> str:
     cases = content["cases"]
     settings = content["settings"]
     parts = [f"### Losses on {settings['device']}, {settings['dtype']}", setting(content)]
+    parts += [line for line in [compile_line(cases)] if line]
     if settings["device"] == "cpu" and settings["dtype"] == "float32":
         parts += ["#### What was to be reached", bars_table(cases)]
     behind = slower_lines(cases)
     parts += ["#### What is slower than a peer", bullets(behind) if behind else "Nothing."]
+    alone = unfused(cases)
+    if alone:
+        parts += ["#### Where fused compiled nothing", bullets(alone)]
     broken = failures(cases)
     if broken:
         parts += ["#### What failed", bullets(broken)]

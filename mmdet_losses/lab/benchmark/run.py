@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -19,9 +20,10 @@ from tqdm import tqdm
 from ..errors import ToolError
 from ..trial import provenance
 from . import shapes, subjects
+from .arithmetic import computing
 from .clock import QUICK, TIMERS, Action, Budget, interleave, spread
 from .inputs import draw_calls
-from .kernels import generated_kernels
+from .kernels import compiled_graphs, generated_kernels
 from .probe import Probe
 from .providers import PROVIDERS
 from .shapes import Shape, choose
@@ -178,24 +180,28 @@ def measure_cases(
     cases: Sequence[tuple[Subject, Shape]], chosen: Sequence[str], settings: Settings, report: Report, probe: Probe
 ) -> None:
     """Measures one case after the other, and writes the report and times a copy after each."""
-    before = None
+    before, generated = None, 0
     bar = tqdm(cases, file=sys.stderr, unit="case", dynamic_ncols=True)
     for subject, shape in bar:
         bar.set_description(f"{subject.name} {shape.name}")
         if subject != before and "fused" in chosen:
             # Each loss compiles for itself, so that its kernels can be counted and none uses up another's limit.
             torch._dynamo.reset()
-        case = measure_case(subject, shape, settings, chosen, compiled=subject != before)
+            generated = 0
+        case = measure_case(subject, shape, settings, chosen)
         before = subject
+        fused = case["providers"].get("fused", {})
+        # a shape that needed no graph of its own runs the kernels of one before it
+        generated = fused.get("generated_kernels") or generated
+        if "generated_kernels" in fused and max(shape.rows) > 1:
+            fused["generated_kernels"] = generated
         case["copy_16mb_ms"] = probe()
         report.content["cases"].append(case)
         report.content["copy"] = probe.verdict()
         report.write()
 
 
-def measure_case(
-    subject: Subject, shape: Shape, settings: Settings, names: Sequence[str], compiled: bool = True
-) -> dict[str, Any]:
+def measure_case(subject: Subject, shape: Shape, settings: Settings, names: Sequence[str]) -> dict[str, Any]:
     """One loss in one shape by every provider that has it.
 
     Args:
@@ -203,7 +209,6 @@ def measure_case(
         shape: The shape.
         settings: Device, dtype and time.
         names: Providers.
-        compiled: Whether this is the case in which the loss is compiled, so that its kernels can be counted.
     """
     device = settings.device
     calls = draw_calls(subject, shape, device, DTYPES[settings.dtype], settings.seed)
@@ -216,16 +221,26 @@ def measure_case(
         entries[name] = {}
         try:
             units[name] = Unit(PROVIDERS[name].build(subject, device), calls, device)
-            before = generated_kernels() if name == "fused" else 0
-            units[name].both()
-            if name == "fused" and compiled and device == "cpu":
-                entries[name]["generated_kernels"] = generated_kernels() - before
+            kernels, graphs, begin = generated_kernels(), compiled_graphs(), time.perf_counter()
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                units[name].both()
+            entries[name]["first_call_seconds"] = time.perf_counter() - begin
+            if name == "fused":
+                entries[name] |= {
+                    "generated_kernels": generated_kernels() - kernels,
+                    "graphs": compiled_graphs() - graphs,
+                    "warnings": sorted({str(one.message) for one in said if one.category is UserWarning}),
+                }
         except Exception as error:  # whatever a provider raises is its result
             entries[name] = {"error": failure(error)}
             units.pop(name, None)
-    copies: dict[str, Any] = {}
+    floors: dict[str, dict[str, Any]] = {}
     for mode in MODES:
-        copies[mode] = time_mode(mode, units, entries, moved[mode], settings)
+        bare = {"copy": copying(moved[mode], device) if moved[mode] else None}
+        if mode == "both" and device == "cpu" and not subject.only:
+            bare["arithmetic"] = computing(shape.group, calls)
+        floors[mode] = time_mode(mode, units, entries, {name: do for name, do in bare.items() if do}, settings)
     for name, unit in units.items():
         try:
             entries[name]["memory"] = unit.memory()
@@ -234,6 +249,8 @@ def measure_case(
         except Exception as error:
             entries[name]["error"] = failure(error)
         unit.clear()
+    if device == "cuda":
+        torch.cuda.empty_cache()
     return {
         "loss": subject.loss,
         "name": subject.name,
@@ -244,15 +261,20 @@ def measure_case(
         "weighted": shape.weighted,
         "traffic": moved,
         "gradient_bytes": gradient_bytes(calls),
-        "copy": copies,
+        "copy": {mode: floors[mode].get("copy") for mode in MODES},
+        "arithmetic": floors["both"].get("arithmetic"),
         "providers": entries,
     }
 
 
 def time_mode(
-    mode: str, units: dict[str, Unit], entries: dict[str, dict[str, Any]], moved: int, settings: Settings
-) -> dict[str, Any] | None:
-    """Times of a mode into ``entries``; returns those of a copy of as many bytes, measured in the same rounds.
+    mode: str,
+    units: dict[str, Unit],
+    entries: dict[str, dict[str, Any]],
+    bare: dict[str, Action],
+    settings: Settings,
+) -> dict[str, Any]:
+    """Times of a mode into ``entries``; returns those of ``bare``, what no loss can do without, of the same rounds.
 
     A provider that fails is written down and taken out, and the others are measured again without it.
     """
@@ -261,10 +283,8 @@ def time_mode(
         actions: dict[str, Action] = {
             name: partial(guarded, getattr(unit, mode), name, failed) for name, unit in units.items()
         }
-        if moved:
-            actions["copy"] = copying(moved, settings.device)
         try:
-            samples = interleave(actions, TIMERS[settings.device], settings.budget)
+            samples = interleave(actions | bare, TIMERS[settings.device], settings.budget)
         except Exception:
             if not failed:
                 raise
@@ -274,7 +294,7 @@ def time_mode(
             continue
         for name in units:
             entries[name][mode] = spread(samples[name])
-        return spread(samples["copy"]) if moved else None
+        return {name: spread(samples[name]) for name in bare}
 
 
 def guarded(action: Action, name: str, failed: dict[str, str]) -> None:

@@ -32,6 +32,7 @@ from ..trial import is_ours, loss_classes
 from .clock import TIMERS, order, spread
 from .memory import peak_bytes
 from .probe import Probe
+from .providers import can_fuse
 from .run import Report, failure, prepare, start
 from .shapes import choose
 
@@ -140,7 +141,8 @@ def read_model(path: str) -> Any:
 def fuse(model: Any) -> Any:
     """A copy of a model's config with ``fused=True`` in every loss that has the option."""
     model = copy.deepcopy(model)
-    slots = [loss for _, loss in find_losses(model) if "fused" in LOSSES[loss["type"]].option_names()]
+    known = [(loss, LOSSES.get(loss["type"])) for _, loss in find_losses(model)]
+    slots = [loss for loss, cls in known if cls is not None and can_fuse(cls)]
     if not slots:
         raise ToolError("no loss of this detector has the option fused.")
     for loss in slots:
@@ -208,11 +210,11 @@ def measure_detector(path: str, settings: StepSettings, batches: Sequence[dict[s
             del sides[name]
             return None
 
-    warm = 2
-    for number in tqdm(range(warm + settings.iters), desc=Path(path).stem, file=sys.stderr, dynamic_ncols=True):
+    # every batch once before: what is compiled or tuned for its sizes is not part of a step
+    for number in tqdm(range(BATCHES + settings.iters), desc=Path(path).stem, file=sys.stderr, dynamic_ncols=True):
         for name in order(settings.sides, number):
             seconds = turn(name, number) if name in sides else None
-            if seconds is not None and number >= warm:
+            if seconds is not None and number >= BATCHES:
                 sides[name].samples.append(seconds)
     for name, side in sides.items():
         side.wrapper.zero_grad()
