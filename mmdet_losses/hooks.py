@@ -1,4 +1,4 @@
-"""The MMEngine hook behind losses that keep statistics or change over the training."""
+"""MMEngine hooks: for losses that keep statistics or change over the training, and for the fused path."""
 
 from __future__ import annotations
 
@@ -7,7 +7,21 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from .modules.fused import fuse_losses
 from .modules.state import Annealed, commit_statistics
+
+
+@HOOKS.register_module()
+class FusedLossHook(Hook):
+    """Switches all losses of the model to their compiled kernels, as ``fused=True`` does for one.
+
+    ``tools/train.py --fuse-losses`` adds it; a config of your own says
+    ``custom_hooks = [dict(type="FusedLossHook")]``.
+    """
+
+    def before_run(self, runner: Runner) -> None:
+        number = fuse_losses(runner.model)
+        runner.logger.info(f"mmdet_losses: {number} losses of the model are computed in compiled kernels.")
 
 
 @HOOKS.register_module()

@@ -217,7 +217,7 @@ def test_the_hook_of_statistics_is_added_where_it_is_missing() -> None:
         ([dict(type="LossStateHook"), dict(type="EMAHook")], ["LossStateHook", "EMAHook"]),
     ):
         cfg = Config(dict(custom_hooks=hooks) if hooks else {})
-        runtime.add_loss_state_hook(cfg)
+        runtime.add_hook(cfg, "LossStateHook")
         assert [hook["type"] for hook in cfg.custom_hooks] == expected
 
 

@@ -21,6 +21,11 @@ def build_parser() -> argparse.ArgumentParser:
     runtime.add_launch_options(parser)
     parser.add_argument("--amp", action="store_true", help="automatic mixed precision (needs a GPU)")
     parser.add_argument(
+        "--fuse-losses",
+        action="store_true",
+        help="compute all losses in compiled kernels, as their option fused=True does (docs/fused.md)",
+    )
+    parser.add_argument(
         "--auto-scale-lr",
         action="store_true",
         help="scale the learning rate by the batch size over auto_scale_lr.base_batch_size",
@@ -36,9 +41,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def apply_args(cfg: Config, args: argparse.Namespace) -> None:
-    """Applies ``--amp``, ``--auto-scale-lr`` and ``--resume`` to the config."""
+    """Applies ``--amp``, ``--fuse-losses``, ``--auto-scale-lr`` and ``--resume`` to the config."""
     if args.amp:
         runtime.enable_amp(cfg)
+    if args.fuse_losses:
+        runtime.add_hook(cfg, "FusedLossHook")
     if args.auto_scale_lr:
         if not {"enable", "base_batch_size"} <= set(cfg.get("auto_scale_lr") or {}):
             raise ToolError(

@@ -180,11 +180,11 @@ def tie_forks() -> None:
     os.register_at_fork(before=note, after_in_child=tie)
 
 
-def add_loss_state_hook(cfg: Config) -> None:
-    """Adds the hook that losses with running statistics need, where the config does not have it."""
+def add_hook(cfg: Config, name: str) -> None:
+    """Adds a hook, where the config does not have it."""
     hooks = list(cfg.get("custom_hooks") or [])
-    if not any(hook.get("type") == "LossStateHook" for hook in hooks if isinstance(hook, dict)):
-        cfg.custom_hooks = [*hooks, dict(type="LossStateHook")]
+    if not any(hook.get("type") == name for hook in hooks if isinstance(hook, dict)):
+        cfg.custom_hooks = [*hooks, dict(type=name)]
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -196,7 +196,7 @@ def build_runner(cfg: Config) -> Runner:
     if cfg.get("load_from") and "://" not in cfg.load_from and not Path(cfg.load_from).expanduser().is_file():
         raise ToolError(f"checkpoint {cfg.load_from} does not exist")
     check_losses(cfg)
-    add_loss_state_hook(cfg)
+    add_hook(cfg, "LossStateHook")
     distributed.setup_cpu(cfg)
     with config_errors(cfg.filename):
         if "runner_type" in cfg:

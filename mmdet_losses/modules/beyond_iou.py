@@ -97,6 +97,7 @@ class BoundedIoULoss(Loss):
     boxes = True
     unit = "pixels"
     paper = "https://arxiv.org/abs/1711.00164"
+    fusible = False
     bounds = (0.0, 1.0)
     best = None
 

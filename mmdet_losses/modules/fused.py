@@ -10,13 +10,14 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..functional.reduce import weighted_loss
 
 if TYPE_CHECKING:
     from .base import Loss
 
+BACKEND = "inductor"
 INLINE = dict(realize_opcount_threshold=2000, realize_reads_threshold=2000)
 """Keeps the compiler from writing the sigmoids of all logits to memory between two loops."""
 LIMIT = {"recompile_limit": 64} if "recompile_limit" in inspect.signature(torch.compile).parameters else {}
@@ -52,7 +53,8 @@ def compiled(function: Callable, loss: type[Loss]) -> Callable:
     """A kernel of one class of losses."""
     # Recompilations are limited for each code object: with its own, no class uses up the limit of the others.
     own = types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
-    return torch.compile(own, dynamic=False, fullgraph=True, options={} if loss.columns else INLINE, **LIMIT)
+    options = INLINE if BACKEND == "inductor" and not loss.columns else None
+    return torch.compile(own, dynamic=False, fullgraph=True, backend=BACKEND, options=options, **LIMIT)
 
 
 def run(function: Callable, loss: Loss, *inputs: Any) -> Any:
@@ -173,3 +175,25 @@ def fused_loss(
 
 def first_line(error: Exception) -> str:
     return next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
+
+
+def fuse_losses(model: nn.Module, fused: bool = True) -> int:
+    """Switch all losses of a model to their compiled kernels, or back.
+
+    Args:
+        model: The model, or any module that holds losses of this package.
+        fused: What their option is to be.
+
+    Returns:
+        How many losses there are that have kernels.
+
+    Example:
+        >>> from torch import nn
+        >>> from mmdet_losses import CIoULoss, FocalLoss, fuse_losses
+        >>> fuse_losses(nn.ModuleList([FocalLoss(), CIoULoss()]))
+        2
+    """
+    losses = [module for module in model.modules() if getattr(module, "fusible", False)]
+    for loss in losses:
+        loss.fused = fused
+    return len(losses)
