@@ -34,7 +34,7 @@ def test_hooks_are_mmdets(name, options):
     torch.testing.assert_close(mine[1], other[1])
     assert 0 < mine[1] < 100
     assert ours.get_accuracy(score, torch.full((20,), C))["acc_classes"] == 0
-    with pytest.raises(ValueError, match="num_classes of the loss must be that of the head, 7, got 4"):
+    with pytest.raises(ValueError, match=f"num_classes of {name} must be the head's, 7, got 4"):
         ours.get_cls_channels(7)
 
 

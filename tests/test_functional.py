@@ -14,6 +14,7 @@ from torch import Tensor
 import mmdet_losses as ml
 from mmdet_losses import functional as F
 from mmdet_losses.functional.longtail import equalization_v2_weight
+from mmdet_losses.functional.reduce import match_rank
 
 N = 40
 
@@ -327,6 +328,33 @@ def test_ties_at_a_step_rank_above(loss):
     value.sum().backward()
     assert value.tolist() == [0.5, 0.0, 0.0]
     assert pred.grad.tolist() == [-0.5, 0.5, 0.0]
+
+
+@pytest.mark.parametrize("kind", [float, int, torch.tensor, lambda number: torch.tensor([number])])
+def test_divisor_by_hand(kind):
+    """A sum of 6; a divisor of 0 gives 0."""
+    loss = torch.tensor([[1.0, 2.0], [3.0, 0.0]])
+    for divisor, expected in ((0, 0.0), (1, 6.0), (2, 3.0), (4, 1.5)):
+        assert F.reduce_loss(loss, "mean", kind(divisor)).item() == expected
+    assert F.reduce_loss(loss, "mean").item() == 1.5
+    assert F.reduce_loss(loss, "mean", count=3).item() == 2
+    assert F.reduce_loss(loss, "sum").item() == 6
+    assert F.reduce_loss(loss, "none") is loss
+
+
+def test_mask_of_more_and_of_fewer_axes():
+    """Of two rows of three places: a place is True where all that stands in it is."""
+    mask = torch.ones(2, 3, 4, 2, dtype=torch.bool)
+    mask[0, 1, 3, 0] = mask[1, 2, 0, 1] = False
+    assert match_rank(mask, 2).tolist() == [[True, False, True], [True, True, False]]
+    assert torch.equal(match_rank(mask, 4), mask)
+    assert match_rank(mask[..., 0, 0], 4).shape == (2, 3, 1, 1)
+
+
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_wide_weight_does_not_widen_the_loss(reduction):
+    loss = F.weighted_loss(torch.abs, [torch.ones(3)], torch.ones(3, dtype=torch.float64), reduction=reduction)
+    assert loss.dtype == torch.float32
 
 
 def test_mean_of_wise_iou():

@@ -1,5 +1,7 @@
 """Shapes of weights: those that heads pass, and an error for every other, also where sizes happen to broadcast."""
 
+import math
+
 import pytest
 import torch
 from cases import BOX_CASES, CASES, CLASSES, COORDINATE_CASES, over
@@ -138,3 +140,37 @@ def test_maps():
         torch.testing.assert_close(loss(pred, target, rising(*shape)), loss(pred, target) * rising(*shape))
     with pytest.raises(ValueError, match="weight"):
         loss(pred, target, torch.ones(2, 3, 3, 5))
+
+
+@pytest.mark.parametrize("junk", [0.0, math.nan, math.inf])
+@pytest.mark.parametrize(
+    "weight",
+    [
+        [[2.0], [0.0], [3.0]],
+        [[0.0], [2.0], [0.0]],
+        [[0.0], [0.0], [0.0]],
+        [[1.0, 0.0, 2.0], [0.0, 0.0, 0.0], [0.0, 3.0, 1.0]],
+        [[2.0, 0.0, 3.0]],
+        [[0.0, 2.0, 0.0]],
+        [[2.0]],
+        [[0.0]],
+    ],
+)
+def test_what_counts_by_hand(weight, junk):
+    """Errors 1 to 9 with junk wherever a weight is 0, or a row of weights that holds for all."""
+    weight = torch.tensor(weight)
+    every = weight.expand(3, 3)
+    pred = torch.arange(1.0, 10).reshape(3, 3)
+    expected = [[w * x for w, x in zip(*rows, strict=True)] for rows in zip(every.tolist(), pred.tolist(), strict=True)]
+    total = sum(map(sum, expected))
+    pred = pred.masked_fill(every == 0, junk).requires_grad_()
+    for reduction, avg_factor, value, share in (
+        ("none", None, expected, 1),
+        ("sum", None, total, 1),
+        ("mean", None, total / 9, 1 / 9),
+        ("mean", 4.0, total / 4, 1 / 4),
+    ):
+        loss = ml.L1Loss(reduction=reduction)(pred, torch.zeros(3, 3), weight, avg_factor=avg_factor)
+        assert loss.tolist() == pytest.approx(value) if reduction != "none" else loss.tolist() == value
+        (grad,) = torch.autograd.grad(loss.sum(), pred)
+        torch.testing.assert_close(grad, every * share)

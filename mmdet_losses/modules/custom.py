@@ -9,32 +9,63 @@ import torch
 from torch import Tensor
 
 from .. import functional as F
+from ..functional.longtail import foreground
 from .base import check_option, published
 from .classification import FocalForm, FocalLoss
 from .cross_entropy import CrossEntropyLoss
+from .errors import OptionError
 
 
-class CustomClassifier:
-    """What mmdet's heads ask of such a loss, where ``custom_cls_channels``, ``..._activation`` and ``..._accuracy``.
-
-    Two-stage heads (BBoxHead) take a background score as the last column, one-stage heads take none.
-    """
+class HeadChannels:
+    """What mmdet's heads ask of a loss that decides how many channels they predict and what these mean."""
 
     num_classes: int
-    use_sigmoid: bool
-    background: bool = True
-    """Whether sigmoids get a background score."""
+    extra_channels: int
+    """Channels beside those of the classes."""
+    # BBoxHead asks for all three, and with one of them False its training and its test would disagree.
     custom_cls_channels: bool = True
     custom_activation: bool = True
     custom_accuracy: bool = True
 
+    def keep_num_classes(self, num_classes: int) -> None:
+        """Keep the number of classes, without background, which has to be given."""
+        check_option("num_classes", num_classes, num_classes >= 1, "that of the head, 1 or more")
+        self.num_classes = num_classes
+
     def get_cls_channels(self, num_classes: int) -> int:
-        """Number of channels that the head predicts."""
+        """Channels of a head of ``num_classes`` classes."""
         if num_classes != self.num_classes:
-            raise ValueError(
-                f"num_classes of the loss must be that of the head, {num_classes}, got {self.num_classes}."
+            raise OptionError(
+                f"num_classes of {type(self).__name__} must be the head's, {num_classes}, got {self.num_classes}: "
+                f"write num_classes={num_classes} into the config of the loss."
             )
-        return num_classes if self.use_sigmoid else num_classes + 1
+        return num_classes + self.extra_channels
+
+    def get_activation(self, cls_score: Tensor) -> Tensor:
+        """Scores of the classes and, last, of background, ``(n, c + 1)``, from what the head predicts."""
+        raise NotImplementedError
+
+    def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Percentage of the objects whose largest score is that of their class."""
+        objects = foreground(labels, self.num_classes)
+        right = objects & (cls_score[:, : self.num_classes].argmax(1) == labels)
+        return {"acc_classes": 100 * right.sum(0, keepdim=True) / objects.sum().clamp(min=1)}
+
+
+class CustomClassifier(HeadChannels):
+    """Scores that are sigmoids or a softmax.
+
+    Two-stage heads (BBoxHead) take a background score as the last column, one-stage heads take none.
+    """
+
+    use_sigmoid: bool
+    background: bool = True
+    """Whether sigmoids get a background score."""
+
+    @property
+    def extra_channels(self) -> int:
+        """A softmax has a channel for background."""
+        return 0 if self.use_sigmoid else 1
 
     def get_activation(self, cls_score: Tensor) -> Tensor:
         """Scores ``(n, num_classes + 1)``, or ``(n, num_classes)`` without background."""
@@ -45,17 +76,6 @@ class CustomClassifier:
         if not self.background:
             return scores
         return torch.cat([scores, (1 - scores.sum(1, keepdim=True)).clamp(0, 1)], 1)
-
-    def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Percentage of the foreground rows whose largest score is that of their class."""
-        foreground = labels < self.num_classes
-        right = foreground & (cls_score[:, : self.num_classes].argmax(1) == labels)
-        return {"acc_classes": 100 * right.sum(0, keepdim=True) / foreground.sum().clamp(min=1)}
-
-
-def check_num_classes(num_classes: int) -> None:
-    """Raise for a number of classes that is not given."""
-    check_option("num_classes", num_classes, num_classes >= 1, "that of the head, 1 or more")
 
 
 @published()
@@ -106,8 +126,7 @@ class CrossEntropyCustomLoss(CustomClassifier, CrossEntropyLoss):
         super().__init__(
             use_sigmoid, use_mask, reduction, class_weight, ignore_index, loss_weight, avg_non_ignore, **options
         )
-        check_num_classes(num_classes)
-        self.num_classes = num_classes
+        self.keep_num_classes(num_classes)
 
 
 @published()
@@ -152,8 +171,7 @@ class FocalCustomLoss(CustomClassifier, FocalLoss):
     ) -> None:
         super().__init__(use_sigmoid, gamma, alpha, reduction, loss_weight, activated, debug=debug)
         self.check_sigmoid(use_sigmoid)
-        check_num_classes(num_classes)
-        self.num_classes = num_classes
+        self.keep_num_classes(num_classes)
 
 
 @published()

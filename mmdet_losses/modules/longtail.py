@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,38 +13,13 @@ from ..functional.longtail import background_last, count_labels, equalization_v2
 from ..functional.reduce import blank, weighted_loss
 from .base import check_floating, check_option, published, row_weight
 from .classification import ClassificationLoss, FocalLoss, check_labels
-from .errors import OptionError
+from .custom import HeadChannels
 from .harmonized import either
 from .state import Stateful
 
 
-class RegionLoss(Stateful, ClassificationLoss):
+class RegionLoss(Stateful, HeadChannels, ClassificationLoss):
     """Base of losses of regions with channels beside those of the classes, which ``BBoxHead`` asks about."""
-
-    extra_channels: ClassVar[int]
-    # BBoxHead asks for all three, and with one of them False its training and its test would disagree.
-    custom_cls_channels = True
-    custom_activation = True
-    custom_accuracy = True
-
-    num_classes: int
-
-    def check_num_classes(self, num_classes: int) -> None:
-        """Raise for anything but a number of classes."""
-        check_option("num_classes", num_classes, num_classes > 0, "more than 0")
-
-    def get_cls_channels(self, num_classes: int) -> int:
-        """Channels of a head of ``num_classes`` classes."""
-        if num_classes != self.num_classes:
-            raise OptionError(
-                f"num_classes of {type(self).__name__} must be the head's, {num_classes}, got {self.num_classes}: "
-                f"write num_classes={num_classes} into the config of the loss."
-            )
-        return num_classes + self.extra_channels
-
-    def get_activation(self, cls_score: Tensor) -> Tensor:
-        """Probabilities of the classes and, last, of background, ``(n, c + 1)``, from what the head predicts."""
-        raise NotImplementedError
 
     def is_background(self, cls_score: Tensor) -> Tensor:
         """Which regions are background rather than an object, ``(n,)``."""
@@ -52,12 +27,10 @@ class RegionLoss(Stateful, ClassificationLoss):
 
     def get_accuracy(self, cls_score: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Share in percent of right decisions between object and background, and of right classes of objects."""
-        objects = foreground(labels, self.num_classes)
-        right_objectness = self.is_background(cls_score) != objects
-        right_class = objects & (cls_score[:, : self.num_classes].argmax(-1) == labels)
+        right = self.is_background(cls_score) != foreground(labels, self.num_classes)
         return {
-            "acc_objectness": 100 * right_objectness.sum() / max(len(labels), 1),
-            "acc_classes": 100 * right_class.sum() / objects.sum().clamp(min=1),
+            "acc_objectness": 100 * right.sum() / max(len(labels), 1),
+            "acc_classes": super().get_accuracy(cls_score, labels)["acc_classes"].squeeze(0),
         }
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
@@ -138,10 +111,9 @@ class SeesawLoss(RegionLoss):
         check_option("p", p, p >= 0, "0 or more")
         check_option("q", q, q >= 0, "0 or more")
         check_option("eps", eps, 0 < eps <= 1, "more than 0 and at most 1")
-        self.check_num_classes(num_classes)
+        self.keep_num_classes(num_classes)
         self.p = p
         self.q = q
-        self.num_classes = num_classes
         self.eps = eps
         self.return_dict = return_dict
         self.register_buffer("cum_samples", torch.zeros(num_classes + 1))
@@ -291,11 +263,10 @@ class EQLV2Loss(GradientRatio, RegionLoss):
     ) -> None:
         super().__init__(reduction, loss_weight, debug=debug)
         self.check_sigmoid(use_sigmoid)
-        self.check_num_classes(num_classes)
+        self.keep_num_classes(num_classes)
         check_option("alpha", alpha, alpha >= 0, "0 or more")
         check_option("gamma", gamma, gamma >= 0, "0 or more")
         self.class_weight = class_weight
-        self.num_classes = num_classes
         self.use_distributed = use_distributed
         self.mu = mu
         self.alpha = alpha
