@@ -9,6 +9,7 @@ model = dict(
     bbox_head=dict(
         objective=dict(
             type="YOLOv2Loss",
+            lambda_coord=5.0,
             anchors=[[(20, 19), (48, 52), (50, 41), (59, 55), (106, 96)]],
             strides=[16],
         )
