@@ -4,42 +4,32 @@ from __future__ import annotations
 
 import math
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .dtype import upcast
 
 
-def absolute_difference(pred: Tensor, target: Tensor) -> Tensor:
-    """``|pred - target|`` in float32 or wider."""
-    pred, target = upcast(pred, target)
-    return (pred - target).abs()
-
-
 def l1_loss(pred: Tensor, target: Tensor) -> Tensor:
     """Absolute difference, see :class:`~mmdet_losses.L1Loss`; any equal shapes, one value per element."""
-    return absolute_difference(pred, target)
+    return F.l1_loss(*upcast(pred, target), reduction="none")
 
 
 def mse_loss(pred: Tensor, target: Tensor) -> Tensor:
     """Squared difference, see :class:`~mmdet_losses.MSELoss`; any equal shapes, one value per element."""
-    pred, target = upcast(pred, target)
-    return (pred - target).square()
+    return F.mse_loss(*upcast(pred, target), reduction="none")
 
 
 def smooth_l1_loss(pred: Tensor, target: Tensor, *, beta: float = 1.0) -> Tensor:
     """Smooth L1, see :class:`~mmdet_losses.SmoothL1Loss`; any equal shapes, one value per element."""
-    difference = absolute_difference(pred, target)
-    if beta == 0:
-        return difference
-    return torch.where(difference < beta, difference.square() * (0.5 / beta), difference - 0.5 * beta)
+    return F.smooth_l1_loss(*upcast(pred, target), reduction="none", beta=beta)
 
 
 def balanced_l1_loss(
     pred: Tensor, target: Tensor, *, alpha: float = 0.5, gamma: float = 1.5, beta: float = 1.0
 ) -> Tensor:
     """Balanced L1, see :class:`~mmdet_losses.BalancedL1Loss`; any equal shapes, one value per element."""
-    difference = absolute_difference(pred, target)
+    difference = l1_loss(pred, target)
     # At the threshold the slope alpha * ln(b * beta + 1) has to be gamma; the linear branch continues it.
     b = math.expm1(gamma / alpha) / beta
     inlier = difference.clamp(max=beta)

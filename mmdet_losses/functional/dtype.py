@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -15,4 +17,21 @@ def upcast(*tensors: Tensor) -> tuple[Tensor, ...]:
     """
     wide = any(tensor.dtype == torch.float64 for tensor in tensors)
     dtype = torch.float64 if wide else torch.float32
-    return tuple(tensor.to(dtype) for tensor in tensors)
+    return tuple(tensor if tensor.dtype == dtype else tensor.to(dtype) for tensor in tensors)
+
+
+def without_autocast(device: str) -> AbstractContextManager:
+    """Autocast off for a device type; where it is off, nothing, since switching costs as much as a small loss."""
+    if torch.compiler.is_compiling() or autocast_is_on(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()
+
+
+def autocast_is_on(device: str) -> bool:
+    """Whether autocast is on for a device type."""
+    try:
+        return torch.is_autocast_enabled(device)
+    except TypeError:  # torch before 2.4 does not take a device
+        return torch.is_autocast_enabled() or torch.is_autocast_cpu_enabled()
+    except RuntimeError:  # a device without autocast
+        return False

@@ -17,7 +17,7 @@ def divide(numerator: Tensor, denominator: Tensor) -> Tensor:
     Unlike an epsilon in the denominator this leaves every ordinary quotient exact, and the gradient of a
     degenerate one bounded.
     """
-    return numerator / torch.where(denominator > 0, denominator, 1.0)
+    return numerator / denominator.masked_fill(denominator <= 0, 1.0)
 
 
 def saturate(x: Tensor) -> Tensor:
@@ -136,15 +136,38 @@ def box_pair(pred: Tensor, target: Tensor) -> BoxPair:
         pred: Predicted boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, in any unit.
         target: Target boxes of the same layout, shape and unit.
     """
-    pred, target = (Box(*boxes.unbind(-1)) for boxes in upcast(pred, target))
+    pred, target = upcast(pred, target)
+    normalize = normalized_numbers if torch.compiler.is_compiling() else normalized
+    return measure(*normalize(pred, target))
+
+
+def normalized(pred: Tensor, target: Tensor) -> tuple[Box, Box, Tensor]:
+    """Boxes in their frame, and its unit; for all coordinates at once, since each operation has a price of its own."""
+    pred, target = (boxes.t().contiguous().unflatten(0, (2, 2)) for boxes in (pred, target))
     with torch.no_grad():
         # Over all corners and not only (x1, y1) and (x2, y2): an inverted box must not leave the frame.
+        low, high = torch.minimum(pred, target), torch.maximum(pred, target)
+        origin = torch.minimum(low[0], low[1])
+        unit = unit_of(*(torch.maximum(high[0], high[1]) - origin))
+    pred, target = ((boxes - origin) / unit for boxes in (pred, target))
+    return Box(*pred.flatten(0, 1)), Box(*target.flatten(0, 1)), unit
+
+
+def normalized_numbers(pred: Tensor, target: Tensor) -> tuple[Box, Box, Tensor]:
+    """:func:`normalized` number by number, from which a compiler makes one loop."""
+    pred, target = Box(*pred.unbind(-1)), Box(*target.unbind(-1))
+    with torch.no_grad():
         left, width = span(pred.x1, pred.x2, target.x1, target.x2)
         top, height = span(pred.y1, pred.y2, target.y1, target.y2)
-        longer = torch.maximum(width, height)
-        unit = torch.where(longer >= torch.finfo(longer.dtype).tiny, longer, 1.0)
+        unit = unit_of(width, height)
     origin = (left, top, left, top)
     pred, target = (
         Box(*((side - start) / unit for side, start in zip(box, origin, strict=True))) for box in (pred, target)
     )
-    return measure(pred, target, unit)
+    return pred, target, unit
+
+
+def unit_of(width: Tensor, height: Tensor) -> Tensor:
+    """The longer side, and 1 for what is too small to divide by."""
+    longer = torch.maximum(width, height)
+    return longer.masked_fill(longer < torch.finfo(longer.dtype).tiny, 1.0)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .classification import dense_target
-from .coordinate import absolute_difference
+from .coordinate import l1_loss
 from .dtype import upcast
 
 
@@ -63,12 +63,12 @@ def sigmoid_gradient_norm(pred: Tensor, target: Tensor) -> Tensor:
 
 def authentic_smooth_l1_loss(pred: Tensor, target: Tensor, *, mu: float = 0.02) -> Tensor:
     """``sqrt(d**2 + mu**2) - mu``, see :class:`~mmdet_losses.GHMR`; any equal shapes, one value per element."""
-    difference = absolute_difference(pred, target)
+    difference = l1_loss(pred, target)
     # Not the root minus mu, which is nothing but rounding for small differences; not a square, which overflows.
     return difference * (difference / (torch.hypot(difference, torch.full_like(difference, mu)) + mu))
 
 
 def authentic_smooth_l1_gradient_norm(pred: Tensor, target: Tensor, *, mu: float = 0.02) -> Tensor:
     """Gradient norm of :func:`authentic_smooth_l1_loss`, ``|d| / sqrt(d**2 + mu**2)``."""
-    difference = absolute_difference(pred, target)
+    difference = l1_loss(pred, target)
     return difference / torch.hypot(difference, torch.full_like(difference, mu))

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .dtype import upcast
+
 REDUCTIONS = ("none", "mean", "sum")
 
 
@@ -33,12 +35,17 @@ def keep_rows(
 ) -> tuple[Sequence[Tensor], Tensor | None]:
     """Inputs and weight of the rows that count, on a CPU and where they are less than ``most`` of all."""
     num_rows = inputs[0].shape[0]
-    if weight is not None and may_select(weight) and weight.shape[0] == num_rows:
-        rows = (weight != 0).flatten(1).any(1) if weight.numel() > num_rows else weight.flatten()
-        kept = rows.nonzero().squeeze(1)
-        if len(kept) < most * num_rows:
-            return [tensor.index_select(0, kept) for tensor in inputs], weight.index_select(0, kept)
-    return inputs, weight
+    if weight is None or weight.shape[0] != num_rows or not may_select(weight):
+        return inputs, weight
+    kept = (weight.flatten(1).any(1) if weight.numel() > num_rows else weight.flatten()).nonzero().squeeze(1)
+    if len(kept) >= most * num_rows:
+        return inputs, weight
+    return [tensor.index_select(0, kept) for tensor in inputs], weight.index_select(0, kept)
+
+
+def all_count(weight: Tensor) -> bool:
+    """Whether no weight is 0; reads values back."""
+    return int(weight.count_nonzero()) == weight.numel()
 
 
 def weighted_loss(
@@ -64,11 +71,14 @@ def weighted_loss(
     """
     num_rows = inputs[0].shape[0]
     if weight is not None:
-        if reduction != "none":
-            inputs, weight = keep_rows(inputs, weight)
-        if not (may_select(weight) and bool((weight != 0).all())):
-            drop = weight == 0
-            inputs = [blank(tensor, drop) for tensor in inputs]
+        if not (may_select(weight) and all_count(weight)):
+            if reduction != "none":
+                inputs, weight = keep_rows(inputs, weight)
+            if not (may_select(weight) and all_count(weight)):
+                drop = weight == 0
+                inputs = [blank(tensor, drop) for tensor in inputs]
+    if reduction != "none" and not torch.compiler.is_compiling() and inputs[0].shape[0] == 0:
+        return upcast(*filter(torch.is_floating_point, inputs))[0].sum()
     loss = compute(*inputs)
     if weight is not None:
         loss = loss * weight.to(loss.dtype)

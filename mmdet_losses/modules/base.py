@@ -6,13 +6,13 @@ import difflib
 import inspect
 import math
 import numbers
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ..functional.dtype import upcast
+from ..functional.dtype import upcast, without_autocast
 from ..functional.reduce import REDUCTIONS, keep_rows, match_rank, weighted_loss
 from .errors import OptionError, ReductionError
 from .fused import fused_loss
@@ -190,17 +190,20 @@ class Loss(nn.Module, metaclass=LossType):
         """Compute, weight and reduce the loss of aligned inputs."""
         if self.debug:
             self.check_values(inputs, weight)
-        with torch.autocast(inputs[0].device.type, enabled=False):
+        with without_autocast(inputs[0].device.type):
             loss = None
             if self.fused and self.fusible and reduction != "none":
                 if avg_factor is not None or reduction == "sum":
                     inputs, weight = keep_rows(inputs, weight, most=0.5)
                 loss = fused_loss(self, inputs, weight, avg_factor, reduction)
             if loss is None:
-                loss = self.loss_weight * weighted_loss(
-                    self.unreduced, inputs, weight, reduction=reduction, avg_factor=avg_factor
-                )
+                loss = self.weighted(inputs, weight, avg_factor, reduction)
             return loss
+
+    def weighted(self, inputs: Sequence[Tensor], weight: Tensor | None, avg_factor: Any, reduction: str) -> Tensor:
+        """The weighted and reduced loss of aligned inputs, operation by operation."""
+        loss = weighted_loss(self.unreduced, inputs, weight, reduction=reduction, avg_factor=avg_factor)
+        return loss if self.loss_weight == 1 else self.loss_weight * loss
 
     def align(self, pred: Tensor, target: Any, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
         """Check shapes, and return ``(pred, *targets)`` with a weight that broadcasts to the unreduced loss."""

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..functional.reduce import weighted_loss
-
 if TYPE_CHECKING:
     from .base import Loss
 
@@ -36,7 +34,7 @@ def total(
 ) -> Tensor:
     """The loss, weighted and reduced, of inputs as :func:`arrange` hands them to a kernel."""
     inputs = [tensor.t() if loss.columns else tensor for tensor in (pred, *targets)]
-    return loss.loss_weight * weighted_loss(loss.unreduced, inputs, weight, reduction=reduction, avg_factor=avg_factor)
+    return loss.weighted(inputs, weight, avg_factor, reduction)
 
 
 def value_and_gradient(loss: Loss, pred: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
@@ -124,9 +122,7 @@ class FusedLoss(torch.autograd.Function):
         gradient, ctx.gradient = ctx.gradient, None
         if torch.is_grad_enabled():
             # a gradient of the gradient is wanted, or no compiler is there
-            value = ctx.loss.loss_weight * weighted_loss(
-                ctx.loss.unreduced, (pred, *targets), weight, reduction=ctx.reduction, avg_factor=avg_factor
-            )
+            value = ctx.loss.weighted((pred, *targets), weight, avg_factor, ctx.reduction)
             (gradient,) = torch.autograd.grad(value, pred, upstream, create_graph=True)
         else:
             if gradient is None:

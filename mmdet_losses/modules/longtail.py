@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import functional as F
+from ..functional.dtype import without_autocast
 from ..functional.longtail import background_last, count_labels, equalization_v2_weight, foreground
 from ..functional.reduce import blank, weighted_loss
 from .base import check_floating, check_option, published, row_weight
@@ -150,7 +151,7 @@ class SeesawLoss(RegionLoss):
         objects = foreground(target, self.num_classes)
         object_weight = torch.where(objects, 1.0 if weight is None else weight, 0.0)
         divide = dict(reduction=reduction, avg_factor=avg_factor)
-        with torch.autocast(pred.device.type, enabled=False):
+        with without_autocast(pred.device.type):
             objectness = weighted_loss(self.objectness, inputs, weight, **divide)
             classes = weighted_loss(self.unreduced, inputs, object_weight, **divide)
             parts = {

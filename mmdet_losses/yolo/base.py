@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..functional.dtype import upcast
+from ..functional.dtype import upcast, without_autocast
 from ..functional.reduce import match_rank, reduce_loss, weighted_loss
 from ..modules.base import Loss, check_floating, check_option, check_rows, row_weight
 from .encode import DenseTarget
@@ -99,7 +99,7 @@ class CompositeLoss(Loss):
             found = self.compute(*self.join_inputs(inputs, len(maps), isinstance(target, DenseTarget)))
             return torch.stack([found[name] for name in self.terms], -1)
 
-        with torch.autocast(maps[0].device.type, enabled=False):
+        with without_autocast(maps[0].device.type):
             column_weight = None if weight is None else weight.unsqueeze(-1)
             per_image = weighted_loss(columns, (*maps, *parts), column_weight, reduction="none")
             if return_dict:
