@@ -198,7 +198,14 @@ def softmax_focal_loss(
 def quality_focal_loss(
     pred: Tensor, target: Tensor | tuple[Tensor, Tensor], *, beta: float = 2.0, activated: bool = False
 ) -> Tensor:
-    """Quality focal loss, see :class:`~mmdet_losses.QualityFocalLoss`.
+    """Quality focal loss, see :class:`~mmdet_losses.QualityFocalLoss`: :func:`quality_focal_terms` of each row."""
+    return quality_focal_terms(pred, target, beta=beta, activated=activated).sum(-1)
+
+
+def quality_focal_terms(
+    pred: Tensor, target: Tensor | tuple[Tensor, Tensor], *, beta: float = 2.0, activated: bool = False
+) -> Tensor:
+    """Terms of quality focal loss, one for each class.
 
     Args:
         pred: Logits, or probabilities where ``activated``, ``(n, c)``.
@@ -207,7 +214,7 @@ def quality_focal_loss(
         activated: Whether ``pred`` holds probabilities.
 
     Returns:
-        Tensor ``(n,)``, float32 (float64 where an input is).
+        Tensor ``(n, c)``, float32 (float64 where an input is).
     """
     if isinstance(target, tuple):
         label, score = target
@@ -220,7 +227,7 @@ def quality_focal_loss(
     else:
         error = (target - pred.sigmoid()).abs()
         loss = F.binary_cross_entropy_with_logits(pred, target, reduction="none")
-    return (modulate(error, beta) * loss).sum(-1)
+    return modulate(error, beta) * loss
 
 
 def varifocal_loss(

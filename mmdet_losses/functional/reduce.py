@@ -70,13 +70,12 @@ def weighted_loss(
         avg_factor: Divisor of ``'mean'``, a number or a one-element tensor.
     """
     num_rows = inputs[0].shape[0]
-    if weight is not None:
+    if weight is not None and not (may_select(weight) and all_count(weight)):
+        if reduction != "none":
+            inputs, weight = keep_rows(inputs, weight)
         if not (may_select(weight) and all_count(weight)):
-            if reduction != "none":
-                inputs, weight = keep_rows(inputs, weight)
-            if not (may_select(weight) and all_count(weight)):
-                drop = weight == 0
-                inputs = [blank(tensor, drop) for tensor in inputs]
+            drop = weight == 0
+            inputs = [blank(tensor, drop) for tensor in inputs]
     if reduction != "none" and not torch.compiler.is_compiling() and inputs[0].shape[0] == 0:
         return upcast(*filter(torch.is_floating_point, inputs))[0].sum()
     loss = compute(*inputs)

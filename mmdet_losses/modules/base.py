@@ -83,6 +83,8 @@ class Loss(nn.Module, metaclass=LossType):
     """Whether there are kernels of it; losses that sort, count or iterate have none."""
     columns: ClassVar[bool] = False
     """Whether it computes with the columns of its inputs, as losses of boxes do."""
+    terms_of_rows: ClassVar[Callable[..., Tensor] | None] = None
+    """Of a loss of rows that is a sum over their elements: these, as :meth:`unreduced` would sum them."""
     fixed: ClassVar[tuple[str, ...]] = ()
     """Options of its bases that the loss sets itself and does not take."""
 

@@ -649,5 +649,8 @@ class QualityFocalLoss(ClassificationLoss):
         return loss.reshape(pred.shape[:-1]) if loss.ndim else loss
 
     def unreduced(self, pred: Tensor, *targets: Tensor) -> Tensor:
+        return self.terms_of_rows(pred, *targets).sum(-1)
+
+    def terms_of_rows(self, pred: Tensor, *targets: Tensor) -> Tensor:
         target = targets[0] if len(targets) == 1 else targets
-        return F.quality_focal_loss(pred, target, beta=self.beta, activated=self.activated)
+        return F.quality_focal_terms(pred, target, beta=self.beta, activated=self.activated)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ..functional.reduce import weighted_loss
+
 if TYPE_CHECKING:
     from .base import Loss
 
@@ -34,7 +36,16 @@ def total(
 ) -> Tensor:
     """The loss, weighted and reduced, of inputs as :func:`arrange` hands them to a kernel."""
     inputs = [tensor.t() if loss.columns else tensor for tensor in (pred, *targets)]
-    return loss.weighted(inputs, weight, avg_factor, reduction)
+    if loss.terms_of_rows is None:
+        return loss.weighted(inputs, weight, avg_factor, reduction)
+    # Summed at once: with a sum of each row first, the gradient would need a second pass.
+    if reduction == "mean" and avg_factor is None:
+        avg_factor = pred.shape[0]
+    if weight is not None:
+        weight = weight.unsqueeze(-1)
+    return loss.loss_weight * weighted_loss(
+        loss.terms_of_rows, inputs, weight, reduction=reduction, avg_factor=avg_factor
+    )
 
 
 def value_and_gradient(loss: Loss, pred: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
