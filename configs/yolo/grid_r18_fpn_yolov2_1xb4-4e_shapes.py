@@ -1,0 +1,15 @@
+_base_ = [
+    "../_base_/models/grid_r18_fpn.py",
+    "../_base_/models/small.py",
+    "../_base_/datasets/shapes.py",
+    "../_base_/schedules/adamw_4e.py",
+    "../_base_/default_runtime.py",
+]
+
+model = _base_.small
+model.bbox_head.objective = dict(
+    type="YOLOv2Loss",
+    lambda_coord=5.0,
+    anchors=[[(18, 18), (30, 30), (46, 46), (72, 72), (104, 96)]],
+    strides=[16],
+)
