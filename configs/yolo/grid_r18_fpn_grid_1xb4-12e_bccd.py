@@ -5,5 +5,16 @@ _base_ = [
     "../_base_/default_runtime.py",
 ]
 
-# Few cells hold an object: what they are averaged over, and how much the boxes count, is that of dense detectors.
-model = dict(bbox_head=dict(objective=dict(type="GridObjectnessLoss", stride=16, average="objects", lambda_box=5.0)))
+# One cell in 25 holds an object: focal loss over the number of objects, as in RetinaNet.
+model = dict(
+    bbox_head=dict(
+        objective=dict(
+            type="GridObjectnessLoss",
+            stride=16,
+            loss_obj=dict(type="FocalLoss"),
+            average="objects",
+            loss_box="SmoothL1Loss",
+            lambda_box=2.0,
+        )
+    )
+)
