@@ -13,7 +13,7 @@ import torch
 from cases import CASES, map_target, over
 from torch import Tensor, nn
 
-from mmdet_losses import CATALOGUE, CIoULoss, FocalLoss, L1Loss, QualityFocalLoss, fuse_losses
+from mmdet_losses import CATALOGUE, CIoULoss, FocalLoss, L1Loss, OptionError, QualityFocalLoss, fuse_losses
 from mmdet_losses.modules import fused
 
 SIZES = [11, 0, 1, 2, 3, 17, 64, 5, 129, 33]
@@ -248,6 +248,11 @@ def test_changed_options_count() -> None:
     for gamma, loss_weight in ((2.0, 1.0), (1.5, 1.0), (1.5, 3.0)):
         loss.gamma, loss.loss_weight = gamma, loss_weight
         assert_same(loss, pred, label, weight, avg_factor=9)
+
+
+def test_option_is_checked() -> None:
+    with pytest.raises(OptionError, match="fused must be True or False, got 'yes'"):
+        FocalLoss(fused="yes")
 
 
 def test_switches_a_model() -> None:

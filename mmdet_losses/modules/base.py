@@ -39,6 +39,7 @@ class LossType(type):
     """Gives every loss the option ``fused``: how it is computed, and no part of what it is."""
 
     def __call__(cls, *args: Any, fused: bool = False, **options: Any) -> Loss:
+        check_option("fused", fused, isinstance(fused, bool), "True or False")
         loss = super().__call__(*args, **options)
         loss.fused = fused
         return loss
@@ -79,6 +80,8 @@ class Loss(nn.Module, metaclass=LossType):
     """Whether prediction and target can be exchanged."""
     unit: ClassVar[str] = ""
     """Unit that its boxes have to be in, since it compares them with a length; empty where any unit will do."""
+    fused: bool = False
+    """Whether this object uses its kernels, see the option."""
     fusible: ClassVar[bool] = True
     """Whether there are kernels of it; losses that sort, count or iterate have none."""
     columns: ClassVar[bool] = False

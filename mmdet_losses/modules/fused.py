@@ -169,7 +169,7 @@ def fused_loss(
         avg_factor = torch.full((), avg_factor, device=pred.device)
     try:
         return FusedLoss.apply(loss, reduction, avg_factor, weight, pred, *targets)
-    except torch.OutOfMemoryError:
+    except torch.cuda.OutOfMemoryError:
         raise
     except Exception as error:  # of whatever kind: what is wrong with the inputs, the eager path says in its own words
         uncompiled.add(type(loss))
