@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .dtype import upcast
-from .geometry import area, box_pair, divide, saturate, squared_length
+from .geometry import Box, area, box_pair, divide, saturate, squared_length
 
 
 def extended_iou_loss(pred: Tensor, target: Tensor, *, smooth_point: float = 0.1) -> Tensor:
@@ -28,12 +28,21 @@ def extended_iou_loss(pred: Tensor, target: Tensor, *, smooth_point: float = 0.1
 def bounded_iou_loss(pred: Tensor, target: Tensor, *, beta: float = 0.2, eps: float = 1e-3) -> Tensor:
     """Bounded IoU loss, see :class:`~mmdet_losses.BoundedIoULoss`; ``(n, 4)`` boxes to ``(n, 4)`` for x, y, w, h."""
     pred, target = upcast(pred, target)
-    size, target_size = pred[:, 2:] - pred[:, :2], target[:, 2:] - target[:, :2]
-    apart = ((target[:, :2] - pred[:, :2]) + (target[:, 2:] - pred[:, 2:])).abs()
+    pred, target = Box(*pred.unbind(-1)), Box(*target.unbind(-1))
+    apart = (
+        ((target.x1 - pred.x1) + (target.x2 - pred.x2)).abs(),
+        ((target.y1 - pred.y1) + (target.y2 - pred.y2)).abs(),
+    )
     # One minus each bound, on a common denominator: 1 - x of a good fit would lose its digits.
-    position = divide(2 * apart + eps, target_size + apart + eps).clamp(max=1)
-    shape = divide((size - target_size).abs() + eps, torch.maximum(size, target_size) + eps)
-    loss = torch.cat([position, shape], -1)
+    position = [
+        divide(2 * distance + eps, side + distance + eps).clamp(max=1)
+        for distance, side in zip(apart, target.size, strict=True)
+    ]
+    shape = [
+        divide((side - wanted).abs() + eps, torch.maximum(side, wanted) + eps)
+        for side, wanted in zip(pred.size, target.size, strict=True)
+    ]
+    loss = torch.stack([*position, *shape], -1)
     return torch.where(loss < beta, loss.square() * (0.5 / beta), loss - 0.5 * beta)
 
 

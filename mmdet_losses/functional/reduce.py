@@ -55,6 +55,7 @@ def weighted_loss(
     *,
     reduction: str = "mean",
     avg_factor: Any = None,
+    whole_rows: bool = False,
 ) -> Tensor:
     """Unreduced loss of ``inputs``, weighted and reduced; an entry of weight 0 counts as deleted.
 
@@ -68,13 +69,14 @@ def weighted_loss(
         weight: Broadcastable to the unreduced loss; its first axis is that of the inputs or 1.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``.
         avg_factor: Divisor of ``'mean'``, a number or a one-element tensor.
+        whole_rows: Whether an entry needs the others of its last axis, so that only a weight of 0 for all deletes them.
     """
     num_rows = inputs[0].shape[0]
     if weight is not None and not (may_select(weight) and all_count(weight)):
         if reduction != "none":
             inputs, weight = keep_rows(inputs, weight)
         if not (may_select(weight) and all_count(weight)):
-            drop = weight == 0
+            drop = (weight == 0).all(-1) if whole_rows else weight == 0
             inputs = [blank(tensor, drop) for tensor in inputs]
     if reduction != "none" and not torch.compiler.is_compiling() and inputs[0].shape[0] == 0:
         return upcast(*filter(torch.is_floating_point, inputs))[0].sum()

@@ -88,6 +88,8 @@ class Loss(nn.Module, metaclass=LossType):
     """Whether it computes with the columns of its inputs, as losses of boxes do."""
     terms_of_rows: ClassVar[Callable[..., Tensor] | None] = None
     """Of a loss of rows that is a sum over their elements: these, as :meth:`unreduced` would sum them."""
+    whole_rows: ClassVar[bool] = False
+    """Whether each of several values of a row needs the whole row."""
     fixed: ClassVar[tuple[str, ...]] = ()
     """Options of its bases that the loss sets itself and does not take."""
 
@@ -207,7 +209,8 @@ class Loss(nn.Module, metaclass=LossType):
 
     def weighted(self, inputs: Sequence[Tensor], weight: Tensor | None, avg_factor: Any, reduction: str) -> Tensor:
         """The weighted and reduced loss of aligned inputs, operation by operation."""
-        loss = weighted_loss(self.unreduced, inputs, weight, reduction=reduction, avg_factor=avg_factor)
+        how = dict(reduction=reduction, avg_factor=avg_factor, whole_rows=self.whole_rows)
+        loss = weighted_loss(self.unreduced, inputs, weight, **how)
         return loss if self.loss_weight == 1 else self.loss_weight * loss
 
     def align(self, pred: Tensor, target: Any, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:

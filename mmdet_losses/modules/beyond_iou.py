@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from .. import functional as F
@@ -97,7 +96,8 @@ class BoundedIoULoss(Loss):
     boxes = True
     unit = "pixels"
     paper = "https://arxiv.org/abs/1711.00164"
-    fusible = False
+    columns = True
+    whole_rows = True
     bounds = (0.0, 1.0)
     best = None
 
@@ -118,17 +118,19 @@ class BoundedIoULoss(Loss):
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
         check_boxes(pred, target)
-        # As eight numbers per row: a weight of 0 for the width must not blank a coordinate, only four delete the row.
-        return (*pred.unbind(-1), *target.unbind(-1)), element_weight(weight, pred)
+        weight = element_weight(weight, pred)
+        weight = None if weight is None else weight.expand(pred.shape).reshape(-1, 4)
+        return (pred.reshape(-1, 4), target.reshape(-1, 4)), weight
 
-    def unreduced(self, *numbers: Tensor) -> Tensor:
-        pred, target = torch.stack(numbers[:4], -1), torch.stack(numbers[4:], -1)
-        loss = F.bounded_iou_loss(pred.reshape(-1, 4), target.reshape(-1, 4), beta=self.beta, eps=self.eps)
-        return loss.reshape(pred.shape)
+    def evaluate(self, pred: Tensor, *args: object) -> Tensor:
+        loss = super().evaluate(pred, *args)
+        return loss.reshape(pred.shape) if loss.ndim else loss
+
+    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
+        return F.bounded_iou_loss(pred, target, beta=self.beta, eps=self.eps)
 
     def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
-        rows = None if weight is None else weight.abs().amax(-1)
-        super().check_values((torch.stack(inputs[:4], -1), torch.stack(inputs[4:], -1)), rows)
+        super().check_values(inputs, None if weight is None else weight.abs().amax(-1))
 
 
 @published("WassersteinLoss")
