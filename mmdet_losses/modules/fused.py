@@ -132,7 +132,7 @@ class FusedLoss(torch.autograd.Function):
         avg_factor, weight, pred, *targets = ctx.saved_tensors
         gradient, ctx.gradient = ctx.gradient, None
         if torch.is_grad_enabled():
-            # a gradient of the gradient is wanted, or no compiler is there
+            # a gradient of the gradient is wanted
             value = ctx.loss.weighted((pred, *targets), weight, avg_factor, ctx.reduction)
             (gradient,) = torch.autograd.grad(value, pred, upstream, create_graph=True)
         else:
