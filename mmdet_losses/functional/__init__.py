@@ -17,7 +17,7 @@ from .classification import (
 )
 from .coordinate import balanced_l1_loss, l1_loss, mse_loss, smooth_l1_loss
 from .distribution import distribution_focal_loss, integral
-from .geometry import BoxPair, box_pair
+from .geometry import BoxPair
 from .harmonized import (
     Histogram,
     authentic_smooth_l1_gradient_norm,
@@ -68,6 +68,7 @@ from .longtail import (
     equalized_focal_loss,
     seesaw_class_loss,
 )
+from .pairs import box_pair
 from .ranking import average_precision_loss, rank_sort_errors, rank_sort_loss
 from .reduce import reduce_loss, weighted_loss
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from .dtype import upcast
-from .geometry import Box, area, box_pair, divide, saturate, squared_length
+from .geometry import Box, area, divide, saturate, squared_length
+from .pairs import box_pair
 
 
 def extended_iou_loss(pred: Tensor, target: Tensor, *, smooth_point: float = 0.1) -> Tensor:

@@ -8,8 +8,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .dtype import upcast
-
 
 def divide(numerator: Tensor, denominator: Tensor) -> Tensor:
     """Quotient that is ``numerator`` where the denominator is not positive, so that 0/0 is 0.
@@ -17,7 +15,12 @@ def divide(numerator: Tensor, denominator: Tensor) -> Tensor:
     Unlike an epsilon in the denominator this leaves every ordinary quotient exact, and the gradient of a
     degenerate one bounded.
     """
-    return numerator / denominator.masked_fill(denominator <= 0, 1.0)
+    return numerator / safe_divisor(denominator)
+
+
+def safe_divisor(denominator: Tensor) -> Tensor:
+    """``denominator``, and 1 where it is not positive."""
+    return denominator.masked_fill(denominator <= 0, 1.0)
 
 
 def saturate(x: Tensor) -> Tensor:
@@ -75,12 +78,12 @@ def overlap(
     return divide(intersection, union).clamp(max=1), union
 
 
-class BoxPair(NamedTuple):
-    """Geometry of ``n`` aligned pairs of boxes, each seen in the frame of the box that encloses the pair.
+class BoxPair:
+    """Geometry of ``n`` aligned pairs of boxes, each seen in a frame of its own.
 
-    The origin is the corner of the enclosing box and the unit its longer side, both taken as constants.
-    An IoU-type loss depends on neither, so its value and gradient are those of the original boxes, while
-    nothing overflows, nothing underflows, and sizes of 1e-3 and of 1e6 are treated alike. Each number of a
+    The origin is the first corner of the prediction and the unit the largest distance of a side from it, both taken
+    as constants. An IoU-type loss depends on neither, so its value and gradient are those of the original boxes,
+    while nothing overflows, nothing underflows, and sizes of 1e-3 and of 1e6 are treated alike. Each number of a
     pair is a tensor ``(n,)`` of its own, from which a compiler makes one loop over the pairs.
 
     Attributes:
@@ -93,13 +96,10 @@ class BoxPair(NamedTuple):
         iou: Intersection over union in [0, 1]; 0 where neither box has an area.
     """
 
-    pred: Box
-    target: Box
-    pred_size: tuple[Tensor, Tensor]
-    target_size: tuple[Tensor, Tensor]
-    unit: Tensor
-    union: Tensor
-    iou: Tensor
+    def __init__(self, pred: Box, target: Box, unit: Tensor) -> None:
+        self.pred, self.target, self.unit = pred, target, unit
+        self.pred_size, self.target_size = pred.size, target.size
+        self.iou, self.union = overlap(pred, target, self.pred_size, self.target_size)
 
     def hull(self) -> tuple[Tensor, Tensor]:
         """Width and height of the enclosing box."""
@@ -114,7 +114,7 @@ class BoxPair(NamedTuple):
 
     def scaled(self, ratio: float | Tensor) -> BoxPair:
         """The pairs with all sides times ``ratio`` about the centre of each box, in the same frame."""
-        return measure(self.pred.scaled(ratio), self.target.scaled(ratio), self.unit)
+        return BoxPair(self.pred.scaled(ratio), self.target.scaled(ratio), self.unit)
 
     def offset(self) -> tuple[Tensor, Tensor]:
         """Centre of the target minus centre of the prediction, along x and y."""
@@ -122,52 +122,22 @@ class BoxPair(NamedTuple):
         return ((target.x1 + target.x2) - (pred.x1 + pred.x2)) / 2, ((target.y1 + target.y2) - (pred.y1 + pred.y2)) / 2
 
 
-def measure(pred: Box, target: Box, unit: Tensor) -> BoxPair:
-    """Geometry of boxes in a frame of this unit."""
-    pred_size, target_size = pred.size, target.size
-    iou, union = overlap(pred, target, pred_size, target_size)
-    return BoxPair(pred, target, pred_size, target_size, unit, union, iou)
-
-
-def box_pair(pred: Tensor, target: Tensor) -> BoxPair:
-    """Geometry of aligned boxes.
-
-    Args:
-        pred: Predicted boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, in any unit.
-        target: Target boxes of the same layout, shape and unit.
-    """
-    pred, target = upcast(pred, target)
-    normalize = normalized_numbers if torch.compiler.is_compiling() else normalized
-    return measure(*normalize(pred, target))
-
-
-def normalized(pred: Tensor, target: Tensor) -> tuple[Box, Box, Tensor]:
-    """Boxes in their frame, and its unit; for all coordinates at once, since each operation has a price of its own."""
-    pred, target = (boxes.t().contiguous().unflatten(0, (2, 2)) for boxes in (pred, target))
-    with torch.no_grad():
-        # Over all corners and not only (x1, y1) and (x2, y2): an inverted box must not leave the frame.
-        low, high = torch.minimum(pred, target), torch.maximum(pred, target)
-        origin = torch.minimum(low[0], low[1])
-        unit = unit_of(*(torch.maximum(high[0], high[1]) - origin))
-    pred, target = ((boxes - origin) / unit for boxes in (pred, target))
-    return Box(*pred.flatten(0, 1)), Box(*target.flatten(0, 1)), unit
-
-
-def normalized_numbers(pred: Tensor, target: Tensor) -> tuple[Box, Box, Tensor]:
-    """:func:`normalized` number by number, from which a compiler makes one loop."""
+def framed(pred: Tensor, target: Tensor) -> BoxPair:
+    """Geometry of aligned boxes ``(n, 4)``, number by number."""
     pred, target = Box(*pred.unbind(-1)), Box(*target.unbind(-1))
+    origin = (pred.x1.detach(), pred.y1.detach()) * 2
     with torch.no_grad():
-        left, width = span(pred.x1, pred.x2, target.x1, target.x2)
-        top, height = span(pred.y1, pred.y2, target.y1, target.y2)
-        unit = unit_of(width, height)
-    origin = (left, top, left, top)
+        # From all corners and not only (x1, y1) and (x2, y2): an inverted box must not leave the frame.
+        far = (side - start for side, start in zip((*pred, *target), origin * 2, strict=True))
+        unit = unit_of(reduce(torch.maximum, map(torch.abs, far)))
+        scale = unit.reciprocal()
     pred, target = (
-        Box(*((side - start) / unit for side, start in zip(box, origin, strict=True))) for box in (pred, target)
+        Box(*((side - start) * scale for side, start in zip(box, origin, strict=True))) for box in (pred, target)
     )
-    return pred, target, unit
+    return BoxPair(pred, target, unit)
 
 
-def unit_of(width: Tensor, height: Tensor) -> Tensor:
-    """The longer side, and 1 for what is too small to divide by."""
-    longer = torch.maximum(width, height)
-    return longer.masked_fill(longer < torch.finfo(longer.dtype).tiny, 1.0)
+def unit_of(length: Tensor) -> Tensor:
+    """``length``, and 1 where it is too small to divide by; its reciprocal has all its digits."""
+    tiny = torch.finfo(length.dtype).tiny
+    return length.masked_fill(length < tiny, 1.0).clamp(max=1 / tiny)

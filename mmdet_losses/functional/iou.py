@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .geometry import BoxPair, box_pair, divide, saturate, span, squared_length
+from .geometry import BoxPair, divide, saturate, span, squared_length
+from .pairs import box_pair
 
 Terms = Callable[[BoxPair], Sequence[Tensor]]
 Focus = Callable[[BoxPair], Tensor]

@@ -37,9 +37,11 @@ def keep_rows(
     num_rows = inputs[0].shape[0]
     if weight is None or weight.shape[0] != num_rows or not may_select(weight):
         return inputs, weight
-    kept = (weight.flatten(1).any(1) if weight.numel() > num_rows else weight.flatten()).nonzero().squeeze(1)
-    if len(kept) >= most * num_rows:
+    counts = weight.bool()
+    counts = counts.flatten(1).any(1) if weight.numel() > num_rows else counts.flatten()
+    if int(counts.count_nonzero()) >= most * num_rows:
         return inputs, weight
+    kept = counts.nonzero().squeeze(1)
     return [tensor.index_select(0, kept) for tensor in inputs], weight.index_select(0, kept)
 
 

@@ -38,11 +38,14 @@ class BoxLoss(Loss):
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
         check_boxes(pred, target)
-        return (pred.reshape(-1, 4), target.reshape(-1, 4)), row_weight(weight, pred.shape[:-1], last=4)
+        weight = row_weight(weight, pred.shape[:-1], last=4)
+        if pred.ndim != 2:
+            pred, target = pred.reshape(-1, 4), target.reshape(-1, 4)
+        return (pred, target), weight
 
     def evaluate(self, pred: Tensor, *args: object) -> Tensor:
         loss = super().evaluate(pred, *args)
-        return loss.reshape(pred.shape[:-1]) if loss.ndim else loss
+        return loss.reshape(pred.shape[:-1]) if loss.ndim and pred.ndim != 2 else loss
 
 
 class Modifiers(TypedDict, total=False):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ..functional.pairs import transposed
 from ..functional.reduce import weighted_loss
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ INLINE = dict(realize_opcount_threshold=2000, realize_reads_threshold=2000)
 """Keeps the compiler from writing the sigmoids of all logits to memory between two loops."""
 LIMIT = {"recompile_limit": 64} if "recompile_limit" in inspect.signature(torch.compile).parameters else {}
 """Graphs of one class: one for each dtype, form of the weight, reduction and set of options that a program has."""
+LARGE = 2**14
+"""Elements from which on an input has kernels of its own, since how many threads share the work is compiled in."""
 uncompiled: set[type[Loss]] = set()
 """Classes that were found not to compile here."""
 
@@ -58,23 +61,29 @@ def scaled_gradient(upstream: Tensor, loss: Loss, pred: Tensor, *rest: Any) -> T
 
 
 @cache
-def compiled(function: Callable, loss: type[Loss]) -> Callable:
-    """A kernel of one class of losses."""
+def compiled(function: Callable, loss: type[Loss], large: bool) -> Callable:
+    """A kernel of one class of losses.
+
+    Args:
+        function: What it computes.
+        loss: The class.
+        large: Whether it is for inputs of :data:`LARGE` elements or more.
+    """
     # Recompilations are limited for each code object: with its own, no class uses up the limit of the others.
     own = types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
     options = INLINE if BACKEND == "inductor" and not loss.columns else None
     return torch.compile(own, dynamic=False, fullgraph=True, backend=BACKEND, options=options, **LIMIT)
 
 
-def run(function: Callable, loss: Loss, *inputs: Any) -> Any:
-    return compiled(function, type(loss))(*inputs)
+def kernel(function: Callable, loss: Loss, pred: Tensor) -> Callable:
+    return compiled(function, type(loss), pred.numel() >= LARGE)
 
 
 def arrange(tensor: Tensor, columns: bool) -> Tensor:
     """``tensor`` with a changing number of rows; on a CPU each column of boxes lies in one piece."""
     tensor = tensor.detach()
     if columns:
-        tensor = tensor.t().contiguous() if tensor.device.type == "cpu" else tensor.t()
+        tensor = transposed(tensor) if tensor.device.type == "cpu" else tensor.t()
     rows = range(tensor.ndim) if tensor.ndim > 2 else (tensor.ndim - 1 if columns else 0,)
     for axis in rows:
         torch._dynamo.maybe_mark_dynamic(tensor, axis)
@@ -108,8 +117,8 @@ class FusedLoss(torch.autograd.Function):
         ctx.save_for_backward(avg_factor, weight, pred, *targets)
         call = FusedLoss.call(ctx, avg_factor, weight, pred, *targets)
         if not (ctx.needs_input_grad[4] and one_pass(pred)):
-            return run(total, loss, *call)
-        value, ctx.gradient = run(value_and_gradient, loss, *call)
+            return kernel(total, loss, pred)(*call)
+        value, ctx.gradient = kernel(value_and_gradient, loss, pred)(*call)
         return value
 
     @staticmethod
@@ -138,7 +147,7 @@ class FusedLoss(torch.autograd.Function):
         else:
             if gradient is None:
                 call = FusedLoss.call(ctx, avg_factor, weight, pred, *targets)
-                gradient = run(scaled_gradient, ctx.loss, upstream, *call)
+                gradient = kernel(scaled_gradient, ctx.loss, pred)(upstream, *call)
             elif upstream != 1:
                 gradient.mul_(upstream)
             if ctx.loss.columns:
