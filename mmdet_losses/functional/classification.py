@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .dtype import upcast
+from .logistic import logistic
 
 
 def one_hot(label: Tensor, num_classes: int) -> Tensor:
@@ -18,9 +19,24 @@ def one_hot(label: Tensor, num_classes: int) -> Tensor:
     return label.unsqueeze(-1) == torch.arange(num_classes, device=label.device)
 
 
+def placed(value: Tensor, label: Tensor, num_classes: int) -> Tensor:
+    """``(..., num_classes)`` with ``value`` ``(...)`` at the class of ``label`` ``(...)`` and 0 elsewhere.
+
+    As in :func:`one_hot`, a label of no class gives a row of zeros.
+    """
+    if torch.compiler.is_compiling() or num_classes == 0:
+        # Not one_hot * value: a NaN would reach the other classes of its row.
+        return torch.where(one_hot(label, num_classes), value.unsqueeze(-1), 0)
+    known = (label >= 0) & (label < num_classes)
+    index, value = (torch.where(known, tensor, 0).unsqueeze(-1) for tensor in (label.long(), value))
+    return value.new_zeros(*label.shape, num_classes).scatter(-1, index, value)
+
+
 def dense_target(pred: Tensor, target: Tensor) -> Tensor:
     """``target`` in the shape of ``pred``, whether it holds labels or is dense already."""
-    return target if target.ndim == pred.ndim else one_hot(target, pred.shape[-1])
+    if target.ndim == pred.ndim:
+        return target
+    return placed(torch.ones_like(target, dtype=torch.float32), target, pred.shape[-1])
 
 
 def binary_parts(pred: Tensor, activated: bool, floor: float | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -46,6 +62,11 @@ def binary_cross_entropy_of_probability(prob: Tensor, target: Tensor) -> Tensor:
 def modulate(error: Tensor, power: float) -> Tensor:
     """``error**power`` with gradient 0, and not infinity or NaN, where ``error`` is 0 and ``power`` below 1."""
     return error.clamp(min=torch.finfo(error.dtype).tiny) ** power if power < 1 else error**power
+
+
+def modulate_distance(difference: Tensor, power: float) -> Tensor:
+    """``modulate(|difference|, power)``."""
+    return difference.square() if power == 2 else modulate(difference.abs(), power)
 
 
 def softmax_cross_entropy(
@@ -106,6 +127,8 @@ def sigmoid_cross_entropy(
     if label_smoothing:
         floor = label_smoothing / (2 if smoothing_mode == "binary" else max(pred.shape[-1], 1))
         target = (1 - label_smoothing) * target + floor
+    if class_weight is None and torch.compiler.is_compiling():
+        return logistic(pred, target)[2]
     class_weight = None if class_weight is None else class_weight.to(pred)
     return F.binary_cross_entropy_with_logits(pred, target, pos_weight=class_weight, reduction="none")
 
@@ -139,8 +162,8 @@ def sigmoid_focal_loss(
         error = (1 - pred) * target + pred * (1 - target)
         loss = binary_cross_entropy_of_probability(pred, target)
     else:
-        error = torch.sigmoid(-pred) * target + torch.sigmoid(pred) * (1 - target)
-        loss = F.binary_cross_entropy_with_logits(pred, target, reduction="none")
+        prob, rest, loss = logistic(pred, target, rest=True)
+        error = rest * target + prob * (1 - target)
     if isinstance(alpha, Tensor):
         alpha = alpha.to(pred)
     weight = 1.0 if alpha is None else alpha * target + (1 - alpha) * (1 - target)
@@ -218,16 +241,13 @@ def quality_focal_terms(
     """
     if isinstance(target, tuple):
         label, score = target
-        # Not one_hot * score: a NaN score would reach the other classes of its row.
-        target = torch.where(one_hot(label, pred.shape[-1]), score.unsqueeze(-1), 0)
+        target = placed(score, label, pred.shape[-1])
     pred, target = upcast(pred, target)
     if activated:
-        error = (target - pred).abs()
-        loss = binary_cross_entropy_of_probability(pred, target)
+        prob, loss = pred, binary_cross_entropy_of_probability(pred, target)
     else:
-        error = (target - pred.sigmoid()).abs()
-        loss = F.binary_cross_entropy_with_logits(pred, target, reduction="none")
-    return modulate(error, beta) * loss
+        prob, _, loss = logistic(pred, target)
+    return modulate_distance(target - prob, beta) * loss
 
 
 def varifocal_loss(
@@ -246,10 +266,10 @@ def varifocal_loss(
         Tensor of the shape of ``pred``, float32 (float64 where an input is).
     """
     pred, target = upcast(pred, target)
+    prob, _, loss = logistic(pred, target)
     positive = target if iou_weighted else torch.ones_like(target)
-    negative = alpha * modulate((pred.sigmoid() - target).abs(), gamma)
-    focus = torch.where(target > 0, positive, negative)
-    return focus * F.binary_cross_entropy_with_logits(pred, target, reduction="none")
+    negative = alpha * modulate_distance(prob - target, gamma)
+    return torch.where(target > 0, positive, negative) * loss
 
 
 def gaussian_focal_loss(

@@ -12,7 +12,8 @@ from .dtype import upcast
 
 def l1_loss(pred: Tensor, target: Tensor) -> Tensor:
     """Absolute difference, see :class:`~mmdet_losses.L1Loss`; any equal shapes, one value per element."""
-    return F.l1_loss(*upcast(pred, target), reduction="none")
+    pred, target = upcast(pred, target)
+    return (pred - target).abs()
 
 
 def mse_loss(pred: Tensor, target: Tensor) -> Tensor:

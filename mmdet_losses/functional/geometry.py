@@ -75,7 +75,9 @@ def overlap(
     height = torch.minimum(pred.y2, target.y2) - torch.maximum(pred.y1, target.y1)
     intersection = area(width, height)
     union = area(*pred_size) + area(*target_size) - intersection
-    return divide(intersection, union).clamp(max=1), union
+    # Where rounding made it less than the intersection, it is that; a constant, so its gradient stays that of a sum.
+    union = union + (intersection - union).clamp(min=0).detach()
+    return divide(intersection, union), union
 
 
 class BoxPair:

@@ -100,12 +100,12 @@ class Geometry(torch.autograd.Function):
         span -= torch.stack((low, torch.maximum(low, target_low), target_low))
         length = span.clamp(min=0)
         area, intersection, target_area = (length[:, 0] * length[:, 1]).unbind()
-        union = (area + target_area).sub_(intersection)
+        union = torch.maximum((area + target_area).sub_(intersection), intersection)
         divisor = safe_divisor(union)
-        ratio = intersection / divisor
-        ctx.save_for_backward(pred, target, sides, span, length, scale, divisor, ratio)
+        iou = intersection / divisor
+        ctx.save_for_backward(pred, target, sides, span, length, scale, divisor, iou)
         ctx.set_materialize_grads(False)
-        return low, high, span[0], union, ratio.clamp(max=1), (unit, target_low, target_high, span[2])
+        return low, high, span[0], union, iou, (unit, target_low, target_high, span[2])
 
     @staticmethod
     def backward(
@@ -117,14 +117,14 @@ class Geometry(torch.autograd.Function):
         of_iou: Tensor | None,
         _constants: None,
     ) -> tuple[Tensor | None, None]:
-        pred, target, sides, span, length, scale, divisor, ratio = ctx.saved_tensors
+        pred, target, sides, span, length, scale, divisor, iou = ctx.saved_tensors
         if torch.is_grad_enabled():
             # a gradient of the gradient is wanted
             return gradient_with_graph(pred, target, (of_low, of_high, of_span, of_union, of_iou)), None
         of_intersection = None
         if of_iou is not None:
-            of_intersection = torch.where(ratio > 1, 0, of_iou).div_(divisor)
-            through_union = of_intersection * -ratio
+            of_intersection = of_iou / divisor
+            through_union = of_intersection * -iou
             of_union = through_union if of_union is None else through_union.add_(of_union)
         if of_union is None:
             gradient = torch.zeros_like(sides[:2])

@@ -84,19 +84,19 @@ def weighted_loss(
         return upcast(*filter(torch.is_floating_point, inputs))[0].sum()
     loss = compute(*inputs)
     if weight is not None:
-        loss = loss * weight.to(loss.dtype)
-    count = num_rows * loss.shape[1:].numel()
-    return reduce_loss(loss, reduction, avg_factor, count)
+        loss = loss * (weight if weight.dtype == loss.dtype else weight.to(loss.dtype))
+    if avg_factor is None:
+        avg_factor = num_rows * loss.shape[1:].numel()
+    return reduce_loss(loss, reduction, avg_factor)
 
 
-def reduce_loss(loss: Tensor, reduction: str, avg_factor: Any = None, count: int | None = None) -> Tensor:
+def reduce_loss(loss: Tensor, reduction: str, avg_factor: Any = None) -> Tensor:
     """Reduce an unreduced, weighted loss.
 
     Args:
         loss: Any shape.
         reduction: ``'none'`` returns it as it is, ``'sum'`` its sum, ``'mean'`` its sum over ``avg_factor``.
-        avg_factor: Divisor, nothing added to it; a divisor of 0 gives 0.
-        count: Divisor of ``'mean'`` without an ``avg_factor``; the number of elements by default.
+        avg_factor: Divisor, nothing added to it; a divisor of 0 gives 0. The number of elements by default.
     """
     if reduction == "none":
         return loss
@@ -104,7 +104,7 @@ def reduce_loss(loss: Tensor, reduction: str, avg_factor: Any = None, count: int
     if reduction == "sum":
         return total
     if avg_factor is None:
-        avg_factor = loss.numel() if count is None else count
+        avg_factor = loss.numel()
     if isinstance(avg_factor, Tensor):
         divisor = avg_factor.detach().reshape(()).to(total)
         empty = divisor == 0

@@ -16,6 +16,7 @@ from ..functional.dtype import upcast, without_autocast
 from ..functional.reduce import REDUCTIONS, keep_rows, match_rank, weighted_loss
 from .errors import OptionError, ReductionError
 from .fused import fused_loss
+from .state import Stateful
 
 INPUT_NAMES = ("pred", "target", "target[1]")
 FUSED = inspect.Parameter("fused", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=bool)
@@ -158,9 +159,7 @@ class Loss(nn.Module, metaclass=LossType):
         """
         reduction = self.resolve_reduction(reduction_override, avg_factor)
         loss = self.evaluate(pred, target, weight, avg_factor, reduction)
-        if self.training and torch.is_grad_enabled() and reduction_override != "none":
-            with torch.no_grad():
-                self.observe(pred, target, weight)
+        self.observe_training(reduction_override, pred, target, weight)
         return loss
 
     def resolve_reduction(self, override: str | None, avg_factor: Any) -> str:
@@ -179,7 +178,7 @@ class Loss(nn.Module, metaclass=LossType):
                         "avg_factor must be a number or a tensor of one element, "
                         f"got a tensor of shape {tuple(avg_factor.shape)}."
                     )
-            elif not isinstance(avg_factor, numbers.Real | torch.SymInt | torch.SymFloat):
+            elif not isinstance(avg_factor, (float, int, numbers.Real, torch.SymInt, torch.SymFloat)):
                 raise ValueError(
                     f"avg_factor must be a number or a tensor of one element, got {type(avg_factor).__name__}."
                 )
@@ -198,19 +197,19 @@ class Loss(nn.Module, metaclass=LossType):
         if self.debug:
             self.check_values(inputs, weight)
         with without_autocast(inputs[0].device.type):
-            loss = None
             if self.fused and self.fusible and reduction != "none":
                 if avg_factor is not None or reduction == "sum":
                     inputs, weight = keep_rows(inputs, weight, most=0.5)
                 loss = fused_loss(self, inputs, weight, avg_factor, reduction)
-            if loss is None:
-                loss = self.weighted(inputs, weight, avg_factor, reduction)
-            return loss
+                if loss is not None:
+                    return loss
+            return self.weighted(inputs, weight, avg_factor, reduction)
 
     def weighted(self, inputs: Sequence[Tensor], weight: Tensor | None, avg_factor: Any, reduction: str) -> Tensor:
         """The weighted and reduced loss of aligned inputs, operation by operation."""
-        how = dict(reduction=reduction, avg_factor=avg_factor, whole_rows=self.whole_rows)
-        loss = weighted_loss(self.unreduced, inputs, weight, **how)
+        loss = weighted_loss(
+            self.unreduced, inputs, weight, reduction=reduction, avg_factor=avg_factor, whole_rows=self.whole_rows
+        )
         return loss if self.loss_weight == 1 else self.loss_weight * loss
 
     def align(self, pred: Tensor, target: Any, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
@@ -221,8 +220,19 @@ class Loss(nn.Module, metaclass=LossType):
         """The loss of each row or element; the inputs are as :meth:`align` returned them, or some of their rows."""
         raise NotImplementedError
 
+    def observe_training(self, reduction_override: str | None, *inputs: Any) -> None:
+        """:meth:`observe` the inputs of a call, if it is one of a training and no scoring call."""
+        if self.observes and self.training and torch.is_grad_enabled() and reduction_override != "none":
+            with torch.no_grad():
+                self.observe(*inputs)
+
+    @property
+    def observes(self) -> bool:
+        """Whether there is something to :meth:`observe`."""
+        return isinstance(self, Stateful)
+
     def observe(self, pred: Tensor, target: Any, weight: Tensor | None) -> None:
-        """Gather the statistics of a training call, for losses that keep some. Scoring calls do not come here."""
+        """Gather the statistics of a training call, for losses that keep some."""
 
     def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
         """Raise for the first row of a weight other than 0 that holds a value which the loss is not defined for."""
@@ -294,7 +304,7 @@ def row_weight(weight: Tensor | None, shape: torch.Size, last: int | None = None
         return None
     check_weight(weight)
     if weight.shape == shape:
-        return weight.reshape(-1)
+        return weight if weight.ndim == 1 else weight.reshape(-1)
     if weight.shape[:-1] == shape and weight.ndim and weight.shape[-1] in (1, last):
         return mean_of_columns(upcast(weight)[0]).reshape(-1)
     forms = [tuple(shape), (*shape, 1)] + ([(*shape, last)] if last else [])
@@ -318,6 +328,8 @@ def element_weight(weight: Tensor | None, pred: Tensor) -> Tensor | None:
     if weight is None:
         return None
     check_weight(weight)
+    if weight.shape == pred.shape:
+        return weight
     if weight.ndim == 1 and pred.ndim > 1 and weight.shape[0] == pred.shape[0]:
         return weight.reshape(-1, *(1,) * (pred.ndim - 1))
     fits = all(size in (1, full) for size, full in zip(weight.shape, pred.shape, strict=False))

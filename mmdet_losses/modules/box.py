@@ -116,7 +116,10 @@ class IoUTypeLoss(BoxLoss):
     def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
         return F.pair_loss(self.pair(pred, target), self.terms, **self.slots())
 
+    @property
+    def observes(self) -> bool:
+        return isinstance(self.focus, Stateful)
+
     def observe(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> None:
-        if isinstance(self.focus, Stateful):
-            (pred, target), weight = self.align(pred, target, weight)
-            self.focus.observe(self.pair(pred, target), weight)
+        (pred, target), weight = self.align(pred, target, weight)
+        self.focus.observe(self.pair(pred, target), weight)

@@ -52,12 +52,14 @@ def total(
 
 
 def value_and_gradient(loss: Loss, pred: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    gradient, value = torch.func.grad_and_value(lambda pred: total(loss, pred, *rest))(pred)
+    # A clone costs nothing once compiled; to what is differentiated itself, the compiler would not apply the backward
+    # of an autograd.Function, but differentiate through its forward.
+    gradient, value = torch.func.grad_and_value(lambda pred: total(loss, pred.clone(), *rest))(pred)
     return value, gradient
 
 
 def scaled_gradient(upstream: Tensor, loss: Loss, pred: Tensor, *rest: Any) -> Tensor:
-    return torch.func.grad(lambda pred: upstream * total(loss, pred, *rest))(pred)
+    return torch.func.grad(lambda pred: upstream * total(loss, pred.clone(), *rest))(pred)
 
 
 @cache

@@ -107,9 +107,7 @@ class CompositeLoss(Loss):
                 loss = {name: self.loss_weight * reduce_loss(term, reduction, avg_factor) for name, term in named}
             else:
                 loss = self.loss_weight * reduce_loss(per_image.sum(-1), reduction, avg_factor)
-        if self.training and torch.is_grad_enabled() and reduction_override != "none":
-            with torch.no_grad():
-                self.observe(maps, target, weight)
+        self.observe_training(reduction_override, maps, target, weight)
         return loss
 
     def split_inputs(self, pred: Any, target: Any) -> tuple[list[Tensor], list[Tensor]]:

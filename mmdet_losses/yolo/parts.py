@@ -64,9 +64,11 @@ class BoxObjective(CompositeLoss):
         """What the box loss gets: predictions, targets and weights, ``(B, K, 4)`` twice and ``(B, K)``."""
         raise NotImplementedError
 
+    @property
+    def observes(self) -> bool:
+        return is_stateful(self.loss_box)
+
     def observe(self, pred: Sequence[Tensor], target: Tensor | DenseTarget, weight: Tensor | None) -> None:
-        if not is_stateful(self.loss_box):
-            return
         maps, parts = self.split_inputs(pred, target)
         inputs = [*maps, *parts]
         if weight is not None:
