@@ -5,4 +5,9 @@ _base_ = [
     "../_base_/default_runtime.py",
 ]
 
-model = dict(bbox_head=dict(type="YOLOObjectiveHead", objective=dict(type="YOLOv4Loss", lambda_box=2.0)))
+model = dict(
+    bbox_head=dict(
+        type="YOLOObjectiveHead",
+        objective=dict(type="YOLOv4Loss", lambda_box=4.0, flavor="paper"),
+    )
+)
