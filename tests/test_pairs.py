@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 import torch
@@ -18,6 +19,11 @@ OUTPUTS: dict[str, Callable[[BoxPair], Sequence[Tensor]]] = {
     "iou": lambda pair: (pair.iou,),
     "hull": lambda pair: pair.hull(),
     "offset": lambda pair: pair.offset(),
+    "inner": lambda pair: pair.inner(),
+    "lengths": lambda pair: (pair.squared_offset(), pair.squared_diagonal()),
+    "axes": lambda pair: (pair.total((a.size - a.target_size) * (a.offset + a.hull) for a in pair.axes),),
+    "aspect": lambda pair: (pair.aspect_change(),),
+    "gap": lambda pair: (pair.signed_gap(),),
 }
 
 
@@ -64,6 +70,12 @@ def test_gradient_is_that_of_autograd(names: tuple[str, ...], scale: float) -> N
     torch.testing.assert_close(gradient(box_pair, names, scale), gradient(framed, names, scale), rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("names", [("hull",), ("lengths", "iou"), ("offset", "gap"), tuple(OUTPUTS)], ids="-".join)
+def test_extent_that_was_not_asked_for(names: tuple[str, ...]) -> None:
+    late = gradient(partial(box_pair, extent=False), names, 1.0)
+    torch.testing.assert_close(late, gradient(box_pair, names, 1.0), rtol=1e-12, atol=1e-13)
+
+
 def test_gradient_has_a_gradient() -> None:
     pred, target = (boxes[80:90] for boxes in batch())
 
@@ -71,7 +83,8 @@ def test_gradient_has_a_gradient() -> None:
         """What does not depend on the frame, which a difference would move."""
         pair = box_pair(pred, target)
         (width, height), (dx, dy) = pair.hull(), pair.offset()
-        return pair.iou, pair.union / (width * height), dx * dy / (pair.pred_size[0] * pair.pred_size[1])
+        share = dx * dy / (pair.pred_size[0] * pair.pred_size[1])
+        return pair.iou, pair.union / (width * height), share, pair.aspect_change(), pair.signed_gap() / pair.union
 
     assert torch.autograd.gradgradcheck(quotients, pred.requires_grad_())
 

@@ -3,48 +3,33 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .dtype import upcast
-from .geometry import Box, area, divide, saturate, squared_length
+from .geometry import safe_divisor, saturate, smooth, squared_length
 from .pairs import box_pair
 
 
 def extended_iou_loss(pred: Tensor, target: Tensor, *, smooth_point: float = 0.1) -> Tensor:
     """Extended-IoU loss, see :class:`~mmdet_losses.ExtendedIoULoss`; ``(n, 4)`` boxes to ``(n,)``."""
-    pair = box_pair(pred, target)
-    pred, target = pair.pred, pair.target
-    left, top = torch.minimum(pred.x1, target.x1), torch.minimum(pred.y1, target.y1)
-    x1, y1 = torch.maximum(pred.x1, target.x1) - left, torch.maximum(pred.y1, target.y1) - top
-    x2, y2 = torch.minimum(pred.x2, target.x2) - left, torch.minimum(pred.y2, target.y2) - top
-    width, height = x2 - x1, y2 - y1
-    # The area of the intersection where the boxes overlap, and a negative one where a side of it is negative.
-    signed = width.clamp(max=0) * (y1 + y2) + height.clamp(max=0) * (x1 + x2)
-    intersection = torch.where((width >= 0) & (height >= 0), width * height, signed)
-    union = area(*pair.pred_size) + area(*pair.target_size) - intersection
-    loss = 1 - divide(intersection, union)
-    return torch.where(loss < smooth_point, loss.square() / (2 * smooth_point), loss - smooth_point / 2)
+    pair = box_pair(pred, target, extent=False)
+    gap = pair.signed_gap()
+    return smooth(1 - (pair.iou * pair.union + gap) / safe_divisor(pair.union - gap), smooth_point)
 
 
 def bounded_iou_loss(pred: Tensor, target: Tensor, *, beta: float = 0.2, eps: float = 1e-3) -> Tensor:
     """Bounded IoU loss, see :class:`~mmdet_losses.BoundedIoULoss`; ``(n, 4)`` boxes to ``(n, 4)`` for x, y, w, h."""
     pred, target = upcast(pred, target)
-    pred, target = Box(*pred.unbind(-1)), Box(*target.unbind(-1))
-    apart = (
-        ((target.x1 - pred.x1) + (target.x2 - pred.x2)).abs(),
-        ((target.y1 - pred.y1) + (target.y2 - pred.y2)).abs(),
-    )
+    low, high = pred.t().reshape(2, 2, -1)
+    target_low, target_high = target.t().reshape(2, 2, -1)
+    side = target_high - target_low
+    change = (high - low) - side
+    apart = ((target_low - low) + (target_high - high)).abs()
     # One minus each bound, on a common denominator: 1 - x of a good fit would lose its digits.
-    position = [
-        divide(2 * distance + eps, side + distance + eps).clamp(max=1)
-        for distance, side in zip(apart, target.size, strict=True)
-    ]
-    shape = [
-        divide((side - wanted).abs() + eps, torch.maximum(side, wanted) + eps)
-        for side, wanted in zip(pred.size, target.size, strict=True)
-    ]
-    loss = torch.stack([*position, *shape], -1)
-    return torch.where(loss < beta, loss.square() * (0.5 / beta), loss - 0.5 * beta)
+    position = F.hardtanh((2 * apart + eps) / safe_divisor(apart + (side + eps)), -1.0, 1.0)
+    shape = (change.abs() + eps) / safe_divisor(torch.relu(change) + (side + eps))
+    return smooth(torch.cat((position, shape)), beta).t()
 
 
 def wasserstein_distance(pred: Tensor, target: Tensor) -> Tensor:
@@ -54,7 +39,7 @@ def wasserstein_distance(pred: Tensor, target: Tensor) -> Tensor:
     """
     pair = box_pair(pred, target)
     (width, height), (wide, high) = pair.pred_size, pair.target_size
-    squared = squared_length(*pair.offset()) + squared_length(width - wide, height - high) / 4
+    squared = pair.squared_offset() + squared_length(width - wide, height - high) / 4
     match = squared == 0
     return torch.where(match, 0.0, torch.where(match, 1.0, squared).sqrt()) * pair.unit
 

@@ -15,6 +15,8 @@ def upcast(*tensors: Tensor) -> tuple[Tensor, ...]:
     inputs become float32. Losses of half-precision boxes are wrong long before they are infinite: at 1300
     pixels a bfloat16 coordinate is a multiple of 8.
     """
+    if all(tensor.dtype is torch.float32 for tensor in tensors):
+        return tensors
     wide = any(tensor.dtype == torch.float64 for tensor in tensors)
     dtype = torch.float64 if wide else torch.float32
     return tuple(tensor if tensor.dtype == dtype else tensor.to(dtype) for tensor in tensors)

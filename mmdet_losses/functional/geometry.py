@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import reduce
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -20,7 +22,17 @@ def divide(numerator: Tensor, denominator: Tensor) -> Tensor:
 
 def safe_divisor(denominator: Tensor) -> Tensor:
     """``denominator``, and 1 where it is not positive."""
-    return denominator.masked_fill(denominator <= 0, 1.0)
+    return torch.threshold(denominator, 0.0, 1.0)
+
+
+def negative_part(x: Tensor) -> Tensor:
+    """``min(x, 0)``, whose gradient is one operation where that of ``clamp`` is three."""
+    return F.hardtanh(x, -torch.finfo(x.dtype).max, 0.0)
+
+
+def smooth(x: Tensor, beta: float) -> Tensor:
+    """Smooth L1 of x of at least 0: ``x**2 / (2 beta)`` where it is less than ``beta``, else ``x - beta / 2``."""
+    return F.smooth_l1_loss(x, x.new_zeros(()).expand_as(x), reduction="none", beta=beta)
 
 
 def saturate(x: Tensor) -> Tensor:
@@ -67,17 +79,47 @@ class Box(NamedTuple):
         return Box(*(centre + (side - centre) * ratio for centre, side in zip((x, y, x, y), self, strict=True)))
 
 
+LEAST_SIDE = 1e-12
+"""Side below which a box counts as having this one, where an angle is asked for."""
+
+
+def aspect_angle(width: Tensor, height: Tensor) -> Tensor:
+    """``atan(w / h)``, finite with its gradient also where a side is 0; a point counts as a square."""
+    width, height = (torch.threshold(side, LEAST_SIDE, LEAST_SIDE) for side in (width, height))
+    return torch.atan2(width, height)
+
+
+def intersection_size(pred: Box, target: Box) -> tuple[Tensor, Tensor]:
+    """Width and height of the intersection; one of them is negative where the boxes are disjoint."""
+    width = torch.minimum(pred.x2, target.x2) - torch.maximum(pred.x1, target.x1)
+    return width, torch.minimum(pred.y2, target.y2) - torch.maximum(pred.y1, target.y1)
+
+
 def overlap(
     pred: Box, target: Box, pred_size: tuple[Tensor, Tensor], target_size: tuple[Tensor, Tensor]
 ) -> tuple[Tensor, Tensor]:
     """Intersection over union in [0, 1], 0 where neither box has an area, and the area of the union."""
-    width = torch.minimum(pred.x2, target.x2) - torch.maximum(pred.x1, target.x1)
-    height = torch.minimum(pred.y2, target.y2) - torch.maximum(pred.y1, target.y1)
-    intersection = area(width, height)
+    intersection = area(*intersection_size(pred, target))
     union = area(*pred_size) + area(*target_size) - intersection
     # Where rounding made it less than the intersection, it is that; a constant, so its gradient stays that of a sum.
     union = union + (intersection - union).clamp(min=0).detach()
     return divide(intersection, union), union
+
+
+class Axis(NamedTuple):
+    """One axis of pairs of boxes, or both in one tensor ``(2, n)``.
+
+    Attributes:
+        size: Signed side of the prediction.
+        target_size: Signed side of the target.
+        offset: Centre of the target minus centre of the prediction.
+        hull: Side of the enclosing box.
+    """
+
+    size: Tensor
+    target_size: Tensor
+    offset: Tensor
+    hull: Tensor
 
 
 class BoxPair:
@@ -110,6 +152,40 @@ class BoxPair:
         height = torch.maximum(pred.y2, target.y2) - torch.minimum(pred.y1, target.y1)
         return width.clamp(min=0), height.clamp(min=0)
 
+    def inner(self) -> tuple[Tensor, Tensor]:
+        """Width and height of the intersection, signed."""
+        return intersection_size(self.pred, self.target)
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        """What there is along x and along y; see :meth:`total`."""
+        parts = zip(self.pred_size, self.target_size, self.offset(), self.hull(), strict=True)
+        return tuple(Axis(*part) for part in parts)
+
+    def total(self, of_axes: Iterable[Tensor]) -> Tensor:
+        """Sum of a number of each of :attr:`axes`, ``(n,)``."""
+        x, y = of_axes
+        return x + y
+
+    def squared_offset(self) -> Tensor:
+        """Squared distance of the centres."""
+        return squared_length(*self.offset())
+
+    def squared_diagonal(self) -> Tensor:
+        """Squared diagonal of the enclosing box."""
+        return squared_length(*self.hull())
+
+    def aspect_change(self) -> Tensor:
+        """Angle of the target's aspect ratio less that of the prediction's."""
+        return aspect_angle(*self.target_size) - aspect_angle(*self.pred_size)
+
+    def signed_gap(self) -> Tensor:
+        """Negative area that stands for the intersection of disjoint boxes in Extended-IoU; 0 where they overlap."""
+        (width, height), pred, target = self.inner(), self.pred, self.target
+        # The two corners of the intersection, added, from the first corner of the enclosing box on.
+        x, y = 2 * (pred.x1 - target.x1).abs() + width, 2 * (pred.y1 - target.y1).abs() + height
+        return torch.addcmul(negative_part(width) * y, negative_part(height), x)
+
     def inner_iou(self, ratio: float) -> Tensor:
         """Intersection over union of both boxes with sides times ``ratio``."""
         return self.iou if ratio == 1 else self.scaled(ratio).iou
@@ -121,7 +197,7 @@ class BoxPair:
     def offset(self) -> tuple[Tensor, Tensor]:
         """Centre of the target minus centre of the prediction, along x and y."""
         pred, target = self.pred, self.target
-        return ((target.x1 + target.x2) - (pred.x1 + pred.x2)) / 2, ((target.y1 + target.y2) - (pred.y1 + pred.y2)) / 2
+        return ((target.x1 - pred.x1) + (target.x2 - pred.x2)) / 2, ((target.y1 - pred.y1) + (target.y2 - pred.y2)) / 2
 
 
 def framed(pred: Tensor, target: Tensor) -> BoxPair:
@@ -142,4 +218,4 @@ def framed(pred: Tensor, target: Tensor) -> BoxPair:
 def unit_of(length: Tensor) -> Tensor:
     """``length``, and 1 where it is too small to divide by; its reciprocal has all its digits."""
     tiny = torch.finfo(length.dtype).tiny
-    return length.masked_fill(length < tiny, 1.0).clamp(max=1 / tiny)
+    return torch.threshold(length, tiny, 1.0).clamp(max=1 / tiny)

@@ -7,14 +7,14 @@ that it adds to the overlap. Modifiers act on the slots of the sum, so each work
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .geometry import BoxPair, divide, saturate, span, squared_length
+from .geometry import Axis, BoxPair, divide, saturate, span, squared_length
 from .pairs import box_pair
 
 Terms = Callable[[BoxPair], Sequence[Tensor]]
@@ -51,22 +51,17 @@ def giou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
     """GIoU: share of the enclosing box that is outside the union, ``(C - U) / C``."""
     width, height = pair.hull()
     hull_area = width * height
-    return (divide(hull_area - pair.union, hull_area).clamp(min=0),)
+    return (divide(torch.relu(hull_area - pair.union), hull_area),)
 
 
 def diou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
     """DIoU: squared centre distance over the squared diagonal of the enclosing box."""
-    return (divide(squared_length(*pair.offset()), squared_length(*pair.hull())),)
-
-
-def aspect_angle(width: Tensor, height: Tensor) -> Tensor:
-    """``atan(w / h)``, finite with its gradient also where a side is 0; a point counts as a square."""
-    return torch.atan2(width.clamp(min=1e-12), height.clamp(min=1e-12))
+    return (divide(pair.squared_offset(), pair.squared_diagonal()),)
 
 
 def ciou_terms(pair: BoxPair, alpha_gate: float | None = None) -> tuple[Tensor, ...]:
     """CIoU: DIoU's term and ``alpha * v``, with ``alpha`` a constant and 0 where IoU <= ``alpha_gate``."""
-    v = 4 / math.pi**2 * (aspect_angle(*pair.target_size) - aspect_angle(*pair.pred_size)).square()
+    v = 4 / math.pi**2 * pair.aspect_change().square()
     with torch.no_grad():
         alpha = divide(v, 1 - pair.iou + v)
         if alpha_gate is not None:
@@ -76,28 +71,25 @@ def ciou_terms(pair: BoxPair, alpha_gate: float | None = None) -> tuple[Tensor, 
 
 def eiou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
     """Efficient-IoU: DIoU's term and the squared side differences over the sides of the enclosing box."""
-    sides = zip(pair.pred_size, pair.target_size, pair.hull(), strict=True)
-    return (*diou_terms(pair), *(divide((ours - side).square(), whole.square()) for ours, side, whole in sides))
+    shares = pair.total(divide(axis.size - axis.target_size, axis.hull).square() for axis in pair.axes)
+    return (*diou_terms(pair), shares)
 
 
 def siou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
     """SIoU: half the distance cost, which an angle between the centres makes steeper, and half the shape cost."""
     dx, dy = pair.offset()
-    width, height = pair.hull()
     # sin(2 arcsin(min(|dx|, |dy|) / sigma)), written without the kink of the minimum.
-    angle = divide(2 * (dx * dy).abs(), squared_length(dx, dy))
-    gamma = angle - 2
-    across = torch.expm1(gamma * divide(dx.square(), width.square()))
-    down = torch.expm1(gamma * divide(dy.square(), height.square()))
-    wide, high = side_changes(pair)
-    shape = (-torch.expm1(-wide)).pow(SIOU_THETA) + (-torch.expm1(-high)).pow(SIOU_THETA)
-    return (-(across + down) / 2, shape / 2)
+    gamma = divide(2 * (dx * dy).abs(), pair.squared_offset()) - 2
+    axes = pair.axes
+    distance = pair.total(torch.expm1(gamma * divide(axis.offset, axis.hull).square()) for axis in axes)
+    shape = pair.total((-torch.expm1(-side_change(axis))).pow(SIOU_THETA) for axis in axes)
+    return (distance / -2, shape / 2)
 
 
-def side_changes(pair: BoxPair) -> Iterator[Tensor]:
-    """``|w - W| / max(w, W)``, and the same of the heights."""
-    for side, wanted in zip(pair.pred_size, pair.target_size, strict=True):
-        yield divide((side - wanted).abs(), torch.maximum(side, wanted))
+def side_change(axis: Axis) -> Tensor:
+    """``|w - W| / max(w, W)``, or the same of the heights."""
+    change = axis.size - axis.target_size
+    return divide(change.abs(), torch.relu(change) + axis.target_size)
 
 
 def shape_terms(pair: BoxPair, scale: float = 0.0) -> tuple[Tensor, ...]:
@@ -107,8 +99,8 @@ def shape_terms(pair: BoxPair, scale: float = 0.0) -> tuple[Tensor, ...]:
     vertical = 2 * torch.sigmoid(scale * (width - height))
     horizontal = 2 - vertical
     dx, dy = pair.offset()
-    distance = divide(horizontal * dx.square() + vertical * dy.square(), squared_length(*pair.hull()))
-    wide, high = side_changes(pair)
+    distance = divide(horizontal * dx.square() + vertical * dy.square(), pair.squared_diagonal())
+    wide, high = (side_change(Axis(*sides, dx, dy)) for sides in zip(pair.pred_size, pair.target_size, strict=True))
     shape = (-torch.expm1(-horizontal * wide)).pow(SHAPE_THETA) + (-torch.expm1(-vertical * high)).pow(SHAPE_THETA)
     return (distance, shape / 2)
 
@@ -184,12 +176,12 @@ def box_iou_loss(
         Tensor ``(n,)``, float32 (float64 where an input is).
     """
     slots = dict(cost=cost, power=power, inner_ratio=inner_ratio, focaler=focaler, focus=focus)
-    return pair_loss(box_pair(pred, target), terms, **slots)
+    return pair_loss(box_pair(pred, target, extent=terms is not no_terms), terms, **slots)
 
 
 def log_cost(eps: float) -> Callable[[Tensor], Tensor]:
     """``-ln(max(overlap, eps))``, UnitBox's cost."""
-    return lambda overlap: 0 - overlap.clamp(min=eps).log()
+    return lambda overlap: 0 - torch.threshold(overlap, eps, eps).log()
 
 
 def square_cost(overlap: Tensor) -> Tensor:
@@ -269,7 +261,7 @@ def wise_focus(
         _, width = span(pair.pred.x1, pair.pred.x2, pair.target.x1, pair.target.x2)
         _, height = span(pair.pred.y1, pair.pred.y2, pair.target.y1, pair.target.y2)
         diagonal = squared_length(width, height)
-    attention = divide(squared_length(*pair.offset()), diagonal).exp()
+    attention = divide(pair.squared_offset(), diagonal).exp()
     if version == 1:
         return attention
     with torch.no_grad():

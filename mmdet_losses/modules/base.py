@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ..functional.dtype import upcast, without_autocast
-from ..functional.reduce import REDUCTIONS, keep_rows, match_rank, weighted_loss
+from ..functional.dtype import without_autocast
+from ..functional.reduce import REDUCTIONS, match_rank, mean_of_columns, weighted_loss
 from .errors import OptionError, ReductionError
 from .fused import fused_loss
 from .state import Stateful
@@ -91,6 +91,10 @@ class Loss(nn.Module, metaclass=LossType):
     """Of a loss of rows that is a sum over their elements: these, as :meth:`unreduced` would sum them."""
     whole_rows: ClassVar[bool] = False
     """Whether each of several values of a row needs the whole row."""
+    one_per_row: ClassVar[bool] = False
+    """Whether it has one value per row, while its weight may have one per coordinate, which are averaged."""
+    tame: ClassVar[bool] = False
+    """Whether its gradient is finite wherever the loss is."""
     fixed: ClassVar[tuple[str, ...]] = ()
     """Options of its bases that the loss sets itself and does not take."""
 
@@ -195,11 +199,9 @@ class Loss(nn.Module, metaclass=LossType):
     ) -> Tensor:
         """Compute, weight and reduce the loss of aligned inputs."""
         if self.debug:
-            self.check_values(inputs, weight)
+            self.check_values(inputs, mean_of_columns(weight) if self.one_per_row and weight is not None else weight)
         with without_autocast(inputs[0].device.type):
             if self.fused and self.fusible and reduction != "none":
-                if avg_factor is not None or reduction == "sum":
-                    inputs, weight = keep_rows(inputs, weight, most=0.5)
                 loss = fused_loss(self, inputs, weight, avg_factor, reduction)
                 if loss is not None:
                     return loss
@@ -208,7 +210,14 @@ class Loss(nn.Module, metaclass=LossType):
     def weighted(self, inputs: Sequence[Tensor], weight: Tensor | None, avg_factor: Any, reduction: str) -> Tensor:
         """The weighted and reduced loss of aligned inputs, operation by operation."""
         loss = weighted_loss(
-            self.unreduced, inputs, weight, reduction=reduction, avg_factor=avg_factor, whole_rows=self.whole_rows
+            self.unreduced,
+            inputs,
+            weight,
+            reduction=reduction,
+            avg_factor=avg_factor,
+            whole_rows=self.whole_rows,
+            one_per_row=self.one_per_row,
+            tame=self.tame,
         )
         return loss if self.loss_weight == 1 else self.loss_weight * loss
 
@@ -295,10 +304,10 @@ def check_weight(weight: Any) -> None:
 
 
 def row_weight(weight: Tensor | None, shape: torch.Size, last: int | None = None) -> Tensor | None:
-    """Weight of each row: of ``shape``, or with a last axis of 1 or, for boxes, ``last``, which is averaged.
+    """Weight of each row: of ``shape``, or with a last axis of 1 or, for boxes, ``last``, whose mean counts.
 
     Returns:
-        Tensor of one axis.
+        Tensor of one axis, or of two where the last one is still to be averaged.
     """
     if weight is None:
         return None
@@ -306,17 +315,9 @@ def row_weight(weight: Tensor | None, shape: torch.Size, last: int | None = None
     if weight.shape == shape:
         return weight if weight.ndim == 1 else weight.reshape(-1)
     if weight.shape[:-1] == shape and weight.ndim and weight.shape[-1] in (1, last):
-        return mean_of_columns(upcast(weight)[0]).reshape(-1)
+        return weight.reshape(-1) if weight.shape[-1] == 1 else weight.reshape(-1, last)
     forms = [tuple(shape), (*shape, 1)] + ([(*shape, last)] if last else [])
     raise ValueError(f"weight must have shape {' or '.join(map(str, forms))}, got {tuple(weight.shape)}.")
-
-
-def mean_of_columns(tensor: Tensor) -> Tensor:
-    """Mean over a last axis of 4 or 1; ``mean`` takes three times as long where the axis is so short."""
-    if tensor.shape[-1] != 4:
-        return tensor.squeeze(-1)
-    left, right = (tensor[..., ::2] + tensor[..., 1::2]).unbind(-1)
-    return (left + right) / 4
 
 
 def element_weight(weight: Tensor | None, pred: Tensor) -> Tensor | None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from .. import functional as F
 from ..functional.iou import Terms
+from ..functional.reduce import mean_of_columns
 from .base import Loss, check_option, check_same_shape, row_weight
 from .focus import build_focus
 from .state import Stateful
@@ -35,6 +36,7 @@ class BoxLoss(Loss):
     columns = True
     scale_invariant = True
     symmetric = True
+    one_per_row = True
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
         check_boxes(pred, target)
@@ -122,4 +124,4 @@ class IoUTypeLoss(BoxLoss):
 
     def observe(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> None:
         (pred, target), weight = self.align(pred, target, weight)
-        self.focus.observe(self.pair(pred, target), weight)
+        self.focus.observe(self.pair(pred, target), None if weight is None else mean_of_columns(weight))

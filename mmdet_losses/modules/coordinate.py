@@ -13,6 +13,7 @@ class CoordinateLoss(Loss):
 
     slot = "bbox"
     symmetric = True
+    tame = True
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
         check_same_shape(pred, target)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..functional.pairs import transposed
-from ..functional.reduce import weighted_loss
+from ..functional.reduce import keep_rows, mean_of_columns, weighted_loss
 
 if TYPE_CHECKING:
     from .base import Loss
@@ -174,6 +174,12 @@ def fused_loss(
         or any(tensor.requires_grad for tensor in (*targets, weight, avg_factor) if isinstance(tensor, Tensor))
     ):
         return None
+    if avg_factor is not None or reduction == "sum":
+        (pred, *targets), weight = keep_rows(inputs, weight, most=0.5)
+        if pred.shape[0] < 2:
+            return None
+    if weight is not None and loss.one_per_row:
+        weight = mean_of_columns(weight)
     if isinstance(avg_factor, Tensor):
         avg_factor = avg_factor.detach().to(pred.device).reshape(())
     elif avg_factor is not None:

@@ -22,6 +22,7 @@ from ..trial import provenance
 from . import shapes, subjects
 from .arithmetic import computing
 from .clock import QUICK, TIMERS, Action, Budget, interleave, spread
+from .heap import keep_memory
 from .inputs import draw_calls
 from .kernels import compiled_graphs, generated_kernels
 from .probe import Probe
@@ -137,13 +138,15 @@ def start(kind: str, settings: dict[str, Any], device: str) -> dict[str, Any]:
 
 
 def prepare(device: str, threads: int | None) -> None:
-    """Checks the device and sets threads."""
+    """Checks the device, sets threads, and has memory kept."""
     if device == "cuda" and not torch.cuda.is_available():
         raise ToolError("no GPU is visible: use --device cpu.")
     if threads is not None:
         if threads < 1:
             raise ToolError(f"--threads is 1 or more, got {threads}.")
         torch.set_num_threads(threads)
+    if device == "cpu":
+        keep_memory()
 
 
 def measure(settings: Settings, file: str | Path) -> dict[str, Any]:
