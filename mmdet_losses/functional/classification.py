@@ -163,10 +163,10 @@ def sigmoid_focal_loss(
         loss = binary_cross_entropy_of_probability(pred, target)
     else:
         prob, rest, loss = logistic(pred, target, rest=True)
-        error = rest * target + prob * (1 - target)
+        error = torch.lerp(prob, rest, target)
     if isinstance(alpha, Tensor):
         alpha = alpha.to(pred)
-    weight = 1.0 if alpha is None else alpha * target + (1 - alpha) * (1 - target)
+    weight = 1.0 if alpha is None else (1 - alpha) + (2 * alpha - 1) * target
     loss = weight * modulate(error, gamma) * loss
     if epsilon:
         loss = loss + epsilon * (weight if weigh_poly else 1.0) * modulate(error, gamma + 1)

@@ -30,11 +30,11 @@ def distribution_focal_loss(pred: Tensor, target: Tensor, *, y_min: float = 0.0,
         share = (1 - (target.unsqueeze(-1) - torch.arange(last + 1, device=pred.device)).abs()).clamp(min=0)
         return -torch.where(share != 0, share * pred.log_softmax(-1), 0).sum(-1)
     # The clamp comes after the cast: what a NaN becomes as an integer is not defined.
-    left = target.detach().floor().long().clamp(0, last - 1)
-    share = target - left
+    left = target.detach().long().clamp_(0, last - 1)
+    right = left + 1
     log_prob = pred.log_softmax(-1)
-    sides = log_prob.gather(-1, torch.stack((left, left + 1), -1))
-    return -((1 - share) * sides[..., 0] + share * sides[..., 1])
+    lower, upper = log_prob.gather(-1, torch.stack((left, right), -1)).unbind(-1)
+    return (left - target) * upper + (target - right) * lower
 
 
 def integral(pred: Tensor, *, bins: int, y_min: float = 0.0, y_max: float | None = None) -> Tensor:

@@ -158,9 +158,14 @@ class BoxPair:
 
     @property
     def axes(self) -> tuple[Axis, ...]:
-        """What there is along x and along y; see :meth:`total`."""
+        """What there is along x and along y; see :meth:`each` and :meth:`total`."""
         parts = zip(self.pred_size, self.target_size, self.offset(), self.hull(), strict=True)
         return tuple(Axis(*part) for part in parts)
+
+    def each(self, of_axes: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+        """A number of each of :attr:`axes`, that along x and that along y, ``(n,)``."""
+        x, y = of_axes
+        return x, y
 
     def total(self, of_axes: Iterable[Tensor]) -> Tensor:
         """Sum of a number of each of :attr:`axes`, ``(n,)``."""

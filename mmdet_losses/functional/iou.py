@@ -71,8 +71,8 @@ def ciou_terms(pair: BoxPair, alpha_gate: float | None = None) -> tuple[Tensor, 
 
 def eiou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
     """Efficient-IoU: DIoU's term and the squared side differences over the sides of the enclosing box."""
-    shares = pair.total(divide(axis.size - axis.target_size, axis.hull).square() for axis in pair.axes)
-    return (*diou_terms(pair), shares)
+    sides = pair.each(divide(axis.size - axis.target_size, axis.hull).square() for axis in pair.axes)
+    return (*diou_terms(pair), *sides)
 
 
 def siou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
@@ -176,7 +176,8 @@ def box_iou_loss(
         Tensor ``(n,)``, float32 (float64 where an input is).
     """
     slots = dict(cost=cost, power=power, inner_ratio=inner_ratio, focaler=focaler, focus=focus)
-    return pair_loss(box_pair(pred, target, extent=terms is not no_terms), terms, **slots)
+    pair = box_pair(pred, target, extent=terms is not no_terms or focus is not None)
+    return pair_loss(pair, terms, **slots)
 
 
 def log_cost(eps: float) -> Callable[[Tensor], Tensor]:

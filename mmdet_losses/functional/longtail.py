@@ -98,9 +98,40 @@ def equalization_v2_loss(
     (pred,) = upcast(pred)
     positive = one_hot(background_last(target, pred.shape[-1] - 1), pred.shape[-1])
     negative_weight, positive_weight = equalization_v2_weight(ratio.to(pred.dtype), mu=mu, alpha=alpha, gamma=gamma)
-    loss = F.binary_cross_entropy_with_logits(pred, positive.to(pred.dtype), reduction="none")
-    loss = torch.where(positive, positive_weight, negative_weight) * loss
-    return (loss if class_weight is None else loss * class_weight.to(pred.dtype)).sum(-1)
+    weight = torch.where(positive, positive_weight, negative_weight)
+    if class_weight is not None:
+        weight = weight * class_weight.to(pred.dtype)
+    return F.binary_cross_entropy_with_logits(pred, positive.to(pred.dtype), weight, reduction="none").sum(-1)
+
+
+def equalization_v2_gradients(
+    pred: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    *,
+    ratio: Tensor,
+    mu: float = 0.8,
+    alpha: float = 4.0,
+    gamma: float = 12.0,
+) -> tuple[Tensor, Tensor]:
+    """Sizes of the gradients of :func:`equalization_v2_loss` in the logits of positives and of negatives.
+
+    Args:
+        weight: Weight of each row, ``(n,)``.
+
+    Returns:
+        Two tensors ``(c + 1,)``, summed over the rows; objectness last.
+    """
+    prob = torch.sigmoid(upcast(pred)[0])
+    label = background_last(target, pred.shape[-1] - 1).long().unsqueeze(-1)
+    missing = 1 - prob.gather(-1, label)
+    others = prob.scatter_(-1, label, 0)
+    if weight is not None:
+        rows = weight.to(prob.dtype).unsqueeze(-1)
+        missing, others = missing * rows, others * rows
+    hits = prob.new_zeros(pred.shape[-1]).scatter_add_(0, label.squeeze(-1), missing.squeeze(-1))
+    negative_weight, positive_weight = equalization_v2_weight(ratio, mu=mu, alpha=alpha, gamma=gamma)
+    return hits * positive_weight, others.sum(0) * negative_weight
 
 
 def equalized_focal_loss(

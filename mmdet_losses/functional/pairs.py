@@ -115,6 +115,10 @@ class PackedPair(BoxPair):
     def axes(self) -> tuple[Axis, ...]:
         return (Axis(self.span, self.target_span, *self.extent.unbind()),)
 
+    def each(self, of_axes: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+        (both,) = of_axes
+        return both.unbind()
+
     def total(self, of_axes: Iterable[Tensor]) -> Tensor:
         (both,) = of_axes
         return both.sum(0)

@@ -14,11 +14,21 @@ from .dtype import upcast
 REDUCTIONS = ("none", "mean", "sum")
 SHORT = 2**17
 """Elements up to which looking for those that count costs more than computing all of them."""
+MOST = 0.8
+"""Share of rows from which on copying those that count costs more than computing all of them."""
 
 
 def may_select(tensor: Tensor) -> bool:
     """Whether values may be read back: on a CPU, where no device has to be waited for, outside of compilers."""
     return tensor.is_cpu and not torch.compiler.is_compiling() and not torch._C._are_functorch_transforms_active()
+
+
+def all_between(values: Tensor, least: float, most: float) -> bool:
+    """Whether values are found to lie between two bounds; never, where they must not be read back."""
+    if not may_select(values) or not values.numel():
+        return False
+    low, high = values.aminmax()
+    return least <= low.item() and high.item() <= most
 
 
 def match_rank(mask: Tensor, ndim: int) -> Tensor:
@@ -79,6 +89,11 @@ def all_count(weight: Tensor) -> bool:
     return not weight.numel() or weight.amin().item() > 0
 
 
+def most_count(weight: Tensor, num_rows: int) -> bool:
+    """Whether there is one weight per row, and few of them are 0; reads values back."""
+    return weight.numel() == num_rows and weight.count_nonzero().item() >= MOST * num_rows
+
+
 def mean_of_columns(weight: Tensor) -> Tensor:
     """Weight of each row, ``(n,)``, from that of its coordinates, ``(n, 4)``, or as it is."""
     if weight.ndim == 1:
@@ -134,7 +149,7 @@ def weighted_loss(
     if reduces and num_rows == 0 and not torch.compiler.is_compiling():
         return upcast(*filter(torch.is_floating_point, inputs))[0].sum()
     if weight is not None:
-        if tame and reduces and inputs[0].numel() <= SHORT and may_select(inputs[0]):
+        if tame and reduces and may_select(weight) and (inputs[0].numel() <= SHORT or most_count(weight, num_rows)):
             loss = compute(*inputs)
             total = weighted_sum(loss, weight)
             if math.isfinite(total.item()):
@@ -147,7 +162,11 @@ def weighted_loss(
 
 
 def drop_junk(
-    inputs: Sequence[Tensor], weight: Tensor, may_drop: bool, whole_rows: bool, one_per_row: bool
+    inputs: Sequence[Tensor],
+    weight: Tensor,
+    may_drop: bool = True,
+    whole_rows: bool = False,
+    one_per_row: bool = False,
 ) -> tuple[Sequence[Tensor], Tensor]:
     """Inputs and weight without what has weight 0: its rows are gone, if ``may_drop``, or zeros stand in them."""
     selects = may_select(weight)

@@ -93,7 +93,7 @@ class Loss(nn.Module, metaclass=LossType):
     """Whether each of several values of a row needs the whole row."""
     one_per_row: ClassVar[bool] = False
     """Whether it has one value per row, while its weight may have one per coordinate, which are averaged."""
-    tame: ClassVar[bool] = False
+    tame: bool = False
     """Whether its gradient is finite wherever the loss is."""
     fixed: ClassVar[tuple[str, ...]] = ()
     """Options of its bases that the loss sets itself and does not take."""

@@ -160,6 +160,7 @@ class FocalLoss(FocalForm):
         self.gamma = gamma
         self.alpha = alpha
         self.activated = activated
+        self.tame = use_sigmoid and not activated
         self.keep_per_class("alpha", alpha)
         held = [0.0 if alpha is None else alpha] if self.per_class is None else self.per_class.tolist()
         if use_sigmoid:
@@ -532,6 +533,7 @@ class VarifocalLoss(ClassificationLoss):
     """
 
     paper = "https://arxiv.org/abs/2008.13367"
+    tame = True
     best = None
 
     def __init__(
@@ -615,6 +617,7 @@ class QualityFocalLoss(ClassificationLoss):
         check_option("beta", beta, beta >= 0, "0 or more")
         self.beta = beta
         self.activated = activated
+        self.tame = not activated
 
     def align(
         self, pred: Tensor, target: Tensor | Sequence[Tensor], weight: Tensor | None

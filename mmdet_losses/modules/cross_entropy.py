@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .. import functional as F
-from ..functional.reduce import may_select
+from ..functional.reduce import all_between, may_select
 from .base import check_floating, check_option, check_rows, check_same_shape, element_weight, published, row_weight
 from .classification import ClassificationLoss, check_labels, check_labels_or_dense
 from .errors import OptionError
@@ -101,6 +102,8 @@ class CrossEntropyLoss(ClassificationLoss):
                 "and torch's does not.",
                 stacklevel=2,
             )
+        # The softmax form, and that of masks, cannot be computed for a label that is no class.
+        self.tame = use_sigmoid
         self.use_sigmoid = use_sigmoid
         self.use_mask = use_mask
         self.class_weight = class_weight
@@ -155,12 +158,14 @@ class CrossEntropyLoss(ClassificationLoss):
             raise ValueError(f"pred must have shape (n, c) or (n, c, *), got {tuple(pred.shape)}.")
         classes, lead = pred.shape[1], pred.shape[:1] + pred.shape[2:]
         weight = row_weight(weight, lead)
-        logits = pred.movedim(1, -1).flatten(0, -2)
+        logits = pred if pred.ndim == 2 else pred.movedim(1, -1).flatten(0, -2)
         if isinstance(target, Tensor) and target.is_floating_point():
             check_same_shape(pred, target)
             return (logits, target.movedim(1, -1).flatten(0, -2)), weight, None
         check_labels("target", target, lead)
         label = target.reshape(-1)
+        if not 0 <= ignored < classes and all_between(label, 0, classes - 1):
+            return (logits, label), weight, None
         valid = label != ignored
         if may_select(label):
             good = ~valid | ((label >= 0) & (label < classes))
@@ -175,10 +180,13 @@ class CrossEntropyLoss(ClassificationLoss):
                 f"pred must have shape (*, c) with smoothing_mode 'uniform', which counts classes, "
                 f"got {tuple(pred.shape)}."
             )
+        weight = element_weight(weight, pred)
+        if ignored < 0 and all_between(target, 0, math.inf):
+            return (pred, target), weight, None
         # Not (target >= 0): that would drop a NaN without a word.
         valid = ~((target < 0) | (target == ignored))
         valid = valid.unsqueeze(-1) if target.ndim < pred.ndim else valid
-        return (pred, target), element_weight(weight, pred), valid
+        return (pred, target), weight, valid
 
     def align_masks(
         self, pred: Tensor, target: Tensor, label: Tensor | None

@@ -40,6 +40,7 @@ class DistributionFocalLoss(Loss):
     """
 
     slot = "dfl"
+    tame = True
     paper = "https://arxiv.org/abs/2006.04388"
     best = None
 

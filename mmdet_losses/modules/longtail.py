@@ -10,8 +10,8 @@ from torch import Tensor
 
 from .. import functional as F
 from ..functional.dtype import without_autocast
-from ..functional.longtail import background_last, count_labels, equalization_v2_weight, foreground
-from ..functional.reduce import blank, weighted_loss
+from ..functional.longtail import count_labels, equalization_v2_gradients, foreground
+from ..functional.reduce import blank, drop_junk, weighted_loss
 from .base import check_floating, check_option, published, row_weight
 from .classification import ClassificationLoss, FocalLoss, check_labels
 from .custom import HeadChannels
@@ -287,14 +287,10 @@ class EQLV2Loss(GradientRatio, RegionLoss):
     def observe(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> None:
         (pred, target), weight = self.align(pred, target, weight)
         if weight is not None:
-            pred = blank(pred, weight == 0)
-        positive = F.one_hot(background_last(target, self.num_classes), pred.shape[1])
-        scale = equalization_v2_weight(self.pos_neg, mu=self.mu, alpha=self.alpha, gamma=self.gamma)
-        gradient = F.sigmoid_gradient_norm(pred, positive) * torch.where(positive, scale[1], scale[0])
-        if weight is not None:
-            gradient = gradient * weight.unsqueeze(-1)
-        gradient, positive = gradient[:, :-1], positive[:, :-1]
-        self.gather(positive=(gradient * positive).sum(0), negative=(gradient * ~positive).sum(0))
+            (pred, target), weight = drop_junk((pred, target), weight)
+        options = dict(ratio=self.pos_neg, mu=self.mu, alpha=self.alpha, gamma=self.gamma)
+        positive, negative = equalization_v2_gradients(pred, target, weight, **options)
+        self.gather(positive=positive[:-1], negative=negative[:-1])
 
     def get_activation(self, cls_score: Tensor) -> Tensor:
         score = cls_score.sigmoid()

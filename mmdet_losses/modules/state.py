@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+
+from ..functional.reduce import may_select
 
 FORGOTTEN = 1000
 """Calls without a commit after which a warning says that nobody commits."""
@@ -33,9 +36,14 @@ class Stateful(nn.Module):
 
         A NaN would stay for the rest of the training, where mixed precision, for one, skips the step and goes on.
         """
-        finite = torch.stack([value.isfinite().all() for value in sums.values()]).all()
-        for name, value in sums.items():
-            getattr(self, f"gathered_{name}").add_(torch.where(finite, value.detach(), 0))
+        total = sum(value.detach().sum() for value in sums.values())
+        if may_select(total):
+            if math.isfinite(total.item()):
+                for name, value in sums.items():
+                    getattr(self, f"gathered_{name}").add_(value.detach())
+        else:
+            for name, value in sums.items():
+                getattr(self, f"gathered_{name}").add_(torch.where(total.isfinite(), value.detach(), 0))
         if not torch.compiler.is_compiling():
             self.uncommitted += 1
             if self.uncommitted == FORGOTTEN:
