@@ -16,6 +16,7 @@ from ..functional.dtype import without_autocast
 from ..functional.reduce import REDUCTIONS, match_rank, mean_of_columns, weighted_loss
 from .errors import OptionError, ReductionError
 from .fused import fused_loss
+from .native import native_loss
 from .state import Stateful
 
 INPUT_NAMES = ("pred", "target", "target[1]")
@@ -191,6 +192,11 @@ class Loss(nn.Module, metaclass=LossType):
     def evaluate(self, pred: Tensor, target: Any, weight: Tensor | None, avg_factor: Any, reduction: str) -> Tensor:
         """Check and align the inputs, then compute, weight and reduce the loss."""
         check_floating("pred", pred)
+        if self.fused and self.boxes and not self.debug:
+            # Before a weight of boxes is averaged, which takes longer than the kernel.
+            loss = native_loss(self, (pred, target), weight, avg_factor, reduction)
+            if loss is not None:
+                return loss
         inputs, weight = self.align(pred, target, weight)
         return self.evaluate_aligned(inputs, weight, avg_factor, reduction)
 
@@ -202,6 +208,9 @@ class Loss(nn.Module, metaclass=LossType):
             self.check_values(inputs, mean_of_columns(weight) if self.one_per_row and weight is not None else weight)
         with without_autocast(inputs[0].device.type):
             if self.fused and self.fusible and reduction != "none":
+                loss = native_loss(self, inputs, weight, avg_factor, reduction)
+                if loss is not None:
+                    return loss
                 loss = fused_loss(self, inputs, weight, avg_factor, reduction)
                 if loss is not None:
                     return loss

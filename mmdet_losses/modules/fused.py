@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..functional.pairs import transposed
 from ..functional.reduce import keep_rows, mean_of_columns, weighted_loss
+from .native import tell_unavailable
 
 if TYPE_CHECKING:
     from .base import Loss
@@ -185,7 +186,7 @@ def fused_loss(
     elif avg_factor is not None:
         avg_factor = torch.full((), avg_factor, device=pred.device)
     try:
-        return FusedLoss.apply(loss, reduction, avg_factor, weight, pred, *targets)
+        value = FusedLoss.apply(loss, reduction, avg_factor, weight, pred, *targets)
     except torch.cuda.OutOfMemoryError:
         raise
     except Exception as error:  # of whatever kind: what is wrong with the inputs, the eager path says in its own words
@@ -195,6 +196,8 @@ def fused_loss(
             stacklevel=2,
         )
         return None
+    tell_unavailable()
+    return value
 
 
 def first_line(error: Exception) -> str:

@@ -1,0 +1,250 @@
+"""The choice of hand-written kernels for CPUs, and autograd's view of them."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..native.build import BuildError
+from ..native.kernels import kernel
+
+if TYPE_CHECKING:
+    from .base import Loss
+
+ENABLED = os.environ.get("MMDET_LOSSES_NATIVE", "1") != "0"
+"""Whether the kernels are used."""
+unavailable: str | None = None
+"""Why there are no kernels here, once that is known."""
+told = False
+PLAIN = (Tensor, nn.Parameter)
+TINY = torch.finfo(torch.float32).tiny
+BOXES = {
+    name: kind
+    for kind, name in enumerate(("log", "linear", "square", "giou", "diou", "ciou", "eiou", "siou", "extended", "bounded"))
+}
+"""Numbers of the kernels of boxes; in native/boxes.cpp their order."""
+
+
+class Plan(NamedTuple):
+    """How a kernel is called.
+
+    Attributes:
+        launch: Computes value and gradient of the plan's inputs.
+        kind: Which loss of the kernel.
+        first, second: Its options.
+        form: Of the weight; what it means is the kernel's to say.
+        divisor: How many values the mean is of.
+        scale: What the sum is multiplied by.
+    """
+
+    launch: Callable[..., tuple[Tensor, Tensor | None]]
+    kind: int
+    first: float
+    second: float
+    form: int
+    divisor: int
+    scale: float = 1.0
+
+
+Prepared = tuple[Plan, list[Tensor], Tensor | None]
+
+
+def usable(tensor: Any, wanted: torch.dtype = torch.float32) -> Tensor | None:
+    """``tensor`` as a kernel reads it; None for what it cannot read."""
+    if type(tensor) not in PLAIN or not tensor.is_cpu or tensor.requires_grad:
+        return None
+    if tensor.dtype is not wanted:
+        if tensor.dtype is torch.float64 or tensor.is_complex():
+            return None
+        tensor = tensor.to(wanted)
+    return tensor if tensor.is_contiguous() else tensor.contiguous()
+
+
+def run_boxes(
+    plan: Plan, pred: Tensor, targets: list[Tensor], weight: Tensor | None, slope: bool
+) -> tuple[Tensor, Tensor | None]:
+    value, gradient = torch.empty(()), torch.empty(pred.shape) if slope else None
+    rows = pred.shape[0]
+    kernel("boxes")(
+        4 * rows,
+        plan.kind,
+        pred.data_ptr(),
+        targets[0].data_ptr(),
+        None if weight is None else weight.data_ptr(),
+        plan.form,
+        rows,
+        plan.scale,
+        plan.first,
+        plan.second,
+        None if gradient is None else gradient.data_ptr(),
+        value.data_ptr(),
+    )
+    return value, gradient
+
+
+def prepare_boxes(
+    kind: str, pred: Tensor, targets: tuple[Tensor, ...], weight: Tensor | None, first: float = 0.0, second: float = 0.0
+) -> Prepared | None:
+    shape = pred.shape
+    if len(shape) != 2 or shape[1] != 4 or len(targets) != 1:
+        return None
+    target = usable(targets[0])
+    if target is None or target.shape != shape:
+        return None
+    form = 0
+    if weight is not None:
+        weight = usable(weight)
+        if weight is None or weight.shape not in (shape, shape[:1]):
+            return None
+        form = 4 if weight.ndim == 2 else 1
+    values = 4 * shape[0] if kind == "bounded" else shape[0]
+    return Plan(run_boxes, BOXES[kind], float(first), float(second), form, values), [target], weight
+
+
+def unmodified(loss: Any) -> bool:
+    """Whether a loss of the IoU family is as published."""
+    return loss.power == 1 and loss.inner_ratio == 1 and loss.focaler is None and loss.focus is None
+
+
+def iou(loss: Any, *inputs: Any) -> Prepared | None:
+    if not unmodified(loss) or (loss.mode == "log" and loss.eps < TINY):
+        return None
+    return prepare_boxes(loss.mode, *inputs, loss.eps)
+
+
+def ciou(loss: Any, *inputs: Any) -> Prepared | None:
+    gate = -math.inf if loss.alpha_gate is None else loss.alpha_gate
+    return prepare_boxes("ciou", *inputs, gate) if unmodified(loss) else None
+
+
+def member(kind: str) -> Callable[..., Prepared | None]:
+    """A loss of the IoU family that has no options of its own."""
+    return lambda loss, *inputs: prepare_boxes(kind, *inputs) if unmodified(loss) else None
+
+
+def extended(loss: Any, *inputs: Any) -> Prepared | None:
+    return prepare_boxes("extended", *inputs, loss.smooth_point)
+
+
+def bounded(loss: Any, *inputs: Any) -> Prepared | None:
+    return prepare_boxes("bounded", *inputs, loss.beta, loss.eps)
+
+
+PREPARE: dict[str, Callable[..., Prepared | None]] = {
+    "IoULoss": iou,
+    "GIoULoss": member("giou"),
+    "DIoULoss": member("diou"),
+    "CIoULoss": ciou,
+    "EIoULoss": member("eiou"),
+    "SIoULoss": member("siou"),
+    "ExtendedIoULoss": extended,
+    "BoundedIoULoss": bounded,
+}
+"""What makes a plan of a call's aligned inputs, or None where there is no kernel for it, by the name of the class."""
+
+METHODS = ("align", "evaluate", "evaluate_aligned", "weighted", "unreduced", "terms", "terms_of_rows", "pair", "slots")
+"""What says how a loss is computed: a class that changes one of them is another loss."""
+
+
+@cache
+def preparation(cls: type[Loss]) -> Callable[..., Prepared | None] | None:
+    """What makes the plans of a class: its own, or that of the class that it inherits all of its computation from."""
+    for base in cls.__mro__:
+        if base.__name__ in PREPARE and base.__module__.startswith(f"{__package__}."):
+            same = all(getattr(cls, name, None) is getattr(base, name, None) for name in METHODS)
+            return PREPARE[base.__name__] if same else None
+    return None
+
+
+class NativeLoss(torch.autograd.Function):
+    """Autograd's view of a kernel: the gradient is computed with the value, and kept."""
+
+    @staticmethod
+    def forward(ctx: Any, call: tuple, pred: Tensor, weight: Tensor | None, *targets: Tensor) -> Tensor:
+        ctx.call = call
+        ctx.save_for_backward(pred, weight, *targets)
+        value, ctx.gradient = launch(call[0], pred, targets, weight, True)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        pred, weight, *targets = ctx.saved_tensors
+        gradient, ctx.gradient = ctx.gradient, None
+        if torch.is_grad_enabled():
+            # a gradient of the gradient is wanted
+            plan, loss, avg_factor, reduction = ctx.call
+            inputs = (pred, *targets)
+            if plan.launch is run_boxes:
+                inputs, weight = loss.align(*inputs, weight)
+            value = loss.weighted(inputs, weight, avg_factor, reduction)
+            (gradient,) = torch.autograd.grad(value, pred, upstream, create_graph=True)
+        else:
+            if gradient is None:
+                _, gradient = launch(ctx.call[0], pred, targets, weight, True)
+            factor = upstream.item()
+            if factor != 1:
+                gradient.mul_(factor)
+        return (None, gradient, *(None for _ in ctx.needs_input_grad[2:]))
+
+
+def launch(
+    plan: Plan, pred: Tensor, targets: Any, weight: Tensor | None, slope: bool
+) -> tuple[Tensor, Tensor | None]:
+    return plan.launch(plan, pred if pred.is_contiguous() else pred.contiguous(), targets, weight, slope)
+
+
+def native_loss(
+    loss: Loss, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_factor: Any, reduction: str
+) -> Tensor | None:
+    """The weighted and reduced loss of inputs through a hand-written kernel; None where there is none for the call."""
+    if not ENABLED or unavailable is not None or torch.compiler.is_compiling():
+        return None
+    prepare = preparation(type(loss))
+    if prepare is None or reduction == "none" or torch._C._are_functorch_transforms_active():
+        return None
+    pred, *targets = inputs
+    if type(pred) not in PLAIN or pred.dtype is not torch.float32 or not pred.is_cpu or not pred.numel():
+        return None
+    prepared = prepare(loss, pred, targets, weight)
+    if prepared is None:
+        return None
+    plan, targets, weight = prepared
+    scale = loss.loss_weight
+    if reduction == "mean":
+        divisor = plan.divisor if avg_factor is None else avg_factor
+        if isinstance(divisor, Tensor):
+            if divisor.requires_grad or not divisor.is_cpu:
+                return None
+            divisor = divisor.item()
+        scale = 0.0 if divisor == 0 else scale / divisor
+    try:
+        plan = plan._replace(scale=float(scale))
+        if pred.requires_grad and torch.is_grad_enabled():
+            return NativeLoss.apply((plan, loss, avg_factor, reduction), pred, weight, *targets)
+        return launch(plan, pred, targets, weight, False)[0]
+    except BuildError as error:
+        note_unavailable(str(error))
+        return None
+
+
+def note_unavailable(reason: str) -> None:
+    global unavailable
+    unavailable = reason
+
+
+def tell_unavailable() -> None:
+    """Warn once that torch.compile did what hand-written kernels could have done."""
+    global told
+    if unavailable is not None and not told:
+        told = True
+        warnings.warn(
+            f"fused=True uses torch.compile alone, since its own kernels could not be built: {unavailable}",
+            stacklevel=2,
+        )

@@ -1,0 +1,136 @@
+"""Compiles the kernels on first use, and keeps the result on disk for the next process."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import torch
+
+SOURCES = Path(__file__).parent
+FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
+CONTRACTION = {"boxes": "-ffp-contract=off", "logits": "-ffp-contract=fast"}
+"""Whether a product and a sum may be rounded as one: areas of equal boxes have to be equal."""
+TUNING = (("-march=native",), ())
+"""Flags that a compiler may not know, best first."""
+LONGEST = 300
+"""Seconds that a compiler may take."""
+
+
+class BuildError(Exception):
+    """Why there are no kernels."""
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels are kept."""
+    if chosen := os.environ.get("MMDET_LOSSES_CACHE"):
+        return Path(chosen) / "kernels"
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home) / "mmdet_losses" / "kernels"
+
+
+def run(command: list[str]) -> str:
+    """Output of a compiler; raises with what it says where it fails."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BuildError(f"{command[0]}: {error}") from error
+    if done.returncode:
+        said = next(filter(None, map(str.strip, done.stderr.splitlines())), f"exit status {done.returncode}")
+        raise BuildError(f"{command[0]}: {said}")
+    return done.stdout
+
+
+@cache
+def compiler() -> tuple[tuple[str, ...], str]:
+    """The compiler's command and its version."""
+    command = tuple(shlex.split(os.environ.get("CXX", ""))) or ("c++",)
+    version = run([*command, "--version"])
+    if not version.strip():
+        raise BuildError(f"{command[0]} is no compiler")
+    return command, version
+
+
+@cache
+def processor() -> str:
+    """What the code is compiled for: a cache may be shared by machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    wanted = ("model name", "flags", "Features", "CPU implementer", "CPU part", "isa")
+    found = {line.split(":")[0].strip(): line for line in reversed(lines) if line.startswith(wanted)}
+    return "\n".join([platform.machine(), *sorted(found.values())])
+
+
+def library_path(name: str) -> Path:
+    """Where the kernels of a source are, or would be."""
+    digest = hashlib.sha256()
+    sources = [(SOURCES / file).read_text() for file in ("vec.h", f"{name}.cpp")]
+    for part in (*sources, *FLAGS, CONTRACTION[name], *map(str, TUNING), *map(str, compiler()), processor()):
+        digest.update(part.encode() + b"\0")
+    return cache_folder() / f"{name}-{digest.hexdigest()[:24]}.so"
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file ends with the digest of what stands before; loading a damaged one could end the process."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    return hashlib.sha256(content[:-32]).digest() == content[-32:]
+
+
+def compile_into(name: str, path: Path) -> None:
+    """Compile a source; the file appears at once and whole, also where two processes compile it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{name}-") as folder:
+        output = Path(folder) / path.name
+        command = [*compiler()[0], *FLAGS, CONTRACTION[name], "-o", str(output), str(SOURCES / f"{name}.cpp")]
+        for last, tuning in enumerate(TUNING, 1 - len(TUNING)):
+            try:
+                run([*command, *tuning])
+                break
+            except BuildError:
+                if last == 0:
+                    raise
+        with output.open("ab") as file:
+            file.write(hashlib.sha256(output.read_bytes()).digest())
+        output.replace(path)
+
+
+def load(name: str) -> ctypes.CDLL:
+    """The kernels of a source, compiled if they are not there yet.
+
+    Raises:
+        BuildError: With the reason, where there cannot be any.
+    """
+    if sys.platform != "linux":
+        raise BuildError(f"they are not built on {sys.platform}")
+    try:
+        path = library_path(name)
+        if not is_whole(path):
+            compile_into(name, path)
+        return ctypes.CDLL(str(path))
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home directory
+        raise BuildError(str(error)) from error
+
+
+def parallel_runner() -> int | None:
+    """Address of ``GOMP_parallel`` in the OpenMP that torch uses; None where it has another kind.
+
+    A second OpenMP would bring threads of its own, which get in the way of torch's.
+    """
+    try:
+        # Looked for in what torch depends on, in this order.
+        return ctypes.cast(ctypes.CDLL(torch._C.__file__).GOMP_parallel, ctypes.c_void_p).value
+    except (OSError, AttributeError):
+        return None

@@ -1,0 +1,72 @@
+"""The kernels as functions of addresses."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from ctypes import c_double, c_int, c_int64, c_void_p
+from functools import cache, partial
+from threading import Lock
+
+import torch
+
+from .build import load, parallel_runner
+
+Kernel = Callable[..., None]
+LARGE = 2**14
+"""Elements from which on threads share the work."""
+ARGUMENTS = {
+    # kind, pred, target, weight, its columns, rows, scale, two options, gradient, value
+    "boxes": (c_int, *[c_void_p] * 3, c_int, c_int64, *[c_double] * 3, c_void_p, c_void_p),
+    # kind, pred, labels, target, weight, its form, rows, columns, scale, two options, gradient, value
+    "logits": (c_int, *[c_void_p] * 4, c_int, *[c_int64] * 2, *[c_double] * 3, c_void_p, c_void_p),
+    # pred, target, weight, rows, bins, scale, first bin and bins per unit, gradient, value
+    "distribution": (*[c_void_p] * 3, *[c_int64] * 2, *[c_double] * 3, c_void_p, c_void_p),
+}
+SOURCE = {"boxes": "boxes", "logits": "logits", "distribution": "logits"}
+lock = Lock()
+forked = False
+"""Whether this process was forked: the threads of its parent's OpenMP are not there."""
+
+
+def note_fork() -> None:
+    global forked, lock
+    forked, lock = True, Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=note_fork)
+
+
+def threads_for(elements: int) -> int:
+    """How many threads share the work."""
+    return 1 if elements < LARGE or forked else torch.get_num_threads()
+
+
+@cache
+def library(source: str) -> ctypes.CDLL:
+    return load(source)
+
+
+@cache
+def runner() -> int | None:
+    return parallel_runner()
+
+
+@cache
+def kernel(name: str) -> Kernel:
+    """A kernel, compiled on first use; its last argument is the number of elements.
+
+    Raises:
+        BuildError: Where it cannot be had.
+    """
+    with lock:
+        function = library(SOURCE[name])[name]
+    function.argtypes = (*ARGUMENTS[name], c_int, c_void_p)
+    function.restype = None
+    return partial(call, function, runner())
+
+
+def call(function: Kernel, parallel: int | None, elements: int, *arguments: object) -> None:
+    function(*arguments, threads_for(elements), parallel)
