@@ -30,6 +30,10 @@ BOXES = {
     for kind, name in enumerate(("log", "linear", "square", "giou", "diou", "ciou", "eiou", "siou", "extended", "bounded"))
 }
 """Numbers of the kernels of boxes; in native/boxes.cpp their order."""
+HARD_FOCAL, HARD_FOCAL_OF_ANY_POWER, SOFT_FOCAL, CROSS_ENTROPY, QUALITY, VARIFOCAL, UNWEIGHTED_VARIFOCAL = range(7)
+"""Numbers of the kernels of logits; in native/logits.cpp their order."""
+NO_WEIGHT, OF_ROWS, OF_ELEMENTS = range(3)
+MOST_BINS = 256
 
 
 class Plan(NamedTuple):
@@ -108,6 +112,129 @@ def prepare_boxes(
     return Plan(run_boxes, BOXES[kind], float(first), float(second), form, values), [target], weight
 
 
+def run_logits(
+    plan: Plan, pred: Tensor, targets: list[Tensor], weight: Tensor | None, slope: bool
+) -> tuple[Tensor, Tensor | None]:
+    value, gradient = torch.empty(()), torch.empty(pred.shape) if slope else None
+    label = targets[0] if targets[0].dtype is torch.int64 else None
+    dense = targets[-1] if targets[-1].dtype is torch.float32 else None
+    elements, columns = pred.numel(), pred.shape[-1]
+    kernel("logits")(
+        elements,
+        plan.kind,
+        pred.data_ptr(),
+        None if label is None else label.data_ptr(),
+        None if dense is None else dense.data_ptr(),
+        None if weight is None else weight.data_ptr(),
+        plan.form,
+        elements // columns,
+        columns,
+        plan.scale,
+        plan.first,
+        plan.second,
+        None if gradient is None else gradient.data_ptr(),
+        value.data_ptr(),
+    )
+    return value, gradient
+
+
+def prepare_logits(
+    kind: int,
+    pred: Tensor,
+    targets: list[Tensor],
+    weight: Tensor | None,
+    first: float = 0.0,
+    second: float = 0.0,
+    factor: float = 1.0,
+    values: int | None = None,
+) -> Prepared | None:
+    """A plan for logits of any shape with a dense target, or with labels of their rows and perhaps a value of each."""
+    shape = pred.shape
+    labelled = targets[0].ndim < pred.ndim
+    found = [usable(target, torch.int64 if labelled and i == 0 else torch.float32) for i, target in enumerate(targets)]
+    if not shape or any(target is None for target in found):
+        return None
+    form = NO_WEIGHT
+    if weight is not None:
+        weight = usable(weight)
+        if weight is None:
+            return None
+        if weight.shape == shape:
+            form = OF_ELEMENTS
+        elif weight.shape in (shape[:-1], (*shape[:-1], 1)):
+            form = OF_ROWS
+        else:
+            return None
+    values = pred.numel() if values is None else values
+    return Plan(run_logits, kind, float(first), float(second), form, values, factor), found, weight
+
+
+def focal(loss: Any, pred: Tensor, targets: list[Tensor], weight: Tensor | None) -> Prepared | None:
+    if not loss.use_sigmoid or loss.activated or loss.epsilon or loss.per_class is not None:
+        return None
+    kind = HARD_FOCAL if loss.gamma == 2 else HARD_FOCAL_OF_ANY_POWER
+    if targets[0].ndim == pred.ndim:
+        if loss.gamma != 2:
+            return None
+        kind = SOFT_FOCAL
+    # Without alpha: twice what is weighted by a half.
+    alpha, factor = (0.5, 2.0) if loss.alpha is None else (loss.alpha, 1.0)
+    return prepare_logits(kind, pred, targets, weight, alpha, loss.gamma, factor)
+
+
+def cross_entropy(loss: Any, *inputs: Any) -> Prepared | None:
+    if not loss.use_sigmoid or loss.per_class is not None or loss.label_smoothing:
+        return None
+    return prepare_logits(CROSS_ENTROPY, *inputs)
+
+
+def quality(loss: Any, pred: Tensor, *inputs: Any) -> Prepared | None:
+    if loss.activated or loss.beta != 2:
+        return None
+    return prepare_logits(QUALITY, pred, *inputs, values=pred.shape[0])
+
+
+def varifocal(loss: Any, *inputs: Any) -> Prepared | None:
+    kind = VARIFOCAL if loss.iou_weighted else UNWEIGHTED_VARIFOCAL
+    return prepare_logits(kind, *inputs, loss.alpha) if loss.gamma == 2 else None
+
+
+def run_distribution(
+    plan: Plan, pred: Tensor, targets: list[Tensor], weight: Tensor | None, slope: bool
+) -> tuple[Tensor, Tensor | None]:
+    value, gradient = torch.empty(()), torch.empty(pred.shape) if slope else None
+    rows, bins = pred.shape
+    kernel("distribution")(
+        rows * bins,
+        pred.data_ptr(),
+        targets[0].data_ptr(),
+        None if weight is None else weight.data_ptr(),
+        rows,
+        bins,
+        plan.scale,
+        plan.first,
+        plan.second,
+        None if gradient is None else gradient.data_ptr(),
+        value.data_ptr(),
+    )
+    return value, gradient
+
+
+def distribution(loss: Any, pred: Tensor, targets: list[Tensor], weight: Tensor | None) -> Prepared | None:
+    target = usable(targets[0])
+    rows, bins = pred.shape
+    if target is None or bins > MOST_BINS:
+        return None
+    if weight is not None:
+        weight = usable(weight)
+        if weight is None:
+            return None
+    start, density = 0.0, 1.0
+    if loss.y_min or loss.y_max is not None:
+        start, density = loss.y_min, (bins - 1) / ((bins - 1 if loss.y_max is None else loss.y_max) - loss.y_min)
+    return Plan(run_distribution, 0, float(start), float(density), int(weight is not None), rows), [target], weight
+
+
 def unmodified(loss: Any) -> bool:
     """Whether a loss of the IoU family is as published."""
     return loss.power == 1 and loss.inner_ratio == 1 and loss.focaler is None and loss.focus is None
@@ -146,6 +273,11 @@ PREPARE: dict[str, Callable[..., Prepared | None]] = {
     "SIoULoss": member("siou"),
     "ExtendedIoULoss": extended,
     "BoundedIoULoss": bounded,
+    "FocalLoss": focal,
+    "CrossEntropyLoss": cross_entropy,
+    "QualityFocalLoss": quality,
+    "VarifocalLoss": varifocal,
+    "DistributionFocalLoss": distribution,
 }
 """What makes a plan of a call's aligned inputs, or None where there is no kernel for it, by the name of the class."""
 
@@ -216,7 +348,7 @@ def native_loss(
     if prepared is None:
         return None
     plan, targets, weight = prepared
-    scale = loss.loss_weight
+    scale = loss.loss_weight * plan.scale
     if reduction == "mean":
         divisor = plan.divisor if avg_factor is None else avg_factor
         if isinstance(divisor, Tensor):

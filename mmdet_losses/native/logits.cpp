@@ -1,0 +1,282 @@
+// Losses of logits: the weighted sum and its gradient in one pass.
+#include "vec.h"
+
+namespace {
+
+constexpr int64_t CHUNK = 1024;  // elements, so that targets and weights made for them stay in the cache
+constexpr int64_t MOST_BINS = 256;
+
+struct Options {
+  float first, second;
+};
+
+struct Slope {
+  Floats value, by;
+};
+
+// The probability p, the other one, and the logarithms' common part, ln(1 + exp(-|x|)).
+struct Logistic {
+  Floats p, rest, common;
+
+  explicit INLINE Logistic(Floats x) {
+    const Floats decay = exp(-abs(x));
+    const Floats most = 1.0f / (1.0f + decay), least = decay * most;
+    const Ints positive = x >= 0;
+    p = select(positive, most, least), rest = select(positive, least, most);
+    common = log1p(decay);
+  }
+  INLINE Floats cross_entropy(Floats x, Floats target) const { return (at_least(x, 0.0f) - x * target) + common; }
+};
+
+// Of targets 0 and 1; the logit is turned so that p is the error.
+template <bool SQUARE>
+struct HardFocal {
+  static INLINE Slope compute(Floats x, Floats target, Options options) {
+    const Ints positive = target > 0.5f;
+    const Floats turned = select(positive, -x, x);
+    const Floats alpha = select(positive, options.first, 1.0f - options.first);
+    const Logistic l(turned);
+    const Floats cost = at_least(turned, 0.0f) + l.common, gamma = all(SQUARE ? 2.0f : options.second);
+    const Floats power = SQUARE ? l.p * l.p : exp(gamma * (at_most(turned, 0.0f) - l.common));
+    const Floats factor = alpha * power, slope = factor * (gamma * l.rest * cost + l.p);
+    return {factor * cost, select(positive, -slope, slope)};
+  }
+};
+
+struct SoftFocal {
+  static INLINE Slope compute(Floats x, Floats target, Options options) {
+    const Logistic l(x);
+    const Floats cost = l.cross_entropy(x, target), other = 1.0f - target;
+    const Floats error = l.rest * target + l.p * other;
+    const Floats alpha = options.first * target + (1.0f - options.first) * other;
+    const Floats inner = 2.0f * (other - target) * (l.p * l.rest) * cost + error * (l.p - target);
+    return {alpha * (error * error) * cost, alpha * error * inner};
+  }
+};
+
+struct CrossEntropy {
+  static INLINE Slope compute(Floats x, Floats target, Options) {
+    const Logistic l(x);
+    return {l.cross_entropy(x, target), l.p - target};
+  }
+};
+
+struct Quality {
+  static INLINE Slope compute(Floats x, Floats target, Options) {
+    const Logistic l(x);
+    const Floats cost = l.cross_entropy(x, target), error = l.p - target;
+    return {error * error * cost, error * (2.0f * (l.p * l.rest) * cost + error * error)};
+  }
+};
+
+template <bool WEIGHTED>
+struct Varifocal {
+  static INLINE Slope compute(Floats x, Floats target, Options options) {
+    const Logistic l(x);
+    const Floats cost = l.cross_entropy(x, target), error = l.p - target;
+    const Floats factor = WEIGHTED ? target : all(1.0f), scaled = options.first * error;
+    const Ints positive = target > 0;
+    return {
+        select(positive, factor, scaled * error) * cost,
+        select(positive, factor * error, scaled * (2.0f * (l.p * l.rest) * cost + error * error)),
+    };
+  }
+};
+
+enum Weight { NONE, ROWS, ELEMENTS };
+
+struct Call {
+  const float* pred;
+  const int64_t* labels;  // of rows; then `target` holds the value at the label, or is null for 1
+  const float* target;    // of elements, or see above
+  const float* weight;
+  int form;
+  int64_t columns;
+  float scale;
+  Options options;
+  float* gradient;
+};
+
+template <class Loss, bool WEIGHT, bool GRADIENT>
+INLINE void block(const float* pred, const float* target, const float* weight, const Call& call, float* gradient,
+                  Sum& sum) {
+  Floats x = load(pred), y = load(target);
+  if (!WEIGHT) {
+    const Slope slope = Loss::compute(x, y, call.options);
+    sum.add(slope.value);
+    if (GRADIENT) store(gradient, slope.by * call.scale);
+    return;
+  }
+  const Floats w = load(weight);
+  const Ints drop = w == 0;
+  x = select(drop, 0.0f, x), y = select(drop, 0.0f, y);
+  const Slope slope = Loss::compute(x, y, call.options);
+  sum.add(slope.value * w);
+  if (GRADIENT) store(gradient, select(drop, 0.0f, slope.by * (w * call.scale)));
+}
+
+template <class Loss, bool WEIGHT, bool GRADIENT>
+INLINE void chunk(const float* pred, const float* target, const float* weight, const Call& call, float* gradient,
+                  int64_t n, Sum& sum) {
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES) {
+    block<Loss, WEIGHT, GRADIENT>(pred + i, target + i, weight + i, call, gradient + i, sum);
+  }
+  if (i < n) {
+    float x[LANES] = {}, y[LANES] = {}, w[LANES] = {}, slope[LANES];
+    const size_t left = static_cast<size_t>(n - i);
+    std::memcpy(x, pred + i, left * sizeof(float));
+    std::memcpy(y, target + i, left * sizeof(float));
+    for (size_t j = 0; j < left; ++j) w[j] = WEIGHT ? weight[i + static_cast<int64_t>(j)] : 1.0f;
+    block<Loss, true, GRADIENT>(x, y, w, call, slope, sum);
+    if (GRADIENT) std::memcpy(gradient + i, slope, left * sizeof(float));
+  }
+}
+
+// Chunk by chunk, whatever the rows: what rows share is written out for the elements of a chunk.
+template <class Loss, bool GRADIENT>
+double elements(const Call& call, int64_t begin, int64_t end) {
+  Sum sum;
+  const int64_t columns = call.columns;
+  float targets[CHUNK], weights[CHUNK];
+  for (int64_t at = begin; at < end; at += CHUNK) {
+    const int64_t n = end - at < CHUNK ? end - at : CHUNK, first = at / columns, last = (at + n - 1) / columns;
+    const float* target = call.target + at;
+    const float* weight = call.weight + at;
+    float* gradient = GRADIENT ? call.gradient + at : nullptr;
+    const bool counts = call.form == NONE || (call.form == ROWS ? any_weight(call.weight + first, last - first + 1)
+                                                                : any_weight(weight, n));
+    if (!counts) {
+      if (GRADIENT) std::memset(gradient, 0, static_cast<size_t>(n) * sizeof(float));
+      continue;
+    }
+    if (call.labels) {
+      target = targets;
+      std::memset(targets, 0, static_cast<size_t>(n) * sizeof(float));
+      for (int64_t row = first; row <= last; ++row) {
+        const int64_t label = call.labels[row], place = row * columns + label - at;
+        if (label >= 0 && label < columns && place >= 0 && place < n) {
+          targets[place] = call.target ? call.target[row] : 1.0f;
+        }
+      }
+    }
+    if (call.form == ROWS) {
+      weight = weights;
+      for (int64_t row = first; row <= last; ++row) {
+        const int64_t from = row * columns - at, to = from + columns;
+        const float value = call.weight[row];
+        for (int64_t i = from > 0 ? from : 0; i < (to < n ? to : n); ++i) weights[i] = value;
+      }
+    }
+    if (call.form == NONE) {
+      chunk<Loss, false, GRADIENT>(call.pred + at, target, target, call, gradient, n, sum);
+    } else {
+      chunk<Loss, true, GRADIENT>(call.pred + at, target, weight, call, gradient, n, sum);
+    }
+  }
+  return sum.result();
+}
+
+template <class Loss>
+double total(const Call& call, int64_t n, int threads, Parallel parallel) {
+  return divide_work(n, CHUNK, threads, parallel, [&call](int64_t begin, int64_t end) {
+    return call.gradient ? elements<Loss, true>(call, begin, end) : elements<Loss, false>(call, begin, end);
+  });
+}
+
+using Total = double (*)(const Call&, int64_t, int, Parallel);
+constexpr Total TOTALS[] = {
+    total<HardFocal<true>>, total<HardFocal<false>>, total<SoftFocal>,        total<CrossEntropy>,
+    total<Quality>,         total<Varifocal<true>>,  total<Varifocal<false>>,
+};
+
+struct Distances {
+  const float *pred, *target, *weight;
+  int64_t bins;
+  float scale, start, density;
+  float* gradient;
+};
+
+// LANES rows at a time, which stand in the columns of a buffer.
+template <bool GRADIENT>
+double distances(const Distances& call, int64_t begin, int64_t end) {
+  Sum sum;
+  const int64_t bins = call.bins;
+  alignas(64) float buffer[MOST_BINS][LANES];
+  for (int64_t at = begin; at < end; at += LANES) {
+    const int64_t n = end - at < LANES ? end - at : LANES;
+    float distance[LANES] = {}, weight[LANES] = {};
+    for (int64_t i = 0; i < n; ++i) weight[i] = call.weight ? call.weight[at + i] : 1.0f;
+    const Floats w = load(weight);
+    if (!any_weight(w)) {
+      if (GRADIENT) std::memset(call.gradient + at * bins, 0, static_cast<size_t>(n * bins) * sizeof(float));
+      continue;
+    }
+    std::memcpy(distance, call.target + at, static_cast<size_t>(n) * sizeof(float));
+    const float* rows = call.pred + at * bins;
+    if (n == LANES) {
+      for (int64_t j = 0; j < bins; ++j) {
+        for (int i = 0; i < LANES; ++i) buffer[j][i] = rows[i * bins + j];
+      }
+    } else {
+      for (int64_t j = 0; j < bins; ++j) {
+        for (int64_t i = 0; i < LANES; ++i) buffer[j][i] = i < n ? rows[i * bins + j] : 0.0f;
+      }
+    }
+    const Ints drop = w == 0;
+    const float end_of_range = static_cast<float>(bins - 1);
+    Floats y = (select(drop, 0.0f, load(distance)) - call.start) * call.density;
+    y = at_most(at_least(y, 0.0f), end_of_range);
+    Floats most = select(drop, 0.0f, load(buffer[0]));
+    for (int64_t j = 1; j < bins; ++j) most = larger(most, select(drop, 0.0f, load(buffer[j])));
+    Floats mass = all(0.0f), expected = all(0.0f);
+    for (int64_t j = 0; j < bins; ++j) {
+      const Floats x = select(drop, 0.0f, load(buffer[j])) - most;
+      const Floats share = at_least(1.0f - abs(y - static_cast<float>(j)), 0.0f);
+      expected += select(share == 0, 0.0f, share * x);
+      const Floats power = exp(x);
+      mass += power;
+      store(buffer[j], power);
+    }
+    sum.add(select(drop, 0.0f, (log(mass) - expected) * w));
+    if (!GRADIENT) continue;
+    const Floats factor = w * call.scale, inverse = 1.0f / mass;
+    for (int64_t j = 0; j < bins; ++j) {
+      const Floats share = at_least(1.0f - abs(y - static_cast<float>(j)), 0.0f);
+      store(buffer[j], select(drop, 0.0f, (load(buffer[j]) * inverse - share) * factor));
+    }
+    float* gradient = call.gradient + at * bins;
+    if (n == LANES) {
+      for (int i = 0; i < LANES; ++i) {
+        for (int64_t j = 0; j < bins; ++j) gradient[i * bins + j] = buffer[j][i];
+      }
+    } else {
+      for (int64_t i = 0; i < n; ++i) {
+        for (int64_t j = 0; j < bins; ++j) gradient[i * bins + j] = buffer[j][i];
+      }
+    }
+  }
+  return sum.result();
+}
+
+}  // namespace
+
+extern "C" void logits(int kind, const float* pred, const int64_t* labels, const float* target, const float* weight,
+                       int form, int64_t rows, int64_t columns, double scale, double first, double second,
+                       float* gradient, float* value, int threads, Parallel parallel) {
+  const Options options{static_cast<float>(first), static_cast<float>(second)};
+  const Call call{pred, labels, target, weight, form, columns, static_cast<float>(scale), options, gradient};
+  *value = static_cast<float>(TOTALS[kind](call, rows * columns, threads, parallel) * scale);
+}
+
+extern "C" void distribution(const float* pred, const float* target, const float* weight, int64_t rows, int64_t bins,
+                             double scale, double start, double density, float* gradient, float* value, int threads,
+                             Parallel parallel) {
+  const Distances call{
+      pred, target, weight, bins, static_cast<float>(scale), static_cast<float>(start), static_cast<float>(density),
+      gradient};
+  const double sum = divide_work(rows, LANES, threads, parallel, [&call](int64_t begin, int64_t end) {
+    return call.gradient ? distances<true>(call, begin, end) : distances<false>(call, begin, end);
+  });
+  *value = static_cast<float>(sum * scale);
+}
