@@ -14,7 +14,7 @@ from cases import CASES, map_target, over
 from torch import Tensor, nn
 
 from mmdet_losses import CATALOGUE, CIoULoss, FocalLoss, L1Loss, OptionError, QualityFocalLoss, fuse_losses
-from mmdet_losses.modules import fused
+from mmdet_losses.modules import fused, native
 
 SIZES = [11, 0, 1, 2, 3, 17, 64, 5, 129, 33]
 FUSIBLE = [case for case in CASES if case.build().fusible]
@@ -33,10 +33,11 @@ class Counting:
 
 @pytest.fixture(autouse=True)
 def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counting]:
-    """Kernels that are traced, but run without the minutes that real ones take to be compiled."""
+    """Compiled kernels that are traced, but run without the minutes that real ones take to be compiled."""
     torch._dynamo.reset()
     fused.compiled.cache_clear()
     monkeypatch.setattr(fused, "uncompiled", set())
+    monkeypatch.setattr(native, "ENABLED", False)
     backend = Counting()
     monkeypatch.setattr(fused, "BACKEND", backend)
     yield backend

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from ..native.build import BuildError
-from ..native.kernels import kernel
+from ..native.kernels import kernel, threads_for
 
 if TYPE_CHECKING:
     from .base import Loss
@@ -27,7 +28,9 @@ PLAIN = (Tensor, nn.Parameter)
 TINY = torch.finfo(torch.float32).tiny
 BOXES = {
     name: kind
-    for kind, name in enumerate(("log", "linear", "square", "giou", "diou", "ciou", "eiou", "siou", "extended", "bounded"))
+    for kind, name in enumerate(
+        ("log", "linear", "square", "giou", "diou", "ciou", "eiou", "siou", "extended", "bounded")
+    )
 }
 """Numbers of the kernels of boxes; in native/boxes.cpp their order."""
 HARD_FOCAL, HARD_FOCAL_OF_ANY_POWER, SOFT_FOCAL, CROSS_ENTROPY, QUALITY, VARIFOCAL, UNWEIGHTED_VARIFOCAL = range(7)
@@ -45,7 +48,7 @@ class Plan(NamedTuple):
         first, second: Its options.
         form: Of the weight; what it means is the kernel's to say.
         divisor: How many values the mean is of.
-        scale: What the sum is multiplied by.
+        factor: What the sum is multiplied by before all else.
     """
 
     launch: Callable[..., tuple[Tensor, Tensor | None]]
@@ -54,10 +57,11 @@ class Plan(NamedTuple):
     second: float
     form: int
     divisor: int
-    scale: float = 1.0
+    factor: float = 1.0
 
 
 Prepared = tuple[Plan, list[Tensor], Tensor | None]
+Result = tuple[Tensor, Tensor | None]
 
 
 def usable(tensor: Any, wanted: torch.dtype = torch.float32) -> Tensor | None:
@@ -71,24 +75,33 @@ def usable(tensor: Any, wanted: torch.dtype = torch.float32) -> Tensor | None:
     return tensor if tensor.is_contiguous() else tensor.contiguous()
 
 
+def usable_weight(weight: Any) -> Tensor | None:
+    """:func:`usable`, for a weight, which does not say how wide a loss is computed."""
+    if type(weight) is Tensor and weight.dtype is torch.float64 and not weight.requires_grad:
+        weight = weight.float()
+    return usable(weight)
+
+
 def run_boxes(
-    plan: Plan, pred: Tensor, targets: list[Tensor], weight: Tensor | None, slope: bool
-) -> tuple[Tensor, Tensor | None]:
+    plan: Plan, scale: float, pred: Tensor, targets: Sequence[Tensor], weight: Tensor | None, slope: bool
+) -> Result:
     value, gradient = torch.empty(()), torch.empty(pred.shape) if slope else None
     rows = pred.shape[0]
-    kernel("boxes")(
-        4 * rows,
+    function, runner = kernel("boxes")
+    function(
         plan.kind,
         pred.data_ptr(),
         targets[0].data_ptr(),
         None if weight is None else weight.data_ptr(),
         plan.form,
         rows,
-        plan.scale,
+        scale,
         plan.first,
         plan.second,
         None if gradient is None else gradient.data_ptr(),
         value.data_ptr(),
+        threads_for(4 * rows),
+        runner,
     )
     return value, gradient
 
@@ -104,7 +117,7 @@ def prepare_boxes(
         return None
     form = 0
     if weight is not None:
-        weight = usable(weight)
+        weight = usable_weight(weight)
         if weight is None or weight.shape not in (shape, shape[:1]):
             return None
         form = 4 if weight.ndim == 2 else 1
@@ -113,14 +126,14 @@ def prepare_boxes(
 
 
 def run_logits(
-    plan: Plan, pred: Tensor, targets: list[Tensor], weight: Tensor | None, slope: bool
-) -> tuple[Tensor, Tensor | None]:
+    plan: Plan, scale: float, pred: Tensor, targets: Sequence[Tensor], weight: Tensor | None, slope: bool
+) -> Result:
     value, gradient = torch.empty(()), torch.empty(pred.shape) if slope else None
     label = targets[0] if targets[0].dtype is torch.int64 else None
     dense = targets[-1] if targets[-1].dtype is torch.float32 else None
     elements, columns = pred.numel(), pred.shape[-1]
-    kernel("logits")(
-        elements,
+    function, runner = kernel("logits")
+    function(
         plan.kind,
         pred.data_ptr(),
         None if label is None else label.data_ptr(),
@@ -129,11 +142,13 @@ def run_logits(
         plan.form,
         elements // columns,
         columns,
-        plan.scale,
+        scale,
         plan.first,
         plan.second,
         None if gradient is None else gradient.data_ptr(),
         value.data_ptr(),
+        threads_for(elements),
+        runner,
     )
     return value, gradient
 
@@ -156,7 +171,7 @@ def prepare_logits(
         return None
     form = NO_WEIGHT
     if weight is not None:
-        weight = usable(weight)
+        weight = usable_weight(weight)
         if weight is None:
             return None
         if weight.shape == shape:
@@ -200,22 +215,24 @@ def varifocal(loss: Any, *inputs: Any) -> Prepared | None:
 
 
 def run_distribution(
-    plan: Plan, pred: Tensor, targets: list[Tensor], weight: Tensor | None, slope: bool
-) -> tuple[Tensor, Tensor | None]:
+    plan: Plan, scale: float, pred: Tensor, targets: Sequence[Tensor], weight: Tensor | None, slope: bool
+) -> Result:
     value, gradient = torch.empty(()), torch.empty(pred.shape) if slope else None
     rows, bins = pred.shape
-    kernel("distribution")(
-        rows * bins,
+    function, runner = kernel("distribution")
+    function(
         pred.data_ptr(),
         targets[0].data_ptr(),
         None if weight is None else weight.data_ptr(),
         rows,
         bins,
-        plan.scale,
+        scale,
         plan.first,
         plan.second,
         None if gradient is None else gradient.data_ptr(),
         value.data_ptr(),
+        threads_for(rows * bins),
+        runner,
     )
     return value, gradient
 
@@ -226,7 +243,7 @@ def distribution(loss: Any, pred: Tensor, targets: list[Tensor], weight: Tensor 
     if target is None or bins > MOST_BINS:
         return None
     if weight is not None:
-        weight = usable(weight)
+        weight = usable_weight(weight)
         if weight is None:
             return None
     start, density = 0.0, 1.0
@@ -295,60 +312,79 @@ def preparation(cls: type[Loss]) -> Callable[..., Prepared | None] | None:
     return None
 
 
+class Call(NamedTuple):
+    """What backward needs to compute a gradient again, beside the tensors."""
+
+    plan: Plan
+    scale: float
+    loss: Loss
+    avg_factor: Any
+    reduction: str
+
+
 class NativeLoss(torch.autograd.Function):
     """Autograd's view of a kernel: the gradient is computed with the value, and kept."""
 
     @staticmethod
-    def forward(ctx: Any, call: tuple, pred: Tensor, weight: Tensor | None, *targets: Tensor) -> Tensor:
+    def forward(ctx: Any, call: Call, pred: Tensor, weight: Tensor | None, *targets: Tensor) -> Tensor:
         ctx.call = call
         ctx.save_for_backward(pred, weight, *targets)
-        value, ctx.gradient = launch(call[0], pred, targets, weight, True)
+        value, ctx.gradient = launch(call.plan, call.scale, pred, targets, weight, True)
         return value
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
-        pred, weight, *targets = ctx.saved_tensors
         gradient, ctx.gradient = ctx.gradient, None
+        call, (pred, weight, *targets) = ctx.call, ctx.saved_tensors
         if torch.is_grad_enabled():
             # a gradient of the gradient is wanted
-            plan, loss, avg_factor, reduction = ctx.call
             inputs = (pred, *targets)
-            if plan.launch is run_boxes:
-                inputs, weight = loss.align(*inputs, weight)
-            value = loss.weighted(inputs, weight, avg_factor, reduction)
+            if call.plan.launch is run_boxes:
+                inputs, weight = call.loss.align(*inputs, weight)
+            value = call.loss.weighted(inputs, weight, call.avg_factor, call.reduction)
             (gradient,) = torch.autograd.grad(value, pred, upstream, create_graph=True)
         else:
-            if gradient is None:
-                _, gradient = launch(ctx.call[0], pred, targets, weight, True)
-            factor = upstream.item()
-            if factor != 1:
-                gradient.mul_(factor)
-        return (None, gradient, *(None for _ in ctx.needs_input_grad[2:]))
+            if gradient is None:  # it was handed on before
+                _, gradient = launch(call.plan, call.scale, pred, targets, weight, True)
+            gradient = scaled(gradient, upstream)
+        return (None, gradient, None, *[None] * len(targets))
+
+
+def scaled(gradient: Tensor, upstream: Tensor) -> Tensor:
+    """The gradient times what comes from above, in place where it can be."""
+    try:
+        factor = upstream.item()
+    except RuntimeError:  # several at once, see is_grads_batched of torch.autograd.grad
+        return gradient * upstream
+    return gradient if factor == 1 else gradient.mul_(factor)
 
 
 def launch(
-    plan: Plan, pred: Tensor, targets: Any, weight: Tensor | None, slope: bool
-) -> tuple[Tensor, Tensor | None]:
-    return plan.launch(plan, pred if pred.is_contiguous() else pred.contiguous(), targets, weight, slope)
+    plan: Plan, scale: float, pred: Tensor, targets: Sequence[Tensor], weight: Tensor | None, slope: bool
+) -> Result:
+    """Value and, if wanted, gradient."""
+    return plan.launch(plan, scale, pred if pred.is_contiguous() else pred.contiguous(), targets, weight, slope)
 
 
 def native_loss(
     loss: Loss, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_factor: Any, reduction: str
 ) -> Tensor | None:
     """The weighted and reduced loss of inputs through a hand-written kernel; None where there is none for the call."""
-    if not ENABLED or unavailable is not None or torch.compiler.is_compiling():
+    if not ENABLED or unavailable is not None or reduction == "none" or torch.compiler.is_compiling():
         return None
     prepare = preparation(type(loss))
-    if prepare is None or reduction == "none" or torch._C._are_functorch_transforms_active():
+    if prepare is None or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return None
     pred, *targets = inputs
     if type(pred) not in PLAIN or pred.dtype is not torch.float32 or not pred.is_cpu or not pred.numel():
+        return None
+    if isinstance(loss.loss_weight, Tensor):
         return None
     prepared = prepare(loss, pred, targets, weight)
     if prepared is None:
         return None
     plan, targets, weight = prepared
-    scale = loss.loss_weight * plan.scale
+    scale = loss.loss_weight * plan.factor
     if reduction == "mean":
         divisor = plan.divisor if avg_factor is None else avg_factor
         if isinstance(divisor, Tensor):
@@ -357,10 +393,10 @@ def native_loss(
             divisor = divisor.item()
         scale = 0.0 if divisor == 0 else scale / divisor
     try:
-        plan = plan._replace(scale=float(scale))
+        scale = float(scale)
         if pred.requires_grad and torch.is_grad_enabled():
-            return NativeLoss.apply((plan, loss, avg_factor, reduction), pred, weight, *targets)
-        return launch(plan, pred, targets, weight, False)[0]
+            return NativeLoss.apply(Call(plan, scale, loss, avg_factor, reduction), pred, weight, *targets)
+        return launch(plan, scale, pred, targets, weight, False)[0]
     except BuildError as error:
         note_unavailable(str(error))
         return None

@@ -312,7 +312,7 @@ INLINE void block(const float* pred, const float* target, const float* weight, c
     counts = any((bits(a) | bits(b) | bits(c) | bits(d)) << 1);
   }
   if (!counts) {
-    if (GRADIENT) std::memset(gradient, 0, 4 * LANES * sizeof(float));
+    if (GRADIENT) store_rows(gradient, {});
     return;
   }
   Columns ours = load_rows(pred), theirs = load_rows(target);

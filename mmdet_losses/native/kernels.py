@@ -6,14 +6,13 @@ import ctypes
 import os
 from collections.abc import Callable
 from ctypes import c_double, c_int, c_int64, c_void_p
-from functools import cache, partial
+from functools import cache
 from threading import Lock
 
 import torch
 
 from .build import load, parallel_runner
 
-Kernel = Callable[..., None]
 LARGE = 2**14
 """Elements from which on threads share the work."""
 ARGUMENTS = {
@@ -55,8 +54,8 @@ def runner() -> int | None:
 
 
 @cache
-def kernel(name: str) -> Kernel:
-    """A kernel, compiled on first use; its last argument is the number of elements.
+def kernel(name: str) -> tuple[Callable[..., None], int | None]:
+    """A kernel, compiled on first use, and its last argument, which follows the number of threads.
 
     Raises:
         BuildError: Where it cannot be had.
@@ -65,8 +64,4 @@ def kernel(name: str) -> Kernel:
         function = library(SOURCE[name])[name]
     function.argtypes = (*ARGUMENTS[name], c_int, c_void_p)
     function.restype = None
-    return partial(call, function, runner())
-
-
-def call(function: Kernel, parallel: int | None, elements: int, *arguments: object) -> None:
-    function(*arguments, threads_for(elements), parallel)
+    return function, runner()

@@ -197,12 +197,46 @@ struct Distances {
   float* gradient;
 };
 
-// LANES rows at a time, which stand in the columns of a buffer.
+// `columns` of LANES rows of `bins`, the other way round; of fewer rows, with zeros beside them.
+INLINE void read_columns(const float* rows, int64_t bins, int64_t n, Floats* columns) {
+  int64_t at = 0;
+  if (n == LANES) {
+    for (; at + LANES <= bins; at += LANES) {
+      Floats tile[LANES];
+      for (int i = 0; i < LANES; ++i) tile[i] = load(rows + i * bins + at);
+      transpose(tile);
+      for (int i = 0; i < LANES; ++i) columns[at + i] = tile[i];
+    }
+  }
+  for (; at < bins; ++at) {
+    float column[LANES] = {};
+    for (int64_t i = 0; i < n; ++i) column[i] = rows[i * bins + at];
+    columns[at] = load(column);
+  }
+}
+
+INLINE void write_columns(const Floats* columns, int64_t bins, int64_t n, float* rows) {
+  int64_t at = 0;
+  if (n == LANES) {
+    for (; at + LANES <= bins; at += LANES) {
+      Floats tile[LANES];
+      for (int i = 0; i < LANES; ++i) tile[i] = columns[at + i];
+      transpose(tile);
+      for (int i = 0; i < LANES; ++i) store(rows + i * bins + at, tile[i]);
+    }
+  }
+  for (; at < bins; ++at) {
+    float column[LANES];
+    store(column, columns[at]);
+    for (int64_t i = 0; i < n; ++i) rows[i * bins + at] = column[i];
+  }
+}
+
 template <bool GRADIENT>
 double distances(const Distances& call, int64_t begin, int64_t end) {
   Sum sum;
   const int64_t bins = call.bins;
-  alignas(64) float buffer[MOST_BINS][LANES];
+  Floats columns[MOST_BINS];
   for (int64_t at = begin; at < end; at += LANES) {
     const int64_t n = end - at < LANES ? end - at : LANES;
     float distance[LANES] = {}, weight[LANES] = {};
@@ -213,48 +247,30 @@ double distances(const Distances& call, int64_t begin, int64_t end) {
       continue;
     }
     std::memcpy(distance, call.target + at, static_cast<size_t>(n) * sizeof(float));
-    const float* rows = call.pred + at * bins;
-    if (n == LANES) {
-      for (int64_t j = 0; j < bins; ++j) {
-        for (int i = 0; i < LANES; ++i) buffer[j][i] = rows[i * bins + j];
-      }
-    } else {
-      for (int64_t j = 0; j < bins; ++j) {
-        for (int64_t i = 0; i < LANES; ++i) buffer[j][i] = i < n ? rows[i * bins + j] : 0.0f;
-      }
-    }
     const Ints drop = w == 0;
-    const float end_of_range = static_cast<float>(bins - 1);
     Floats y = (select(drop, 0.0f, load(distance)) - call.start) * call.density;
-    y = at_most(at_least(y, 0.0f), end_of_range);
-    Floats most = select(drop, 0.0f, load(buffer[0]));
-    for (int64_t j = 1; j < bins; ++j) most = larger(most, select(drop, 0.0f, load(buffer[j])));
-    Floats mass = all(0.0f), expected = all(0.0f);
+    y = at_most(at_least(y, 0.0f), static_cast<float>(bins - 1));
+    read_columns(call.pred + at * bins, bins, n, columns);
+    Floats most = select(drop, 0.0f, columns[0]);
+    for (int64_t j = 0; j < bins; ++j) most = larger(most, columns[j] = select(drop, 0.0f, columns[j]));
+    Floats mass = all(0.0f), expected = all(0.0f), place = all(0.0f);
     for (int64_t j = 0; j < bins; ++j) {
-      const Floats x = select(drop, 0.0f, load(buffer[j])) - most;
-      const Floats share = at_least(1.0f - abs(y - static_cast<float>(j)), 0.0f);
+      const Floats x = columns[j] - most, share = at_least(1.0f - abs(y - place), 0.0f);
       expected += select(share == 0, 0.0f, share * x);
-      const Floats power = exp(x);
-      mass += power;
-      store(buffer[j], power);
+      place += 1.0f;
+      columns[j] = exp(x);
+      mass += columns[j];
     }
     sum.add(select(drop, 0.0f, (log(mass) - expected) * w));
     if (!GRADIENT) continue;
     const Floats factor = w * call.scale, inverse = 1.0f / mass;
+    place = all(0.0f);
     for (int64_t j = 0; j < bins; ++j) {
-      const Floats share = at_least(1.0f - abs(y - static_cast<float>(j)), 0.0f);
-      store(buffer[j], select(drop, 0.0f, (load(buffer[j]) * inverse - share) * factor));
+      const Floats share = at_least(1.0f - abs(y - place), 0.0f);
+      place += 1.0f;
+      columns[j] = select(drop, 0.0f, (columns[j] * inverse - share) * factor);
     }
-    float* gradient = call.gradient + at * bins;
-    if (n == LANES) {
-      for (int i = 0; i < LANES; ++i) {
-        for (int64_t j = 0; j < bins; ++j) gradient[i * bins + j] = buffer[j][i];
-      }
-    } else {
-      for (int64_t i = 0; i < n; ++i) {
-        for (int64_t j = 0; j < bins; ++j) gradient[i * bins + j] = buffer[j][i];
-      }
-    }
+    write_columns(columns, bins, n, call.gradient + at * bins);
   }
   return sum.result();
 }

@@ -5,6 +5,9 @@
 #include <cstdint>
 #include <cstring>
 #include <utility>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 
 #define INLINE inline __attribute__((always_inline))
 
@@ -12,8 +15,10 @@ namespace {
 
 #ifdef __AVX512F__
 constexpr int LANES = 16;
-#else
+#elif defined(__AVX2__)
 constexpr int LANES = 8;
+#else
+constexpr int LANES = 4;
 #endif
 
 typedef float Floats __attribute__((vector_size(LANES * sizeof(float))));
@@ -154,7 +159,26 @@ INLINE void store_rows(float* to, const Columns& x) {
   store(to + 3 * LANES, high_half(f, h));
 }
 
+// LANES rows of LANES columns the other way round: each step moves the last bit of a lane's number to the rows.
+INLINE void transpose(Floats (&rows)[LANES]) {
+#pragma GCC unroll 4
+  for (int step = 1; step < LANES; step *= 2) {
+    Floats moved[LANES];
+#pragma GCC unroll 8
+    for (int i = 0; i < LANES / 2; ++i) {
+      moved[i] = even(rows[2 * i], rows[2 * i + 1]);
+      moved[i + LANES / 2] = odd(rows[2 * i], rows[2 * i + 1]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; ++i) rows[i] = moved[i];
+  }
+}
+
 INLINE bool any(Ints x) {
+#ifdef __AVX512F__
+  const __m512i words = reinterpret_cast<__m512i>(x);
+  return _mm512_test_epi32_mask(words, words) != 0;
+#endif
   uint64_t parts[LANES / 2], found = 0;
   std::memcpy(parts, &x, sizeof x);
   for (uint64_t part : parts) found |= part;

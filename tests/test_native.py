@@ -1,0 +1,590 @@
+"""The hand-written kernels for CPUs against the eager losses in float64."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mmdet_losses import (
+    BoundedIoULoss,
+    CIoULoss,
+    CrossEntropyLoss,
+    DIoULoss,
+    DistributionFocalLoss,
+    EIoULoss,
+    ExtendedIoULoss,
+    FocalEIoULoss,
+    FocalLoss,
+    GIoULoss,
+    IoULoss,
+    Poly1FocalLoss,
+    QualityFocalLoss,
+    SIoULoss,
+    VarifocalLoss,
+)
+from mmdet_losses.modules import fused, native
+from mmdet_losses.native import build, kernels
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernels are built on Linux")
+
+Batch = tuple[Tensor, Any]
+SIZES = [1, 2, 7, 16, 17, 500, 20_000]
+
+
+class Used:
+    """Counts how often a kernel ran."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, *args: Any) -> Any:
+        self.count += 1
+        return self.launch(*args)
+
+    launch = staticmethod(native.launch)
+
+
+@pytest.fixture(autouse=True)
+def used(monkeypatch: pytest.MonkeyPatch) -> Used:
+    monkeypatch.setattr(native, "ENABLED", True)
+    monkeypatch.setattr(native, "launch", counter := Used())
+    return counter
+
+
+def boxes(n: int, seed: int) -> Batch:
+    draw = torch.Generator().manual_seed(seed)
+    center, size = torch.rand(n, 2, generator=draw) * 800, torch.exp(torch.rand(n, 2, generator=draw) * 4.6 + 1.4)
+    target = torch.cat([center - size / 2, center + size / 2], 1)
+    center = center + 0.2 * size * torch.randn(n, 2, generator=draw)
+    size = size * torch.exp(0.3 * torch.randn(n, 2, generator=draw))
+    return torch.cat([center - size / 2, center + size / 2], 1), target
+
+
+def labels(n: int, seed: int, classes: int = 5) -> Batch:
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(n, classes, generator=draw) * 4, torch.randint(-1, classes + 2, (n,), generator=draw)
+
+
+def known_labels(n: int, seed: int) -> Batch:
+    """Without negative ones, which cross-entropy ignores."""
+    pred, label = labels(n, seed)
+    return pred, label.clamp(min=0)
+
+
+def quality(n: int, seed: int) -> Batch:
+    pred, label = labels(n, seed)
+    return pred, (label, torch.rand(n, generator=torch.Generator().manual_seed(seed + 1)))
+
+
+def soft(n: int, seed: int) -> Batch:
+    draw = torch.Generator().manual_seed(seed)
+    target = torch.rand(n, 19, generator=draw)
+    return torch.randn(n, 19, generator=draw) * 4, target * (target > 0.7)
+
+
+def distances(n: int, seed: int, bins: int = 17) -> Batch:
+    draw = torch.Generator().manual_seed(seed)
+    target = torch.rand(n, generator=draw) * (bins + 1) - 1
+    target[::5] = target[::5].round()
+    return torch.randn(n, bins, generator=draw) * 3, target
+
+
+BOXES: dict[str, Callable[..., nn.Module]] = {
+    "log": IoULoss,
+    "log of a large eps": partial(IoULoss, eps=0.5),
+    "linear": partial(IoULoss, mode="linear"),
+    "square": partial(IoULoss, mode="square"),
+    "giou": GIoULoss,
+    "diou": DIoULoss,
+    "ciou": CIoULoss,
+    "ciou with a gate": partial(CIoULoss, alpha_gate=0.5),
+    "eiou": EIoULoss,
+    "siou": SIoULoss,
+    "extended": ExtendedIoULoss,
+    "extended of another point": partial(ExtendedIoULoss, smooth_point=0.6),
+    "bounded": BoundedIoULoss,
+    "bounded of other options": partial(BoundedIoULoss, beta=0.5, eps=0.0),
+}
+SIGMOIDS = dict(use_sigmoid=True)
+LOGITS: dict[str, tuple[Callable[..., nn.Module], Callable[[int, int], Batch]]] = {
+    "focal": (FocalLoss, labels),
+    "focal without alpha": (partial(FocalLoss, alpha=None), labels),
+    "focal of gamma 1.5": (partial(FocalLoss, gamma=1.5, alpha=0.6), labels),
+    "focal of gamma 0.5": (partial(FocalLoss, gamma=0.5), labels),
+    "focal of gamma 0": (partial(FocalLoss, gamma=0), labels),
+    "focal of 100 classes": (FocalLoss, partial(labels, classes=100)),
+    "focal of 3000 classes": (FocalLoss, lambda n, seed: labels(min(n, 50), seed, 3000)),
+    "focal of one class": (FocalLoss, partial(labels, classes=1)),
+    "dense focal": (FocalLoss, soft),
+    "dense focal without alpha": (partial(FocalLoss, alpha=None), soft),
+    "cross-entropy": (partial(CrossEntropyLoss, **SIGMOIDS), known_labels),
+    "cross-entropy with ignored labels": (partial(CrossEntropyLoss, **SIGMOIDS), labels),
+    "dense cross-entropy": (partial(CrossEntropyLoss, **SIGMOIDS), soft),
+    "quality focal": (QualityFocalLoss, quality),
+    "dense quality focal": (QualityFocalLoss, soft),
+    "varifocal": (VarifocalLoss, soft),
+    "varifocal of other options": (partial(VarifocalLoss, alpha=0.2, iou_weighted=False), soft),
+    "distribution focal": (DistributionFocalLoss, distances),
+    "distribution focal of a range": (partial(DistributionFocalLoss, y_min=-2.0, y_max=7.5), distances),
+    "distribution focal of 2 bins": (DistributionFocalLoss, partial(distances, bins=2)),
+    "distribution focal of 40 bins": (DistributionFocalLoss, partial(distances, bins=40)),
+}
+ALL = {name: (build_loss, boxes) for name, build_loss in BOXES.items()} | LOGITS
+
+
+def wide(x: Any) -> Any:
+    if isinstance(x, tuple):
+        return tuple(map(wide, x))
+    return x.double() if isinstance(x, Tensor) and x.is_floating_point() else x
+
+
+def of_kernel(loss: nn.Module, used: Used, pred: Tensor, *args: Any, **call: Any) -> tuple[Tensor, Tensor]:
+    """Value and gradient of one kernel that ran once."""
+    leaf, before = pred.clone().requires_grad_(), used.count
+    loss.fused = True
+    value = loss(leaf, *args, **call)
+    assert used.count == before + 1
+    value.backward()
+    assert used.count == before + 1
+    return value.detach(), leaf.grad
+
+
+def of_eager(loss: nn.Module, pred: Tensor, *args: Any, **call: Any) -> tuple[Tensor, Tensor]:
+    leaf = pred.clone().requires_grad_()
+    loss.fused = False
+    value = loss(leaf, *args, **call)
+    value.backward()
+    return value.detach().float(), leaf.grad.float()
+
+
+def assert_same(
+    loss: nn.Module, used: Used, pred: Tensor, *args: Any, rtol: float = 1e-4, atol: float = 1e-7, **call: Any
+) -> None:
+    value, gradient = of_kernel(loss, used, pred, *args, **call)
+    expected, slope = of_eager(loss, wide(pred), *map(wide, args), **call)
+    assert value.dtype == gradient.dtype == torch.float32 and value.shape == ()
+    torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(gradient, slope, rtol=rtol, atol=atol)
+
+
+def weights(loss: nn.Module, pred: Tensor, seed: int) -> list[Tensor | None]:
+    """Every form that a loss takes, with zeros."""
+    draw = torch.Generator().manual_seed(seed)
+    rows = torch.rand(pred.shape[0], generator=draw) + 0.1
+    rows[::3] = 0
+    each = torch.rand(pred.shape, generator=draw) * rows[:, None]
+    each[each < 0.2] = 0
+    if isinstance(loss, QualityFocalLoss | DistributionFocalLoss):
+        return [None, rows]
+    return [None, rows, each, rows.double(), each.half()]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_is_eager(name: str, used: Used) -> None:
+    """Of all sizes, also across the limit from which on threads share the work, and for all forms of the weight."""
+    build_loss, batch = ALL[name]
+    for n in SIZES:
+        pred, target = batch(n, n + 1)
+        for weight in weights(build_loss(), pred, n)[: 3 if n < 1000 else 2]:
+            assert_same(build_loss(), used, pred, target, weight, avg_factor=n / 3)
+        assert_same(build_loss(loss_weight=2.5), used, pred, target)
+    for weight in weights(build_loss(), *batch(40, 0)[:1], 0)[3:]:
+        assert_same(build_loss(reduction="sum", loss_weight=0.1), used, *batch(40, 0), weight)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_rows_of_weight_0_are_not_looked_at(name: str, used: Used) -> None:
+    build_loss, batch = ALL[name]
+    for n in (3, 100, 7000):
+        pred, target = batch(n, n)
+        n = len(pred)
+        weight = torch.rand(n) + 0.5
+        weight[::3] = 0
+        weight[n // 4 : n // 2] = 0
+        drop = weight == 0
+        value, gradient = of_kernel(build_loss(), used, pred, target, weight, avg_factor=7)
+        for junk in (torch.nan, torch.inf, -torch.inf):
+            spoilt = torch.where(drop[:, None], junk, pred)
+            other = target[-1] if isinstance(target, tuple) else target
+            if other.is_floating_point():
+                other = torch.where(drop.reshape(-1, *[1] * (other.ndim - 1)), junk, other)
+            other = (target[0], other) if isinstance(target, tuple) else other
+            if batch is not soft or not isinstance(build_loss(), CrossEntropyLoss):
+                found = of_kernel(build_loss(), used, spoilt, other, weight, avg_factor=7)
+                assert found[0] == value
+                assert (found[1] == gradient).all()
+        assert (gradient[drop] == 0).all()
+        assert (of_kernel(build_loss(), used, pred, target, weight * 0, avg_factor=7)[1] == 0).all()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_nan_is_seen(name: str, used: Used) -> None:
+    build_loss, batch = ALL[name]
+    pred, target = batch(40, 0)
+    for column in range(min(4, pred.shape[1])):
+        spoilt = pred.clone()
+        spoilt[13, column] = torch.nan
+        label = target.clamp(min=0) if isinstance(target, Tensor) and not target.is_floating_point() else target
+        assert of_kernel(build_loss(), used, spoilt, label)[0].isnan()
+        if batch is boxes:
+            assert of_kernel(build_loss(), used, pred, torch.where(spoilt.isnan(), torch.nan, target))[0].isnan()
+
+
+def corners() -> Tensor:
+    """Boxes that are alike, touch, lie within and beside each other; without width, without height, and inverted."""
+    return torch.tensor(
+        [
+            [0.0, 0, 4, 4], [0, 0, 4, 2], [4, 0, 8, 4], [4, 4, 8, 8], [1, 1, 2, 3], [2, 2, 6, 6], [8, 0, 9, 1],
+            [0, 0, 0, 0], [3, 3, 3, 3], [0, 0, 0, 4], [1, 2, 3, 2], [4, 4, 0, 0], [4, 0, 0, 4], [6, 1, 2, 5],
+            [0, 5, 7, 1], [-3, -3, -1, -1],
+        ]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0**-66, 2.0**66], ids=["1", "1e-20", "1e20"])
+@pytest.mark.parametrize("name", BOXES)
+def test_degenerate_boxes(name: str, scale: float, used: Used) -> None:
+    """Each with each: value and gradient, on which side of a kink it may be too."""
+    pairs = torch.cartesian_prod(torch.arange(16), torch.arange(16))
+    pred, target = (corners()[pairs[:, i]] * scale for i in range(2))
+    loss = BOXES[name](reduction="sum")
+    # In float32, which rounds to the same side of a kink.
+    (value, gradient), (total, slope) = of_kernel(loss, used, pred, target), of_eager(loss, pred, target)
+    torch.testing.assert_close(value, total, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(gradient, slope, rtol=1e-4, atol=1e-6 / scale)
+    loss.fused = False
+    expected = loss(pred.double(), target.double(), reduction_override="none").float()
+    loss.fused = True
+    for i in range(256):
+        value = loss(pred[i : i + 1], target[i : i + 1])
+        torch.testing.assert_close(value, expected[i].sum(), rtol=1e-5, atol=2e-6, msg=lambda m, i=i: f"{pairs[i]} {m}")
+
+
+@pytest.mark.parametrize("name", BOXES)
+def test_perfect_match(name: str, used: Used) -> None:
+    target = boxes(1000, 3)[1]
+    value, gradient = of_kernel(BOXES[name](), used, target, target)
+    expected, slope = of_eager(BOXES[name](), target, target)
+    assert value <= max(1e-7, 2 * expected)
+    torch.testing.assert_close(gradient, slope, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name, (_, batch) in LOGITS.items() if "range" not in name])
+def test_extreme_logits(name: str, used: Used) -> None:
+    build_loss, batch = LOGITS[name]
+    pred, target = batch(64, 1)
+    for size in (20.0, 100.0, 1e4):
+        assert_same(build_loss(), used, pred.sign() * size, target, avg_factor=64)
+    assert_same(build_loss(), used, pred * 1e-30, target, avg_factor=64)
+
+
+def test_avg_factor(used: Used) -> None:
+    for build_loss, batch in ((CIoULoss, boxes), (FocalLoss, labels), (BoundedIoULoss, boxes)):
+        pred, target = batch(300, 0)
+        for factor in (None, 7, 7.5, torch.tensor(7.0), torch.tensor([7]), 0, torch.tensor(0.0), torch.tensor([[0]])):
+            assert_same(build_loss(), used, pred, target, avg_factor=factor)
+
+
+def test_other_layouts(used: Used) -> None:
+    pred, target = boxes(60, 0)
+    for view in (pred.t().contiguous().t(), pred.repeat(1, 2)[:, :4], pred.reshape(3, 20, 4)):
+        goal = target.reshape(view.shape)
+        assert_same(GIoULoss(), used, view, goal, torch.rand(view.shape[:-1]), avg_factor=9)
+        assert_same(BoundedIoULoss(), used, view, goal, avg_factor=9)
+    assert_same(GIoULoss(), used, pred, target.half(), torch.ones(60, dtype=torch.bool), avg_factor=9)
+    pred, label = labels(60, 0)
+    assert_same(FocalLoss(), used, pred.t().contiguous().t(), label.int(), avg_factor=9)
+    assert_same(FocalLoss(), used, pred.reshape(3, 20, 5), label.reshape(3, 20), torch.rand(3, 20, 1), avg_factor=9)
+    assert_same(FocalLoss(), used, pred, label, torch.rand(300), avg_factor=9)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_backward(name: str, used: Used) -> None:
+    """From above comes another factor; twice through one graph; and a gradient of the gradient."""
+    build_loss, batch = ALL[name]
+    pred, target = batch(50, 5)
+    weight = torch.rand(len(pred), 4) if batch is boxes else torch.rand(len(pred))
+    found = []
+    for option in (True, False):
+        leaf = (pred if option else pred.double()).clone().requires_grad_()
+        loss = build_loss()
+        loss.fused = option
+        value = 65536 * loss(leaf, target if option else wide(target), weight if option else wide(weight), avg_factor=9)
+        first, again = (torch.autograd.grad(value, leaf, retain_graph=True)[0] for _ in range(2))
+        assert (first == again).all()
+        kept = first.clone()
+        value.backward(torch.tensor(3.0), retain_graph=True)
+        assert (first == kept).all()
+        (slope,) = torch.autograd.grad(value, leaf, create_graph=True)
+        (second,) = torch.autograd.grad(slope.square().sum() / 65536, leaf)
+        found.append([x.detach().float() for x in (first, leaf.grad, slope, second)])
+    assert used.count > 0
+    for ours, expected in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_transforms_of_backward(used: Used) -> None:
+    """Several gradients from above at once, and a derivative in the direction of forward, which kernels do not have."""
+    pred, label = labels(30, 0)
+    upstream = torch.tensor([1.0, -2.0])
+    found = []
+    for option in (True, False):
+        leaf, loss = pred.clone().requires_grad_(), FocalLoss(fused=option)
+        value = loss(leaf, label)
+        found += torch.autograd.grad(value, leaf, upstream, is_grads_batched=True)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(pred, torch.ones_like(pred))
+        assert native.native_loss(FocalLoss(), (dual, label), None, None, "mean") is None
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-7)
+
+
+def test_without_a_gradient(used: Used) -> None:
+    for build_loss, batch in ALL.values():
+        pred, target = batch(50, 2)
+        with_gradient, _ = of_kernel(build_loss(), used, pred, target)
+        loss = build_loss()
+        loss.fused = True
+        value = loss(pred, target)
+        with torch.no_grad():
+            assert loss(pred.requires_grad_(), target) == value
+        assert not value.requires_grad
+        assert value == with_gradient
+
+
+def test_other_calls_are_not_taken(used: Used, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Options and inputs that the kernels do not know."""
+    monkeypatch.setattr(fused, "fused_loss", lambda *_: None)
+    monkeypatch.setattr("mmdet_losses.modules.base.fused_loss", lambda *_: None)
+
+    class OwnTerms(GIoULoss):
+        terms = staticmethod(lambda pair: (pair.iou,))
+
+    class OwnLoss(FocalLoss):
+        def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
+            return super().unreduced(pred, target) * 2
+
+    pred, target = boxes(30, 0)
+    logits, label = labels(30, 0)
+    goal = target.clone().requires_grad_()
+    for loss in (
+        OwnTerms(),
+        CIoULoss(power=2.0),
+        GIoULoss(inner_ratio=0.7),
+        DIoULoss(focaler=(0.1, 0.9)),
+        FocalEIoULoss(),
+    ):
+        loss.fused = True
+        loss(pred, target)
+    for loss in (OwnLoss(), Poly1FocalLoss(), FocalLoss(alpha=[0.5] * 5), FocalLoss(activated=True)):
+        loss.fused = True
+        loss(logits.sigmoid(), label)
+    loss = GIoULoss(fused=True)
+    loss(pred, target, reduction_override="none")
+    loss(pred.double(), target)
+    loss(pred.half(), target)
+    loss(pred, target.double())
+    loss(pred[:0], target[:0])
+    loss(pred, goal).backward()
+    assert goal.grad.abs().sum() > 0
+    torch.func.grad(lambda x: loss(x, target))(pred)
+    monkeypatch.setattr(native, "ENABLED", False)
+    loss(pred, target)
+    assert used.count == 0
+    with pytest.raises(ValueError, match="target must have the shape of pred"):
+        loss(pred, target[:3])
+
+
+def test_subclasses_that_compute_alike_are_taken(used: Used) -> None:
+    class Named(GIoULoss):
+        paper = "of somebody"
+
+    assert_same(Named(), used, *boxes(30, 0))
+    from mmdet_losses.registry import LOSSES
+
+    assert_same(LOSSES["QualityFocalLoss"](), used, *quality(30, 0))
+
+
+def test_number_of_threads(used: Used) -> None:
+    before = torch.get_num_threads()
+    try:
+        for name, (build_loss, batch) in ALL.items():
+            found = []
+            for threads in (1, 2, 3):
+                torch.set_num_threads(threads)
+                found.append(of_kernel(build_loss(), used, *batch(9001, 4)))
+            for value, gradient in found[1:]:
+                torch.testing.assert_close(value, found[0][0], rtol=1e-6, atol=0)
+                assert (gradient == found[0][1]).all(), name
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_sum_of_many(used: Used) -> None:
+    pred, label = labels(1000, 0, 16)
+    (once, _), (often, _) = (of_kernel(FocalLoss(), used, pred.repeat(n, 1), label.repeat(n)) for n in (1, 1000))
+    torch.testing.assert_close(often, once, rtol=1e-6, atol=0)
+
+
+def test_without_kernels_one_warning_says_what_is_used(used: Used, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise build.BuildError("c++: it is not there")
+
+    monkeypatch.setattr(native, "kernel", missing)
+    monkeypatch.setattr(native, "unavailable", None)
+    monkeypatch.setattr(native, "told", False)
+    monkeypatch.setattr(fused, "BACKEND", lambda graph, inputs: graph.forward)
+    fused.compiled.cache_clear()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        for loss in (GIoULoss(fused=True), GIoULoss(fused=True), DIoULoss(fused=True)):
+            loss(*boxes(30, 0))
+    fused.compiled.cache_clear()
+    torch._dynamo.reset()
+    told = [str(warning.message) for warning in said if "fused=True" in str(warning.message)]
+    assert told == [
+        "fused=True uses torch.compile alone, since its own kernels could not be built: c++: it is not there"
+    ]
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small kernel, and an empty cache."""
+    (tmp_path / "vec.h").write_text("")
+    (tmp_path / "boxes.cpp").write_text('extern "C" int seven() { return 7; }')
+    monkeypatch.setattr(build, "SOURCES", tmp_path)
+    monkeypatch.setenv("MMDET_LOSSES_CACHE", str(tmp_path / "cache"))
+    return tmp_path
+
+
+def test_damaged_files_are_compiled_again(sources: Path) -> None:
+    path = build.library_path("boxes")
+    assert path.parent == sources / "cache" / "kernels"
+    for damage in (b"", b"junk" * 100, None):
+        path.unlink(missing_ok=True)  # not written over: it is loaded
+        if damage is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(damage)
+        assert build.load("boxes").seven() == 7
+        assert build.is_whole(path)
+    written = path.stat().st_mtime_ns
+    assert build.load("boxes").seven() == 7
+    assert path.stat().st_mtime_ns == written
+    (sources / "boxes.cpp").write_text('extern "C" int seven() { return 8; }')
+    assert build.load("boxes").seven() == 8
+
+
+def test_compiled_twice_at_once(sources: Path) -> None:
+    path = build.library_path("boxes")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: build.compile_into("boxes", path), range(4)))
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert build.is_whole(path)
+
+
+def test_why_it_cannot_be_compiled(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (sources / "boxes.cpp").write_text("this is no C++")
+    with pytest.raises(build.BuildError, match="error"):
+        build.load("boxes")
+    (sources / "boxes.cpp").write_text('extern "C" int seven() { return 7; }')
+    monkeypatch.setenv("MMDET_LOSSES_CACHE", str(sources / "vec.h"))
+    with pytest.raises(build.BuildError, match=r"vec\.h"):
+        build.load("boxes")
+
+
+def test_flags_that_a_compiler_does_not_know(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "TUNING", (("-march=of-the-future",), ()))
+    assert build.load("boxes").seven() == 7
+
+
+BLOCK = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] == "mmengine":
+            raise ModuleNotFoundError(name="mmengine")
+
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+def run_script(script: str, **environment: str) -> str:
+    """What a fresh process says, without MMDetection, whose import takes seconds."""
+    script = BLOCK + script
+    done = subprocess.run(
+        [sys.executable, "-W", "always", "-c", script],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+SCRIPT = """
+import os, torch
+from mmdet_losses import CIoULoss, FocalLoss
+from mmdet_losses.modules import native
+torch.set_num_threads(2)
+target = torch.rand(9000, 4).cumsum(1)
+pred = target + 0.1
+
+def step():
+    leaf, other = (pred.clone().requires_grad_() for _ in range(2))
+    value, expected = CIoULoss(fused=True)(leaf, target), CIoULoss()(other, target)
+    value.backward()
+    expected.backward()
+    torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(leaf.grad, other.grad, rtol=1e-3, atol=1e-7)
+"""
+
+
+def test_failing_compiler(tmp_path: Path) -> None:
+    script = SCRIPT + "step()\nstep()\nassert native.unavailable"
+    said = run_script(
+        script, CXX="/bin/false", MMDET_LOSSES_CACHE=str(tmp_path), TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "inductor")
+    )
+    assert said.count("fused=True") == 1
+    assert "without fused=True" in said
+
+
+def test_forks_and_one_openmp() -> None:
+    """After threads have been used, which a forked process does not have."""
+    script = SCRIPT + (
+        "step()\n"
+        "assert native.unavailable is None\n"
+        "maps = open('/proc/self/maps').read().splitlines()\n"
+        "assert len({line.split()[-1] for line in maps if 'gomp' in line}) <= 1\n"
+        "from mmdet_losses.native.kernels import runner\n"
+        "assert runner()\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    torch.set_num_threads(1)\n"
+        "    CIoULoss(fused=True)(pred, target)\n"
+        "    os._exit(0)\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+    )
+    assert "fused" not in run_script(script)
+
+
+def test_forked_process_uses_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kernels.threads_for(kernels.LARGE) == torch.get_num_threads()
+    assert kernels.threads_for(kernels.LARGE - 1) == 1
+    monkeypatch.setattr(kernels, "forked", True)
+    assert kernels.threads_for(kernels.LARGE) == 1
+
+
+def test_can_be_switched_off() -> None:
+    run_script(SCRIPT + "assert not native.ENABLED", MMDET_LOSSES_NATIVE="0")
