@@ -27,8 +27,8 @@ def bounded_iou_loss(pred: Tensor, target: Tensor, *, beta: float = 0.2, eps: fl
     change = (high - low) - side
     apart = ((target_low - low) + (target_high - high)).abs()
     # One minus each bound, on a common denominator: 1 - x of a good fit would lose its digits.
-    position = F.hardtanh((2 * apart + eps) / safe_divisor(apart + (side + eps)), -1.0, 1.0)
-    shape = (change.abs() + eps) / safe_divisor(torch.relu(change) + (side + eps))
+    position = F.hardtanh((2 * apart + eps) / safe_divisor(apart + side + eps), -1.0, 1.0)
+    shape = (change.abs() + eps) / safe_divisor(torch.relu(change) + side + eps)
     return smooth(torch.cat((position, shape)), beta).t()
 
 

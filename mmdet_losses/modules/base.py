@@ -192,11 +192,6 @@ class Loss(nn.Module, metaclass=LossType):
     def evaluate(self, pred: Tensor, target: Any, weight: Tensor | None, avg_factor: Any, reduction: str) -> Tensor:
         """Check and align the inputs, then compute, weight and reduce the loss."""
         check_floating("pred", pred)
-        if self.fused and self.boxes and not self.debug:
-            # Before a weight of boxes is averaged, which takes longer than the kernel.
-            loss = native_loss(self, (pred, target), weight, avg_factor, reduction)
-            if loss is not None:
-                return loss
         inputs, weight = self.align(pred, target, weight)
         return self.evaluate_aligned(inputs, weight, avg_factor, reduction)
 

@@ -338,10 +338,7 @@ class NativeLoss(torch.autograd.Function):
         call, (pred, weight, *targets) = ctx.call, ctx.saved_tensors
         if torch.is_grad_enabled():
             # a gradient of the gradient is wanted
-            inputs = (pred, *targets)
-            if call.plan.launch is run_boxes:
-                inputs, weight = call.loss.align(*inputs, weight)
-            value = call.loss.weighted(inputs, weight, call.avg_factor, call.reduction)
+            value = call.loss.weighted((pred, *targets), weight, call.avg_factor, call.reduction)
             (gradient,) = torch.autograd.grad(value, pred, upstream, create_graph=True)
         else:
             if gradient is None:  # it was handed on before

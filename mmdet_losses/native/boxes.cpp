@@ -51,8 +51,8 @@ struct Pair {
     hull_w_raw = larger(x2, X2) - smaller(x1, X1), hull_h_raw = larger(y2, Y2) - smaller(y1, Y1);
     hull_w = at_least(hull_w_raw, 0.0f), hull_h = at_least(hull_h_raw, 0.0f);
   }
-  INLINE Floats dx() const { return ((X1 + X2) - (x1 + x2)) * 0.5f; }
-  INLINE Floats dy() const { return ((Y1 + Y2) - (y1 + y2)) * 0.5f; }
+  INLINE Floats dx() const { return ((X1 - x1) + (X2 - x2)) * 0.5f; }
+  INLINE Floats dy() const { return ((Y1 - y1) + (Y2 - y2)) * 0.5f; }
 
   // All gradients brought together; those of the hull only where a loss has it.
   template <bool HULL>
@@ -120,7 +120,7 @@ struct Log {
   static constexpr bool HULL = false;
   static INLINE Floats value(Pair& pair, Options options) {
     const Floats kept = at_least(pair.iou, options.first);
-    pair.of_iou = select(pair.iou >= options.first, -1.0f / kept, 0.0f);
+    pair.of_iou = select(pair.iou > options.first, -1.0f / kept, 0.0f);
     return 0.0f - log(kept);
   }
 };
@@ -131,7 +131,7 @@ struct Generalized {
     pair.hull();
     const Floats whole = pair.hull_w * pair.hull_h, divisor = safe(whole);
     const Floats term = (whole - pair.unions) / divisor;
-    const Floats slope = select(term >= 0, 1.0f / divisor, 0.0f);
+    const Floats slope = select(term > 0, 1.0f / divisor, 0.0f);
     const Floats of_whole = slope - select(whole > 0, slope * term, 0.0f);
     pair.of_union = -slope;
     pair.of_hull_w = of_whole * pair.hull_h, pair.of_hull_h = of_whole * pair.hull_w;
@@ -213,11 +213,12 @@ struct Scylla {
   }
 };
 
-// Smooth L1 of a loss of at least 0, and its slope.
+// Smooth L1 and its slope.
 INLINE Floats smooth(Floats loss, float point, Floats& slope) {
-  const Ints near = loss < point;
-  slope = select(near, loss / point, 1.0f);
-  return select(near, loss * loss * (0.5f / point), loss - 0.5f * point);
+  const Floats size = abs(loss);
+  const Ints near = size < point;
+  slope = select(near, loss / point, sign(loss));
+  return select(near, loss * loss * (0.5f / point), size - 0.5f * point);
 }
 
 struct Extended {
@@ -238,9 +239,9 @@ struct Extended {
     const Floats value = smooth(1.0f - iou, options.first, slope);
     slope /= divisor;
     const Floats of_union = select(unions > 0, slope * iou, 0.0f), of_intersection = -slope - of_union;
-    const Floats outside = select(meet, 0.0f, of_intersection);
-    const Floats of_width = select(meet, of_intersection * height, select(width <= 0, outside * (y1 + y2), 0.0f));
-    const Floats of_height = select(meet, of_intersection * width, select(height <= 0, outside * (x1 + x2), 0.0f));
+    const Floats inside = select(unions > 0, of_intersection, 0.0f), outside = select(meet, 0.0f, of_intersection);
+    const Floats of_width = select(meet, inside * height, select(width < 0, outside * (y1 + y2), 0.0f));
+    const Floats of_height = select(meet, inside * width, select(height < 0, outside * (x1 + x2), 0.0f));
     const Floats both_x = outside * lack_h, both_y = outside * lack_w;
     const Floats of_w = select(p.w < 0, 0.0f, of_union * h), of_h = select(p.h < 0, 0.0f, of_union * w);
     const Floats s = p.unit_inverse;
@@ -265,7 +266,7 @@ struct Bounded {
     Floats slope;
     const Floats value = smooth(at_most(bound, 1.0f), options.first, slope);
     const Floats of_apart = (2.0f - select(whole > 0, bound, 0.0f)) / divisor;
-    of_both = -weight * sign(sum) * select(bound <= 1.0f, slope * of_apart, 0.0f);
+    of_both = -weight * sign(sum) * select(bound < 1.0f, slope * of_apart, 0.0f);
     return weight * value;
   }
   static INLINE Floats shape(Floats ours, Floats wanted, Options options, Floats weight, Floats& of_side) {
@@ -273,7 +274,7 @@ struct Bounded {
     const Floats bound = (abs(difference) + options.second) / divisor;
     Floats slope;
     const Floats value = smooth(bound, options.first, slope);
-    of_side = weight * slope * (sign(difference) - select(whole > 0, bound * share(ours, wanted), 0.0f)) / divisor;
+    of_side = weight * slope * (sign(difference) - select((whole > 0) & (difference > 0), bound, 0.0f)) / divisor;
     return weight * value;
   }
   static INLINE Slope compute(const Columns& pred, const Columns& target, Options options, const Columns& weight) {
