@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 
 
+NOTHING = nullcontext()
+
+
 def upcast(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Return the tensors in one floating dtype of at least float32.
 
@@ -15,7 +18,10 @@ def upcast(*tensors: Tensor) -> tuple[Tensor, ...]:
     inputs become float32. Losses of half-precision boxes are wrong long before they are infinite: at 1300
     pixels a bfloat16 coordinate is a multiple of 8.
     """
-    if all(tensor.dtype is torch.float32 for tensor in tensors):
+    for tensor in tensors:
+        if tensor.dtype is not torch.float32:
+            break
+    else:
         return tensors
     wide = any(tensor.dtype == torch.float64 for tensor in tensors)
     dtype = torch.float64 if wide else torch.float32
@@ -26,7 +32,7 @@ def without_autocast(device: str) -> AbstractContextManager:
     """Autocast off for a device type; where it is off, nothing, since switching costs as much as a small loss."""
     if torch.compiler.is_compiling() or autocast_is_on(device):
         return torch.autocast(device, enabled=False)
-    return nullcontext()
+    return NOTHING
 
 
 def autocast_is_on(device: str) -> bool:

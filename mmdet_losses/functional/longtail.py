@@ -19,13 +19,14 @@ def foreground(label: Tensor, num_classes: int) -> Tensor:
 
 def background_last(label: Tensor, num_classes: int) -> Tensor:
     """Labels with ``num_classes`` for every background."""
-    return torch.where(foreground(label, num_classes), label, num_classes)
+    # -1, the last but one of a circle of num_classes + 1, is the last
+    return label.long().clamp(-1, num_classes) % (num_classes + 1)
 
 
 def count_labels(label: Tensor, valid: Tensor, num_classes: int) -> Tensor:
     """Number of valid rows of each class, background last, ``(num_classes + 1,)``, whole numbers."""
     count = torch.zeros(num_classes + 1, dtype=torch.int64, device=label.device)
-    return count.scatter_add(0, background_last(label, num_classes).long(), valid.long())
+    return count.scatter_add(0, background_last(label, num_classes), valid.long())
 
 
 def seesaw_class_loss(
@@ -58,8 +59,10 @@ def seesaw_class_loss(
     return torch.where(foreground(target, classes), loss, 0)
 
 
-def equalization_v2_weight(ratio: Tensor, *, mu: float = 0.8, alpha: float = 4.0, gamma: float = 12.0) -> Tensor:
-    """Weights of negatives and of positives of :class:`~mmdet_losses.EQLV2Loss`, ``(2, c + 1)``, objectness last.
+def equalization_v2_weight(
+    ratio: Tensor, *, mu: float = 0.8, alpha: float = 4.0, gamma: float = 12.0
+) -> tuple[Tensor, Tensor]:
+    """Weights of negatives and of positives of :class:`~mmdet_losses.EQLV2Loss`, ``(c + 1,)``, objectness last.
 
     Args:
         ratio: Accumulated gradient of positives over that of negatives of each class, ``(c,)``.
@@ -68,7 +71,7 @@ def equalization_v2_weight(ratio: Tensor, *, mu: float = 0.8, alpha: float = 4.0
         gamma: Steepness.
     """
     negative = torch.cat([torch.sigmoid(gamma * (ratio - mu)), ratio.new_ones(1)])
-    return torch.stack([negative, 1 + alpha * (1 - negative)])
+    return negative, 1 + alpha * (1 - negative)
 
 
 def equalization_v2_loss(
@@ -123,15 +126,14 @@ def equalization_v2_gradients(
         Two tensors ``(c + 1,)``, summed over the rows; objectness last.
     """
     prob = torch.sigmoid(upcast(pred)[0])
-    label = background_last(target, pred.shape[-1] - 1).long().unsqueeze(-1)
-    missing = 1 - prob.gather(-1, label)
-    others = prob.scatter_(-1, label, 0)
-    if weight is not None:
-        rows = weight.to(prob.dtype).unsqueeze(-1)
-        missing, others = missing * rows, others * rows
-    hits = prob.new_zeros(pred.shape[-1]).scatter_add_(0, label.squeeze(-1), missing.squeeze(-1))
+    label = background_last(target, pred.shape[-1] - 1)
+    column = label.unsqueeze(-1)
+    missing = 1 - prob.gather(-1, column).squeeze(-1)
+    others = prob.scatter_(-1, column, 0)
+    weight = torch.ones_like(missing) if weight is None else weight.to(prob.dtype)
+    hits = prob.new_zeros(pred.shape[-1]).scatter_add_(0, label, missing * weight)
     negative_weight, positive_weight = equalization_v2_weight(ratio, mu=mu, alpha=alpha, gamma=gamma)
-    return hits * positive_weight, others.sum(0) * negative_weight
+    return hits * positive_weight, torch.mv(others.t(), weight) * negative_weight
 
 
 def equalized_focal_loss(

@@ -113,7 +113,7 @@ def weighted_sum(loss: Tensor, weight: Tensor | None) -> Tensor:
     if weight.dtype != loss.dtype:
         weight = weight.to(loss.dtype)
     if weight.shape == loss.shape and loss.numel() <= SHORT and may_select(loss):
-        return torch.dot(loss.flatten(), weight.flatten())
+        return torch.dot(loss, weight) if loss.ndim == 1 else torch.dot(loss.flatten(), weight.flatten())
     return (loss * weight).sum()
 
 

@@ -71,6 +71,8 @@ class CrossEntropyLoss(ClassificationLoss):
         tensor(0.1698)
     """
 
+    tame = True
+
     def __init__(
         self,
         use_sigmoid: bool = False,
@@ -102,8 +104,6 @@ class CrossEntropyLoss(ClassificationLoss):
                 "and torch's does not.",
                 stacklevel=2,
             )
-        # The softmax form, and that of masks, cannot be computed for a label that is no class.
-        self.tame = use_sigmoid
         self.use_sigmoid = use_sigmoid
         self.use_mask = use_mask
         self.class_weight = class_weight
@@ -141,7 +141,8 @@ class CrossEntropyLoss(ClassificationLoss):
                 raise ValueError(f"ignore_index does not go with use_mask, got {ignore_index!r}: leave it out.")
             return self.evaluate_aligned(*self.align_masks(pred, target, weight), avg_factor, reduction)
 
-        ignored = next(label for label in (ignore_index, self.ignore_index, NO_LABEL) if label is not None)
+        ignored = self.ignore_index if ignore_index is None else ignore_index
+        ignored = NO_LABEL if ignored is None else ignored
         inputs, weight, valid = (self.align_sigmoid if self.use_sigmoid else self.align_softmax)(
             pred, target, weight, ignored
         )
@@ -163,13 +164,17 @@ class CrossEntropyLoss(ClassificationLoss):
             check_same_shape(pred, target)
             return (logits, target.movedim(1, -1).flatten(0, -2)), weight, None
         check_labels("target", target, lead)
-        label = target.reshape(-1)
+        label = target if target.ndim == 1 else target.reshape(-1)
         if not 0 <= ignored < classes and all_between(label, 0, classes - 1):
             return (logits, label), weight, None
         valid = label != ignored
         if may_select(label):
-            good = ~valid | ((label >= 0) & (label < classes))
-            check_rows(f"{type(self).__name__}: target", label, good, weight, f"labels from 0 to {classes - 1}")
+            known = (label >= 0) & (label < classes)
+            check_rows(
+                f"{type(self).__name__}: target", label, ~valid | known, weight, f"labels from 0 to {classes - 1}"
+            )
+            # what is left has weight 0, and only has to be a label
+            label = torch.where(known, label, 0)
         return (logits, label), weight, valid
 
     def align_sigmoid(self, pred: Tensor, target: Tensor, weight: Tensor | None, ignored: int) -> Aligned:

@@ -36,14 +36,14 @@ class Stateful(nn.Module):
 
         A NaN would stay for the rest of the training, where mixed precision, for one, skips the step and goes on.
         """
-        total = sum(value.detach().sum() for value in sums.values())
+        sums = {name: value.detach() for name, value in sums.items()}
+        total = sum(value.sum() for value in sums.values())
         if may_select(total):
-            if math.isfinite(total.item()):
-                for name, value in sums.items():
-                    getattr(self, f"gathered_{name}").add_(value.detach())
+            found = sums if math.isfinite(total.item()) else {}
         else:
-            for name, value in sums.items():
-                getattr(self, f"gathered_{name}").add_(torch.where(total.isfinite(), value.detach(), 0))
+            found = {name: torch.where(total.isfinite(), value, 0) for name, value in sums.items()}
+        for name, value in found.items():
+            getattr(self, f"gathered_{name}").add_(value)
         if not torch.compiler.is_compiling():
             self.uncommitted += 1
             if self.uncommitted == FORGOTTEN:
