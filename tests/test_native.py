@@ -28,9 +28,12 @@ from mmdet_losses import (
     FocalLoss,
     GIoULoss,
     IoULoss,
+    L1Loss,
+    MSELoss,
     Poly1FocalLoss,
     QualityFocalLoss,
     SIoULoss,
+    SmoothL1Loss,
     VarifocalLoss,
 )
 from mmdet_losses.modules import fused, native
@@ -93,6 +96,22 @@ def soft(n: int, seed: int) -> Batch:
     return torch.randn(n, 19, generator=draw) * 4, target * (target > 0.7)
 
 
+def classes(n: int, seed: int, columns: int = 81) -> Batch:
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(n, columns, generator=draw) * 4, torch.randint(columns, (n,), generator=draw)
+
+
+def some_ignored(n: int, seed: int) -> Batch:
+    pred, label = classes(n, seed, 7)
+    label[1::4] = -100
+    return pred, label
+
+
+def deltas(n: int, seed: int) -> Batch:
+    pred, target = torch.randn(2, n, 4, generator=torch.Generator().manual_seed(seed))
+    return torch.where(pred > 1, target, pred), target
+
+
 def distances(n: int, seed: int, bins: int = 17) -> Batch:
     draw = torch.Generator().manual_seed(seed)
     target = torch.rand(n, generator=draw) * (bins + 1) - 1
@@ -135,6 +154,15 @@ LOGITS: dict[str, tuple[Callable[..., nn.Module], Callable[[int, int], Batch]]] 
     "dense quality focal": (QualityFocalLoss, soft),
     "varifocal": (VarifocalLoss, soft),
     "varifocal of other options": (partial(VarifocalLoss, alpha=0.2, iou_weighted=False), soft),
+    "softmax": (CrossEntropyLoss, classes),
+    "softmax with ignored labels": (CrossEntropyLoss, some_ignored),
+    "softmax of 16 classes": (CrossEntropyLoss, partial(classes, columns=16)),
+    "softmax of 2 classes": (CrossEntropyLoss, partial(classes, columns=2)),
+    "l1": (L1Loss, deltas),
+    "mse": (MSELoss, deltas),
+    "smooth l1": (SmoothL1Loss, deltas),
+    "smooth l1 of another beta": (partial(SmoothL1Loss, beta=0.3), deltas),
+    "smooth l1 of beta 0": (partial(SmoothL1Loss, beta=0), deltas),
     "distribution focal": (DistributionFocalLoss, distances),
     "distribution focal of a range": (partial(DistributionFocalLoss, y_min=-2.0, y_max=7.5), distances),
     "distribution focal of 2 bins": (DistributionFocalLoss, partial(distances, bins=2)),
@@ -185,7 +213,7 @@ def weights(loss: nn.Module, pred: Tensor, seed: int) -> list[Tensor | None]:
     rows[::3] = 0
     each = torch.rand(pred.shape, generator=draw) * rows[:, None]
     each[each < 0.2] = 0
-    if isinstance(loss, QualityFocalLoss | DistributionFocalLoss):
+    if isinstance(loss, QualityFocalLoss | DistributionFocalLoss) or getattr(loss, "use_sigmoid", True) is False:
         return [None, rows]
     return [None, rows, each, rows.double(), each.half()]
 
@@ -238,6 +266,13 @@ def test_nan_is_seen(name: str, used: Used) -> None:
         assert of_kernel(build_loss(), used, spoilt, label)[0].isnan()
         if batch is boxes:
             assert of_kernel(build_loss(), used, pred, torch.where(spoilt.isnan(), torch.nan, target))[0].isnan()
+
+
+def test_masks(used: Used) -> None:
+    draw = torch.Generator().manual_seed(0)
+    pred, label = torch.randn(6, 5, 14, 14, generator=draw), torch.randint(5, (6,), generator=draw)
+    masks = (torch.rand(6, 14, 14, generator=draw) > 0.5).float()
+    assert_same(CrossEntropyLoss(use_mask=True), used, pred, masks, label)
 
 
 def corners() -> Tensor:

@@ -33,8 +33,19 @@ BOXES = {
     )
 }
 """Numbers of the kernels of boxes; in native/boxes.cpp their order."""
-HARD_FOCAL, HARD_FOCAL_OF_ANY_POWER, SOFT_FOCAL, CROSS_ENTROPY, QUALITY, VARIFOCAL, UNWEIGHTED_VARIFOCAL = range(7)
-"""Numbers of the kernels of logits; in native/logits.cpp their order."""
+(
+    HARD_FOCAL,
+    HARD_FOCAL_OF_ANY_POWER,
+    SOFT_FOCAL,
+    CROSS_ENTROPY,
+    QUALITY,
+    VARIFOCAL,
+    UNWEIGHTED_VARIFOCAL,
+    ABSOLUTE,
+    SQUARED,
+    SMOOTH_ABSOLUTE,
+) = range(10)
+"""Numbers of the kernels of elements; in native/logits.cpp their order."""
 NO_WEIGHT, OF_ROWS, OF_ELEMENTS = range(3)
 MOST_BINS = 256
 
@@ -82,28 +93,23 @@ def usable_weight(weight: Any) -> Tensor | None:
     return usable(weight)
 
 
+def address(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
+
+
+def run(name: str, pred: Tensor, slope: bool, *arguments: Any) -> Result:
+    """Call a kernel, whose last arguments are what it writes and who shares the work."""
+    value, gradient = torch.empty(()), torch.empty(pred.shape) if slope else None
+    function, runner = kernel(name)
+    function(*arguments, address(gradient), value.data_ptr(), threads_for(pred.numel()), runner)
+    return value, gradient
+
+
 def run_boxes(
     plan: Plan, scale: float, pred: Tensor, targets: Sequence[Tensor], weight: Tensor | None, slope: bool
 ) -> Result:
-    value, gradient = torch.empty(()), torch.empty(pred.shape) if slope else None
-    rows = pred.shape[0]
-    function, runner = kernel("boxes")
-    function(
-        plan.kind,
-        pred.data_ptr(),
-        targets[0].data_ptr(),
-        None if weight is None else weight.data_ptr(),
-        plan.form,
-        rows,
-        scale,
-        plan.first,
-        plan.second,
-        None if gradient is None else gradient.data_ptr(),
-        value.data_ptr(),
-        threads_for(4 * rows),
-        runner,
-    )
-    return value, gradient
+    inputs = pred.data_ptr(), targets[0].data_ptr(), address(weight)
+    return run("boxes", pred, slope, plan.kind, *inputs, plan.form, pred.shape[0], scale, plan.first, plan.second)
 
 
 def prepare_boxes(
@@ -128,29 +134,12 @@ def prepare_boxes(
 def run_logits(
     plan: Plan, scale: float, pred: Tensor, targets: Sequence[Tensor], weight: Tensor | None, slope: bool
 ) -> Result:
-    value, gradient = torch.empty(()), torch.empty(pred.shape) if slope else None
     label = targets[0] if targets[0].dtype is torch.int64 else None
     dense = targets[-1] if targets[-1].dtype is torch.float32 else None
-    elements, columns = pred.numel(), pred.shape[-1]
-    function, runner = kernel("logits")
-    function(
-        plan.kind,
-        pred.data_ptr(),
-        None if label is None else label.data_ptr(),
-        None if dense is None else dense.data_ptr(),
-        None if weight is None else weight.data_ptr(),
-        plan.form,
-        elements // columns,
-        columns,
-        scale,
-        plan.first,
-        plan.second,
-        None if gradient is None else gradient.data_ptr(),
-        value.data_ptr(),
-        threads_for(elements),
-        runner,
-    )
-    return value, gradient
+    inputs = pred.data_ptr(), address(label), address(dense), address(weight)
+    columns = pred.shape[-1]
+    shape = plan.form, pred.numel() // columns, columns
+    return run("logits", pred, slope, plan.kind, *inputs, *shape, scale, plan.first, plan.second)
 
 
 def prepare_logits(
@@ -197,10 +186,41 @@ def focal(loss: Any, pred: Tensor, targets: list[Tensor], weight: Tensor | None)
     return prepare_logits(kind, pred, targets, weight, alpha, loss.gamma, factor)
 
 
-def cross_entropy(loss: Any, *inputs: Any) -> Prepared | None:
-    if not loss.use_sigmoid or loss.per_class is not None or loss.label_smoothing:
+def cross_entropy(loss: Any, pred: Tensor, targets: list[Tensor], weight: Tensor | None) -> Prepared | None:
+    if loss.per_class is not None or loss.label_smoothing:
         return None
-    return prepare_logits(CROSS_ENTROPY, *inputs)
+    if loss.use_sigmoid or loss.use_mask:
+        return prepare_logits(CROSS_ENTROPY, pred, targets, weight)
+    return prepare_softmax(pred, targets[0], weight)
+
+
+def run_softmax(
+    plan: Plan, scale: float, pred: Tensor, targets: Sequence[Tensor], weight: Tensor | None, slope: bool
+) -> Result:
+    inputs = pred.data_ptr(), targets[0].data_ptr(), address(weight)
+    return run("softmax", pred, slope, *inputs, *pred.shape, scale)
+
+
+def prepare_softmax(pred: Tensor, label: Tensor, weight: Tensor | None) -> Prepared | None:
+    if label.is_floating_point():
+        return None
+    label = usable(label, torch.int64)
+    if weight is not None:
+        weight = usable_weight(weight)
+        if weight is None:
+            return None
+    if label is None:
+        return None
+    return Plan(run_softmax, 0, 0.0, 0.0, int(weight is not None), pred.shape[0]), [label], weight
+
+
+def elementwise(kind: int) -> Callable[..., Prepared | None]:
+    """A loss of coordinates that has no options of its own."""
+    return lambda loss, *inputs: prepare_logits(kind, *inputs)
+
+
+def smooth_l1(loss: Any, *inputs: Any) -> Prepared | None:
+    return prepare_logits(SMOOTH_ABSOLUTE if loss.beta else ABSOLUTE, *inputs, loss.beta)
 
 
 def quality(loss: Any, pred: Tensor, *inputs: Any) -> Prepared | None:
@@ -217,24 +237,8 @@ def varifocal(loss: Any, *inputs: Any) -> Prepared | None:
 def run_distribution(
     plan: Plan, scale: float, pred: Tensor, targets: Sequence[Tensor], weight: Tensor | None, slope: bool
 ) -> Result:
-    value, gradient = torch.empty(()), torch.empty(pred.shape) if slope else None
-    rows, bins = pred.shape
-    function, runner = kernel("distribution")
-    function(
-        pred.data_ptr(),
-        targets[0].data_ptr(),
-        None if weight is None else weight.data_ptr(),
-        rows,
-        bins,
-        scale,
-        plan.first,
-        plan.second,
-        None if gradient is None else gradient.data_ptr(),
-        value.data_ptr(),
-        threads_for(rows * bins),
-        runner,
-    )
-    return value, gradient
+    inputs = pred.data_ptr(), targets[0].data_ptr(), address(weight)
+    return run("distribution", pred, slope, *inputs, *pred.shape, scale, plan.first, plan.second)
 
 
 def distribution(loss: Any, pred: Tensor, targets: list[Tensor], weight: Tensor | None) -> Prepared | None:
@@ -295,6 +299,9 @@ PREPARE: dict[str, Callable[..., Prepared | None]] = {
     "QualityFocalLoss": quality,
     "VarifocalLoss": varifocal,
     "DistributionFocalLoss": distribution,
+    "L1Loss": elementwise(ABSOLUTE),
+    "MSELoss": elementwise(SQUARED),
+    "SmoothL1Loss": smooth_l1,
 }
 """What makes a plan of a call's aligned inputs, or None where there is no kernel for it, by the name of the class."""
 

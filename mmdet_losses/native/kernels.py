@@ -20,10 +20,12 @@ ARGUMENTS = {
     "boxes": (c_int, *[c_void_p] * 3, c_int, c_int64, *[c_double] * 3, c_void_p, c_void_p),
     # kind, pred, labels, target, weight, its form, rows, columns, scale, two options, gradient, value
     "logits": (c_int, *[c_void_p] * 4, c_int, *[c_int64] * 2, *[c_double] * 3, c_void_p, c_void_p),
+    # pred, labels, weight, rows, columns, scale, gradient, value
+    "softmax": (*[c_void_p] * 3, *[c_int64] * 2, c_double, c_void_p, c_void_p),
     # pred, target, weight, rows, bins, scale, first bin and bins per unit, gradient, value
     "distribution": (*[c_void_p] * 3, *[c_int64] * 2, *[c_double] * 3, c_void_p, c_void_p),
 }
-SOURCE = {"boxes": "boxes", "logits": "logits", "distribution": "logits"}
+SOURCE = {"boxes": "boxes", "logits": "logits", "softmax": "logits", "distribution": "logits"}
 lock = Lock()
 forked = False
 """Whether this process was forked: the threads of its parent's OpenMP are not there."""

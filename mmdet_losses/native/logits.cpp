@@ -1,4 +1,6 @@
-// Losses of logits: the weighted sum and its gradient in one pass.
+// Losses of logits, and those of coordinates, element by element: the weighted sum and its gradient in one pass.
+#include <cmath>
+
 #include "vec.h"
 
 namespace {
@@ -83,6 +85,32 @@ struct Varifocal {
   }
 };
 
+struct Absolute {
+  static INLINE Slope compute(Floats x, Floats target, Options) {
+    const Floats difference = x - target;
+    return {abs(difference), sign(difference)};
+  }
+};
+
+struct Squared {
+  static INLINE Slope compute(Floats x, Floats target, Options) {
+    const Floats difference = x - target;
+    return {difference * difference, 2.0f * difference};
+  }
+};
+
+struct SmoothAbsolute {
+  static INLINE Slope compute(Floats x, Floats target, Options options) {
+    const Floats difference = x - target, size = abs(difference);
+    const float beta = options.first;
+    const Ints near = size < beta;
+    return {
+        select(near, difference * difference * (0.5f / beta), size - 0.5f * beta),
+        select(near, difference / beta, sign(difference)),
+    };
+  }
+};
+
 enum Weight { NONE, ROWS, ELEMENTS };
 
 struct Call {
@@ -108,6 +136,10 @@ INLINE void block(const float* pred, const float* target, const float* weight, c
     return;
   }
   const Floats w = load(weight);
+  if (!any_weight(w)) {
+    if (GRADIENT) store(gradient, all(0.0f));
+    return;
+  }
   const Ints drop = w == 0;
   x = select(drop, 0.0f, x), y = select(drop, 0.0f, y);
   const Slope slope = Loss::compute(x, y, call.options);
@@ -187,8 +219,60 @@ double total(const Call& call, int64_t n, int threads, Parallel parallel) {
 using Total = double (*)(const Call&, int64_t, int, Parallel);
 constexpr Total TOTALS[] = {
     total<HardFocal<true>>, total<HardFocal<false>>, total<SoftFocal>,        total<CrossEntropy>,
-    total<Quality>,         total<Varifocal<true>>,  total<Varifocal<false>>,
+    total<Quality>,         total<Varifocal<true>>,  total<Varifocal<false>>, total<Absolute>,
+    total<Squared>,         total<SmoothAbsolute>,
 };
+
+struct Rows {
+  const float* pred;
+  const int64_t* labels;
+  const float* weight;
+  int64_t columns;
+  float scale;
+  float* gradient;
+};
+
+// Cross-entropy of a softmax over each row, with labels from 0 to columns - 1 wherever the weight is not 0.
+template <bool GRADIENT>
+double softmax_rows(const Rows& call, int64_t begin, int64_t end) {
+  double total = 0.0;
+  const int64_t columns = call.columns, whole = columns / LANES * LANES;
+  const size_t left = static_cast<size_t>(columns - whole) * sizeof(float);
+  for (int64_t row = begin; row < end; ++row) {
+    const float* x = call.pred + row * columns;
+    float* slope = GRADIENT ? call.gradient + row * columns : nullptr;
+    const float weight = call.weight ? call.weight[row] : 1.0f;
+    if (weight == 0.0f) {
+      if (GRADIENT) std::memset(slope, 0, static_cast<size_t>(columns) * sizeof(float));
+      continue;
+    }
+    float rest[LANES];
+    for (float& one : rest) one = -INFINITY;
+    std::memcpy(rest, x + whole, left);
+    Floats most = load(rest);
+    for (int64_t i = 0; i < whole; i += LANES) most = larger(most, load(x + i));
+    float top = most[0];
+    for (int i = 1; i < LANES; ++i) top = most[i] > top ? most[i] : top;
+    const Floats last = exp(load(rest) - top);
+    Floats mass = left ? last : all(0.0f);
+    for (int64_t i = 0; i < whole; i += LANES) {
+      const Floats part = exp(load(x + i) - top);
+      mass += part;
+      if (GRADIENT) store(slope + i, part);
+    }
+    float sum = 0.0f;
+    for (int i = 0; i < LANES; ++i) sum += mass[i];
+    const int64_t label = call.labels[row];
+    total += static_cast<double>((std::log(sum) - (x[label] - top)) * weight);
+    if (!GRADIENT) continue;
+    const float factor = weight * call.scale, share = factor / sum;
+    for (int64_t i = 0; i < whole; i += LANES) store(slope + i, load(slope + i) * share);
+    store(rest, last * share);
+    std::memcpy(slope + whole, rest, left);
+    slope[label] -= factor;
+  }
+  return total;
+}
 
 struct Distances {
   const float *pred, *target, *weight;
@@ -283,6 +367,15 @@ extern "C" void logits(int kind, const float* pred, const int64_t* labels, const
   const Options options{static_cast<float>(first), static_cast<float>(second)};
   const Call call{pred, labels, target, weight, form, columns, static_cast<float>(scale), options, gradient};
   *value = static_cast<float>(TOTALS[kind](call, rows * columns, threads, parallel) * scale);
+}
+
+extern "C" void softmax(const float* pred, const int64_t* labels, const float* weight, int64_t rows, int64_t columns,
+                        double scale, float* gradient, float* value, int threads, Parallel parallel) {
+  const Rows call{pred, labels, weight, columns, static_cast<float>(scale), gradient};
+  const double sum = divide_work(rows, 1, threads, parallel, [&call](int64_t begin, int64_t end) {
+    return call.gradient ? softmax_rows<true>(call, begin, end) : softmax_rows<false>(call, begin, end);
+  });
+  *value = static_cast<float>(sum * scale);
 }
 
 extern "C" void distribution(const float* pred, const float* target, const float* weight, int64_t rows, int64_t bins,
