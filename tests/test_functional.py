@@ -395,12 +395,12 @@ def test_seesaw_by_hand():
 
 def test_equalization_weights_by_hand():
     """At ratio mu a negative weighs 1/2 and a positive 1 + alpha / 2; objectness always 1."""
-    weights = equalization_v2_weight(torch.tensor([0.8, 100.0]))
-    torch.testing.assert_close(weights, torch.tensor([[0.5, 1.0, 1.0], [3.0, 1.0, 1.0]]))
-    assert torch.equal(
-        equalization_v2_weight(torch.tensor([0.7])),
-        equalization_v2_weight(torch.tensor([0.7]), mu=0.8, alpha=4.0, gamma=12.0),
-    )
+    negative, positive = equalization_v2_weight(torch.tensor([0.8, 100.0]))
+    torch.testing.assert_close(negative, torch.tensor([0.5, 1.0, 1.0]))
+    torch.testing.assert_close(positive, torch.tensor([3.0, 1.0, 1.0]))
+    ratio = torch.tensor([0.7])
+    explicit = equalization_v2_weight(ratio, mu=0.8, alpha=4.0, gamma=12.0)
+    assert all(map(torch.equal, equalization_v2_weight(ratio), explicit))
 
 
 def test_equalization_v2_by_hand():

@@ -149,7 +149,8 @@ class CrossEntropyLoss(ClassificationLoss):
         if valid is not None:
             if avg_factor is None and self.avg_non_ignore and reduction == "mean":
                 avg_factor = valid.expand(pred.shape if self.use_sigmoid else valid.shape).sum()
-            weight = torch.where(valid, 1.0 if weight is None else weight, 0.0)
+            if weight is None or not (may_select(valid) and (valid | (weight == 0)).all()):
+                weight = torch.where(valid, 1.0 if weight is None else weight, 0.0)
         loss = self.evaluate_aligned(inputs, weight, avg_factor, reduction)
         return loss if self.use_sigmoid or loss.ndim == 0 else loss.reshape(pred.shape[:1] + pred.shape[2:])
 

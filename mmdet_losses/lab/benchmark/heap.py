@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import sys
+import platform
 
+GLIBC = platform.libc_ver()[0] == "glibc"
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
@@ -14,7 +15,7 @@ def keep_memory() -> bool:
     It hands large pieces back to the system or keeps them depending on what was freed before. Whoever gets new pages
     pays for each, so providers that take turns would be measured by who came before them.
     """
-    if not sys.platform.startswith("linux"):
+    if not GLIBC:
         return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
+    mallopt = ctypes.CDLL(None).mallopt
+    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))

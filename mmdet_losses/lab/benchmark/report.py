@@ -98,9 +98,11 @@ def share_of_copy(case: Mapping[str, Any], provider: str, passes: str = "both") 
 
 
 def kernel_count(entry: Mapping[str, Any]) -> str:
-    """Operations forward + backward, or what was generated in all."""
+    """Operations forward + backward, or what was generated in all; a kernel written by hand is one."""
     if "kernels" in entry:
         return f"{entry['kernels']['forward']}+{entry['kernels']['backward']}"
+    if entry.get("by_hand"):
+        return "1 by hand"
     return f"{entry['generated_kernels']} generated" if entry.get("generated_kernels") else ""
 
 
@@ -147,6 +149,7 @@ def shape_title(case: Mapping[str, Any]) -> str:
 def bars_table(cases: list[Mapping[str, Any]]) -> str:
     """The bars that a run can be held to; eager's of every shape in one row."""
     verdicts = judge(cases)
+    measured = {(case["name"], case["shape"]): case for case in cases}
     every = [one for one in verdicts if one.least == SLACK]
     rows = [
         [
@@ -156,6 +159,7 @@ def bars_table(cases: list[Mapping[str, Any]]) -> str:
             f"{one.least:g}x",
             factor(one.measured) or "not measured",
             {True: "yes", False: "**no**", None: ""}[one.reached],
+            factor(over_floor(measured[one.loss, one.shape], one.provider)),
         ]
         for one in verdicts
         if one.least != SLACK
@@ -171,9 +175,10 @@ def bars_table(cases: list[Mapping[str, Any]]) -> str:
                 f"{SLACK:g}x",
                 f"{factor(least.measured)} ({least.loss}, {least.shape}) or more",
                 f"**no**, {missed} below" if missed else "yes",
+                "",
             ]
         )
-    return table(["loss", "shape", "provider", "at least", "measured", "reached"], rows)
+    return table(["loss", "shape", "provider", "at least", "measured", "reached", "over its floor"], rows)
 
 
 def slower_lines(cases: list[Mapping[str, Any]]) -> list[str]:
@@ -207,7 +212,7 @@ def unfused(cases: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = []
     for case in cases:
         entry = case["providers"].get("fused", {})
-        if entry.get("generated_kernels") == 0 and max(case["rows"]) > 1:
+        if entry.get("generated_kernels") == 0 and not entry.get("by_hand") and max(case["rows"]) > 1:
             said = "; ".join(entry.get("warnings", []))
             lines.append(f"{case['name']}, {case['shape']}" + (f": {said}" if said else ""))
     return lines

@@ -196,7 +196,7 @@ def measure_cases(
         fused = case["providers"].get("fused", {})
         # a shape that needed no graph of its own runs the kernels of one before it
         generated = fused.get("generated_kernels") or generated
-        if "generated_kernels" in fused and max(shape.rows) > 1:
+        if "generated_kernels" in fused and not fused.get("by_hand") and max(shape.rows) > 1:
             fused["generated_kernels"] = generated
         case["copy_16mb_ms"] = probe()
         report.content["cases"].append(case)
@@ -233,6 +233,7 @@ def measure_case(subject: Subject, shape: Shape, settings: Settings, names: Sequ
                 entries[name] |= {
                     "generated_kernels": generated_kernels() - kernels,
                     "graphs": compiled_graphs() - graphs,
+                    "by_hand": units[name].by_hand(),
                     "warnings": sorted({str(one.message) for one in said if one.category is UserWarning}),
                 }
         except Exception as error:  # whatever a provider raises is its result

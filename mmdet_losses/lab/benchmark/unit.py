@@ -43,6 +43,10 @@ class Unit:
         self.clear()
         self.forward().backward()
 
+    def by_hand(self) -> bool:
+        """Whether a hand-written kernel computes it."""
+        return "NativeLoss" in type(self.compute(self.calls[0]).grad_fn).__name__
+
     def memory(self) -> dict[str, int]:
         """Peak bytes beyond the input, the gradient included."""
         self.clear()
