@@ -21,15 +21,25 @@ def extended_iou_loss(pred: Tensor, target: Tensor, *, smooth_point: float = 0.1
 def bounded_iou_loss(pred: Tensor, target: Tensor, *, beta: float = 0.2, eps: float = 1e-3) -> Tensor:
     """Bounded IoU loss, see :class:`~mmdet_losses.BoundedIoULoss`; ``(n, 4)`` boxes to ``(n, 4)`` for x, y, w, h."""
     pred, target = upcast(pred, target)
-    low, high = pred.t().reshape(2, 2, -1)
-    target_low, target_high = target.t().reshape(2, 2, -1)
+    if torch.compiler.is_compiling():
+        # Number by number, from which a compiler makes one loop over the boxes.
+        axes = ([boxes[:, axis + side] for boxes in (pred, target) for side in (0, 2)] for axis in (0, 1))
+        positions, shapes = zip(*(bounds_of_axis(*axis, eps) for axis in axes), strict=True)
+        return torch.stack([smooth(bound, beta) for bound in (*positions, *shapes)], -1)
+    axes = (side for boxes in (pred, target) for side in boxes.t().reshape(2, 2, -1))
+    return smooth(torch.cat(bounds_of_axis(*axes, eps)), beta).t()
+
+
+def bounds_of_axis(
+    low: Tensor, high: Tensor, target_low: Tensor, target_high: Tensor, eps: float
+) -> tuple[Tensor, Tensor]:
+    """One minus the bound of the position, and one minus that of the side, along an axis of boxes."""
     side = target_high - target_low
     change = (high - low) - side
     apart = ((target_low - low) + (target_high - high)).abs()
-    # One minus each bound, on a common denominator: 1 - x of a good fit would lose its digits.
+    # On a common denominator: 1 - x of a good fit would lose its digits.
     position = F.hardtanh((2 * apart + eps) / safe_divisor(apart + side + eps), -1.0, 1.0)
-    shape = (change.abs() + eps) / safe_divisor(torch.relu(change) + side + eps)
-    return smooth(torch.cat((position, shape)), beta).t()
+    return position, (change.abs() + eps) / safe_divisor(torch.relu(change) + side + eps)
 
 
 def wasserstein_distance(pred: Tensor, target: Tensor) -> Tensor:

@@ -50,7 +50,8 @@ def binary_parts(pred: Tensor, activated: bool, floor: float | None = None) -> t
     if not activated:
         return torch.sigmoid(pred), torch.sigmoid(-pred), F.logsigmoid(pred), F.logsigmoid(-pred)
     floor = torch.finfo(pred.dtype).tiny if floor is None else floor
-    return pred, 1 - pred, pred.clamp(min=floor).log(), (1 - pred).clamp(min=floor).log()
+    rest = 1 - pred
+    return pred, rest, *(torch.threshold(prob, floor, floor).log() for prob in (pred, rest))
 
 
 def binary_cross_entropy_of_probability(prob: Tensor, target: Tensor) -> Tensor:
@@ -302,9 +303,13 @@ def gaussian_focal_loss(
     pred, target = upcast(pred, dense_target(pred, target))
     positive = (target == 1 if positive is None else positive).to(pred.dtype)
     prob, rest, log_prob, log_rest = binary_parts(pred, activated, floor=1e-12)
-    hits = pos_weight * positive * modulate(rest, alpha) * log_prob
-    misses = neg_weight * modulate(1 - target, gamma) * modulate(prob, alpha) * log_rest
-    return -(hits + misses)
+    if pos_weight != 1:
+        positive = pos_weight * positive
+    negative = modulate(1 - target, gamma)
+    if neg_weight != 1:
+        negative = neg_weight * negative
+    hits = positive * modulate(rest, alpha) * log_prob
+    return -(hits + negative * modulate(prob, alpha) * log_rest)
 
 
 def asymmetric_loss(

@@ -64,9 +64,8 @@ def keep_rows(
     kept = count_of_row(weight).nonzero().squeeze(1)
     if kept.shape[0] >= most * num_rows:
         return inputs, weight
-    return [Rows.apply(tensor, kept) if tensor.requires_grad else tensor.index_select(0, kept) for tensor in inputs], (
-        weight.index_select(0, kept)
-    )
+    rows = [Rows.apply(tensor, kept) if tensor.requires_grad else tensor.index_select(0, kept) for tensor in inputs]
+    return rows, weight.index_select(0, kept)
 
 
 class Rows(torch.autograd.Function):
