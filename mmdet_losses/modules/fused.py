@@ -79,6 +79,7 @@ def compiled(function: Callable, loss: type[Loss], large: bool) -> Callable:
 
 
 def kernel(function: Callable, loss: Loss, pred: Tensor) -> Callable:
+    """The kernel of a loss for predictions of this size."""
     return compiled(function, type(loss), pred.numel() >= LARGE)
 
 
