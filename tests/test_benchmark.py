@@ -275,13 +275,15 @@ import resource, torch
 from mmdet_losses.lab.benchmark.heap import keep_memory
 assert keep_memory()
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(3):
+found = []
+for _ in range(8):
     before = faults()
-    torch.ones(2**22)
-print(faults() - before)
+    torch.ones(2**24)
+    found.append(faults() - before)
+print(min(found))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert int(done.stdout.splitlines()[-1]) < 100  # 4096 pages without it
+    assert int(done.stdout.splitlines()[-1]) < 100  # 16384 pages each time without it
 
 
 def test_spread_by_hand() -> None:
