@@ -120,7 +120,10 @@ def equalization_v2_gradients(
     """Sizes of the gradients of :func:`equalization_v2_loss` in the logits of positives and of negatives.
 
     Args:
+        pred: Logits, ``(n, c + 1)``, objectness last.
+        target: Labels, ``(n,)``.
         weight: Weight of each row, ``(n,)``.
+        ratio, mu, alpha, gamma: As there.
 
     Returns:
         Two tensors ``(c + 1,)``, summed over the rows; objectness last.

@@ -109,6 +109,7 @@ class PackedPair(BoxPair):
 
     @cached_property
     def squared_extent(self) -> tuple[Tensor, Tensor]:
+        """Squared distance of the centres, and squared diagonal of the enclosing box."""
         return self.extent.square().sum(1).unbind()
 
     @property
