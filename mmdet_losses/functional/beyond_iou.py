@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .compiling import is_compiling
 from .dtype import upcast
 from .geometry import safe_divisor, saturate, smooth, squared_length
 from .pairs import box_pair
@@ -21,7 +22,7 @@ def extended_iou_loss(pred: Tensor, target: Tensor, *, smooth_point: float = 0.1
 def bounded_iou_loss(pred: Tensor, target: Tensor, *, beta: float = 0.2, eps: float = 1e-3) -> Tensor:
     """Bounded IoU loss, see :class:`~mmdet_losses.BoundedIoULoss`; ``(n, 4)`` boxes to ``(n, 4)`` for x, y, w, h."""
     pred, target = upcast(pred, target)
-    if torch.compiler.is_compiling():
+    if is_compiling():
         # Number by number, from which a compiler makes one loop over the boxes.
         axes = ([boxes[:, axis + side] for boxes in (pred, target) for side in (0, 2)] for axis in (0, 1))
         positions, shapes = zip(*(bounds_of_axis(*axis, eps) for axis in axes), strict=True)

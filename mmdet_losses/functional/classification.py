@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .compiling import is_compiling
 from .dtype import upcast
 from .logistic import logistic
 
@@ -24,7 +25,7 @@ def placed(value: Tensor, label: Tensor, num_classes: int) -> Tensor:
 
     As in :func:`one_hot`, a label of no class gives a row of zeros.
     """
-    if torch.compiler.is_compiling() or num_classes == 0:
+    if is_compiling() or num_classes == 0:
         # Not one_hot * value: a NaN would reach the other classes of its row.
         return torch.where(one_hot(label, num_classes), value.unsqueeze(-1), 0)
     known = (label >= 0) & (label < num_classes)
@@ -128,7 +129,7 @@ def sigmoid_cross_entropy(
     if label_smoothing:
         floor = label_smoothing / (2 if smoothing_mode == "binary" else max(pred.shape[-1], 1))
         target = (1 - label_smoothing) * target + floor
-    if class_weight is None and torch.compiler.is_compiling():
+    if class_weight is None and is_compiling():
         return logistic(pred, target)[2]
     class_weight = None if class_weight is None else class_weight.to(pred)
     return F.binary_cross_entropy_with_logits(pred, target, pos_weight=class_weight, reduction="none")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .compiling import is_compiling
 from .dtype import upcast
 
 
@@ -25,7 +26,7 @@ def distribution_focal_loss(pred: Tensor, target: Tensor, *, y_min: float = 0.0,
     if y_min or y_max is not None:
         target = (target - y_min) * (last / ((last if y_max is None else y_max) - y_min))
     target = target.clamp(0, last)
-    if torch.compiler.is_compiling():
+    if is_compiling():
         # Weights of all bins, 0 but for the two beside the distance: a compiled gather has a slow gradient.
         share = (1 - (target.unsqueeze(-1) - torch.arange(last + 1, device=pred.device)).abs()).clamp(min=0)
         return -torch.where(share != 0, share * pred.log_softmax(-1), 0).sum(-1)

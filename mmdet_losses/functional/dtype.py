@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor
 
+from .compiling import is_compiling
+
 NOTHING = nullcontext()
 
 
@@ -29,7 +31,7 @@ def upcast(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 def without_autocast(device: str) -> AbstractContextManager:
     """Autocast off for a device type; where it is off, nothing, since switching costs as much as a small loss."""
-    if torch.compiler.is_compiling() or autocast_is_on(device):
+    if is_compiling() or autocast_is_on(device):
         return torch.autocast(device, enabled=False)
     return NOTHING
 

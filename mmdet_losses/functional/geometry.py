@@ -68,15 +68,17 @@ class Box(NamedTuple):
     x2: Tensor
     y2: Tensor
 
-    @property
-    def size(self) -> tuple[Tensor, Tensor]:
-        """Signed width and height."""
-        return self.x2 - self.x1, self.y2 - self.y1
 
-    def scaled(self, ratio: float | Tensor) -> Box:
-        """The boxes with both sides times ``ratio`` about their centres."""
-        x, y = (self.x1 + self.x2) / 2, (self.y1 + self.y2) / 2
-        return Box(*(centre + (side - centre) * ratio for centre, side in zip((x, y, x, y), self, strict=True)))
+# Functions, and not methods of the tuple: the compiler of torch before 2.13 does not trace those.
+def size_of(box: Box) -> tuple[Tensor, Tensor]:
+    """Signed width and height."""
+    return box.x2 - box.x1, box.y2 - box.y1
+
+
+def scaled_box(box: Box, ratio: float | Tensor) -> Box:
+    """The boxes with both sides times ``ratio`` about their centres."""
+    x, y = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
+    return Box(*(centre + (side - centre) * ratio for centre, side in zip((x, y, x, y), box, strict=True)))
 
 
 LEAST_SIDE = 1e-12
@@ -142,7 +144,7 @@ class BoxPair:
 
     def __init__(self, pred: Box, target: Box, unit: Tensor) -> None:
         self.pred, self.target, self.unit = pred, target, unit
-        self.pred_size, self.target_size = pred.size, target.size
+        self.pred_size, self.target_size = size_of(pred), size_of(target)
         self.iou, self.union = overlap(pred, target, self.pred_size, self.target_size)
 
     def hull(self) -> tuple[Tensor, Tensor]:
@@ -197,7 +199,7 @@ class BoxPair:
 
     def scaled(self, ratio: float | Tensor) -> BoxPair:
         """The pairs with all sides times ``ratio`` about the centre of each box, in the same frame."""
-        return BoxPair(self.pred.scaled(ratio), self.target.scaled(ratio), self.unit)
+        return BoxPair(scaled_box(self.pred, ratio), scaled_box(self.target, ratio), self.unit)
 
     def offset(self) -> tuple[Tensor, Tensor]:
         """Centre of the target minus centre of the prediction, along x and y."""

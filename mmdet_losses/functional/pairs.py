@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .compiling import is_compiling
 from .dtype import upcast
 from .geometry import (
     LEAST_SIDE,
@@ -33,7 +34,7 @@ def box_pair(pred: Tensor, target: Tensor, *, extent: bool = True) -> BoxPair:
     """
     pred, target = upcast(pred, target)
     if (
-        torch.compiler.is_compiling()
+        is_compiling()
         or torch._C._are_functorch_transforms_active()
         or (target.requires_grad and torch.is_grad_enabled())
     ):

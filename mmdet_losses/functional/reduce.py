@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .compiling import is_compiling
 from .dtype import upcast
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -20,7 +21,7 @@ MOST = 0.8
 
 def may_select(tensor: Tensor) -> bool:
     """Whether values may be read back: on a CPU, where no device has to be waited for, outside of compilers."""
-    return tensor.is_cpu and not torch.compiler.is_compiling() and not torch._C._are_functorch_transforms_active()
+    return tensor.is_cpu and not is_compiling() and not torch._C._are_functorch_transforms_active()
 
 
 def all_between(values: Tensor, least: float, most: float) -> bool:
@@ -145,7 +146,7 @@ def weighted_loss(
     """
     num_rows = inputs[0].shape[0]
     reduces = reduction != "none"
-    if reduces and num_rows == 0 and not torch.compiler.is_compiling():
+    if reduces and num_rows == 0 and not is_compiling():
         return upcast(*filter(torch.is_floating_point, inputs))[0].sum()
     if weight is not None:
         if tame and reduces and may_select(weight) and (inputs[0].numel() <= SHORT or most_count(weight, num_rows)):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from ..functional.compiling import is_compiling
 from ..functional.pairs import transposed
 from ..functional.reduce import keep_rows, mean_of_columns, weighted_loss
 from .native import tell_unavailable
@@ -170,7 +171,7 @@ def fused_loss(
     pred, *targets = inputs
     if (
         type(loss) in uncompiled
-        or torch.compiler.is_compiling()
+        or is_compiling()
         or torch._C._are_functorch_transforms_active()
         or pred.shape[0] < 2
         or any(tensor.requires_grad for tensor in (*targets, weight, avg_factor) if isinstance(tensor, Tensor))

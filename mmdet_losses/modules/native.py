@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
+from ..functional.compiling import is_compiling
 from ..native.build import BuildError
 from ..native.kernels import kernel, threads_for
 
@@ -374,7 +375,7 @@ def native_loss(
     loss: Loss, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_factor: Any, reduction: str
 ) -> Tensor | None:
     """The weighted and reduced loss of inputs through a hand-written kernel; None where there is none for the call."""
-    if not ENABLED or unavailable is not None or reduction == "none" or torch.compiler.is_compiling():
+    if not ENABLED or unavailable is not None or reduction == "none" or is_compiling():
         return None
     prepare = preparation(type(loss))
     if prepare is None or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ..functional.compiling import is_compiling
 from ..functional.reduce import may_select
 
 FORGOTTEN = 1000
@@ -44,7 +45,7 @@ class Stateful(nn.Module):
             found = {name: torch.where(total.isfinite(), value, 0) for name, value in sums.items()}
         for name, value in found.items():
             getattr(self, f"gathered_{name}").add_(value)
-        if not torch.compiler.is_compiling():
+        if not is_compiling():
             self.uncommitted += 1
             if self.uncommitted == FORGOTTEN:
                 warnings.warn(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..functional.geometry import Box, area, divide, overlap
+from ..functional.geometry import Box, area, divide, overlap, size_of
 from .layout import Rows
 
 MAX_EXPONENT = 16.0
@@ -54,7 +54,7 @@ def small_object_scale(box: Tensor, rows: Rows) -> Tensor:
 def aligned_iou(first: Tensor, second: Tensor) -> Tensor:
     """IoU of boxes with the box in the same place, ``(..., 4)`` to ``(...)``; the shapes broadcast."""
     first, second = Box(*first.unbind(-1)), Box(*second.unbind(-1))
-    return overlap(first, second, first.size, second.size)[0]
+    return overlap(first, second, size_of(first), size_of(second))[0]
 
 
 def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
