@@ -94,6 +94,10 @@ def softmax_cross_entropy(
     (pred,) = upcast(pred)
     if target.is_floating_point():
         target = target.to(pred.dtype)
+        if label_smoothing:
+            # as torch does it, where the compiler of torch before 2.6 fixes the number of rows
+            target = target * (1 - label_smoothing) + label_smoothing / max(pred.shape[1], 1)
+            label_smoothing = 0.0
     class_weight = None if class_weight is None else class_weight.to(pred)
     return F.cross_entropy(
         pred,

@@ -107,7 +107,9 @@ def shape_terms(pair: BoxPair, scale: float = 0.0) -> tuple[Tensor, ...]:
 
 def mpdiou_terms(pair: BoxPair, img_shape: tuple[float, float]) -> tuple[Tensor, ...]:
     """MPDIoU: squared distances of the two corners over the squared diagonal of the image ``(h, w)``."""
-    share = pair.unit / math.hypot(*img_shape)
+    height, width = img_shape
+    # not math.hypot, which the compiler of torch before 2.6 takes for an operation of tensors
+    share = pair.unit / (height * height + width * width) ** 0.5
     pred, target = pair.pred, pair.target
     return (
         squared_length((pred.x1 - target.x1) * share, (pred.y1 - target.y1) * share),
@@ -296,7 +298,7 @@ def powerful_focus(pair: BoxPair, lambd: float = 1.3, detach: bool = True) -> Te
 
 def powerful_multiplier(version: int, lambd: float, detach: bool, focus: Focus | None) -> Focus | None:
     """The ``focus`` of Powerful-IoU: version 2's own, times the one of the slot."""
-    return focus if version == 1 else product(partial(powerful_focus, lambd=lambd, detach=detach), focus)
+    return focus if version == 1 else product(lambda pair: powerful_focus(pair, lambd, detach), focus)
 
 
 def powerful_iou_loss(
@@ -322,7 +324,7 @@ def unified_focus(pair: BoxPair, focal: str, gamma: float = 0.5) -> Tensor:
 
 def unified_multiplier(focal: str | None, gamma: float, focus: Focus | None) -> Focus | None:
     """The ``focus`` of Unified-IoU: its own, where it has one, times the one of the slot."""
-    return focus if focal is None else product(partial(unified_focus, focal=focal, gamma=gamma), focus)
+    return focus if focal is None else product(lambda pair: unified_focus(pair, focal, gamma), focus)
 
 
 def unified_iou_loss(

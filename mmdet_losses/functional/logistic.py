@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .compiling import is_compiling
+from .compiling import FUNCTIONS_UNDER_GRAD, is_compiling
 
 
 def logistic(pred: Tensor, target: Tensor, rest: bool = False) -> tuple[Tensor, Tensor | None, Tensor]:
     """``p = sigmoid(pred)``, ``1 - p`` if ``rest`` is wanted, and the binary cross-entropy; all of pred's shape."""
-    if is_compiling() and not target.requires_grad:
+    if is_compiling() and FUNCTIONS_UNDER_GRAD and not target.requires_grad:
         return Logistic.apply(pred, target)
     loss = F.binary_cross_entropy_with_logits(pred, target, reduction="none")
     return torch.sigmoid(pred), torch.sigmoid(-pred) if rest else None, loss

@@ -443,8 +443,8 @@ class GaussianFocalLoss(FocalForm):
             raise TypeError(f"{type(self).__name__} takes no argument {', '.join(sorted(unknown))}.")
         if len(args) > len(order) or set(order[: len(args)]) & set(call):
             raise TypeError(f"{type(self).__name__} got an argument twice: it takes pred, target, {', '.join(order)}.")
-        call |= dict(zip(order, args, strict=False))
-        return self.evaluate_peaks(pred, target, **call)
+        named = dict(zip(order[: len(args)], args, strict=True))
+        return self.evaluate_peaks(pred, target, **named, **call)
 
     def evaluate_peaks(
         self,
@@ -635,7 +635,7 @@ class QualityFocalLoss(ClassificationLoss):
             check_same_shape(pred, target)
             targets = (target.flatten(0, -2),)
         else:
-            if not isinstance(target, tuple | list) or len(target) != 2:
+            if not isinstance(target, (tuple, list)) or len(target) != 2:
                 raise ValueError(
                     f"target must be a tuple of labels and qualities, or a tensor, got {type(target).__name__}."
                 )

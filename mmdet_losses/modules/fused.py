@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ..functional.compiling import is_compiling
+from ..functional.compiling import VERSION, is_compiling
 from ..functional.pairs import transposed
 from ..functional.reduce import keep_rows, mean_of_columns, weighted_loss
-from .native import tell_unavailable
+from . import native
 
 if TYPE_CHECKING:
     from .base import Loss
@@ -29,6 +29,8 @@ LARGE = 2**14
 """Elements from which on an input has kernels of its own, since how many threads share the work is compiled in."""
 uncompiled: set[type[Loss]] = set()
 """Classes that were found not to compile here."""
+TOO_OLD = VERSION < (2, 4)
+"""Whether the compiler of this torch does not take every loss."""
 
 
 def total(
@@ -177,6 +179,9 @@ def fused_loss(
         or any(tensor.requires_grad for tensor in (*targets, weight, avg_factor) if isinstance(tensor, Tensor))
     ):
         return None
+    if TOO_OLD:
+        tell_too_old()
+        return None
     if avg_factor is not None or reduction == "sum":
         (pred, *targets), weight = keep_rows(inputs, weight, most=0.5)
         if pred.shape[0] < 2:
@@ -198,8 +203,19 @@ def fused_loss(
             stacklevel=2,
         )
         return None
-    tell_unavailable()
+    native.tell_unavailable()
     return value
+
+
+@cache
+def tell_too_old() -> None:
+    """Warn once that this torch has no compiler for the losses."""
+    warnings.warn(
+        f"fused=True needs torch 2.4 for losses without a hand-written kernel, and this is torch "
+        f"{torch.__version__}: they are computed as without the option, see docs/fused.md."
+        + (f" Hand-written kernels could not be built: {native.unavailable}" if native.unavailable else ""),
+        stacklevel=2,
+    )
 
 
 def first_line(error: Exception) -> str:

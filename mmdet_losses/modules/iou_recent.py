@@ -175,7 +175,7 @@ class PowerfulIoULoss(IoUTypeLoss):
 
     def slots(self) -> dict[str, Any]:
         focus = F.powerful_multiplier(self.version, self.lambd, self.detach, self.focus)
-        return super().slots() | dict(focus=focus)
+        return {**super().slots(), "focus": focus}
 
 
 SCHEDULES = {
@@ -265,4 +265,4 @@ class UnifiedIoULoss(BasedIoULoss, Annealed):
         return pair.scaled(self.annealed_ratio.to(pair.iou.dtype) if self.ratio is None else self.ratio)
 
     def slots(self) -> dict[str, Any]:
-        return super().slots() | dict(focus=F.unified_multiplier(self.focal, self.gamma, self.focus))
+        return {**super().slots(), "focus": F.unified_multiplier(self.focal, self.gamma, self.focus)}

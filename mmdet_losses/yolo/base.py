@@ -112,7 +112,7 @@ class CompositeLoss(Loss):
 
     def split_inputs(self, pred: Any, target: Any) -> tuple[list[Tensor], list[Tensor]]:
         """The maps and the tensors of the target, checked."""
-        maps = [pred] if isinstance(pred, Tensor) else list(pred) if isinstance(pred, list | tuple) else None
+        maps = [pred] if isinstance(pred, Tensor) else list(pred) if isinstance(pred, (list, tuple)) else None
         if not maps:
             raise ValueError(f"pred must be a map or a list of maps, got {type(pred).__name__}.")
         for number, one in enumerate(maps):
