@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
+from torch import nn
+
 from . import modules, yolo  # noqa: F401  the objectives enter the catalogue
 
 try:
@@ -55,11 +57,17 @@ else:
     from mmdet.models import losses as mmdet_losses_of_mmdet
     from mmdet.registry import MODELS as MMDET_MODELS
 
+    class OfMMDetection(nn.Module):
+        """Stands before MMDetection's class among the bases of one of ours, so that its constructor does not run."""
+
+        def __init__(self) -> None:
+            nn.Module.__init__(self)
+
     # mmdet's DETR family and DynamicRoIHead ask isinstance for these two.
-    class QualityFocalLoss(modules.QualityFocalLoss, mmdet_losses_of_mmdet.QualityFocalLoss):
+    class QualityFocalLoss(modules.QualityFocalLoss, OfMMDetection, mmdet_losses_of_mmdet.QualityFocalLoss):
         __doc__ = modules.QualityFocalLoss.__doc__
 
-    class SmoothL1Loss(modules.SmoothL1Loss, mmdet_losses_of_mmdet.SmoothL1Loss):
+    class SmoothL1Loss(modules.SmoothL1Loss, OfMMDetection, mmdet_losses_of_mmdet.SmoothL1Loss):
         __doc__ = modules.SmoothL1Loss.__doc__
 
 

@@ -7,10 +7,12 @@ import inspect
 import math
 import numbers
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from functools import cache
+from typing import Any, ClassVar, TypedDict
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from ..functional.dtype import without_autocast
 from ..functional.reduce import REDUCTIONS, match_rank, mean_of_columns, weighted_loss
@@ -20,8 +22,6 @@ from .native import native_loss
 from .state import Stateful
 
 INPUT_NAMES = ("pred", "target", "target[1]")
-FUSED = inspect.Parameter("fused", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=bool)
-
 
 CATALOGUE: dict[str, type[Loss]] = {}
 """Every published loss under its name and its aliases."""
@@ -37,21 +37,14 @@ def published(*aliases: str) -> Callable[[type[Loss]], type[Loss]]:
     return add
 
 
-class LossType(type):
-    """Gives every loss the option ``fused``: how it is computed, and no part of what it is."""
+class Shared(TypedDict, total=False):
+    """Keywords that every loss takes and hands on to its base, see :class:`Loss`."""
 
-    def __call__(cls, *args: Any, fused: bool = False, **options: Any) -> Loss:
-        check_option("fused", fused, isinstance(fused, bool), "True or False")
-        loss = super().__call__(*args, **options)
-        loss.fused = fused
-        return loss
-
-    @property
-    def __signature__(cls) -> inspect.Signature:
-        return inspect.Signature(list(cls.options().values()))
+    debug: bool
+    fused: bool
 
 
-class Loss(nn.Module, metaclass=LossType):
+class Loss(nn.Module):
     """Base of all losses: ``forward(pred, target, weight, avg_factor, reduction_override) -> Tensor``.
 
     A subclass checks and aligns its inputs in :meth:`align` and computes the unreduced loss in
@@ -82,8 +75,6 @@ class Loss(nn.Module, metaclass=LossType):
     """Whether prediction and target can be exchanged."""
     unit: ClassVar[str] = ""
     """Unit that its boxes have to be in, since it compares them with a length; empty where any unit will do."""
-    fused: bool = False
-    """Whether this object uses its kernels, see the option."""
     fusible: ClassVar[bool] = True
     """Whether there are kernels of it; losses that sort, count or iterate have none."""
     columns: ClassVar[bool] = False
@@ -99,44 +90,33 @@ class Loss(nn.Module, metaclass=LossType):
     fixed: ClassVar[tuple[str, ...]] = ()
     """Options of its bases that the loss sets itself and does not take."""
 
-    def __new__(cls, *args: Any, **options: Any) -> Loss:
-        known = cls.option_names()
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        known = options_of(cls)
         for name in options:
             if name not in known:
-                close = difflib.get_close_matches(name, known, 1)
-                hint = f" Did you mean {close[0]!r}?" if close else ""
-                raise OptionError(
-                    f"{cls.__name__} has no option {name!r}.{hint} Its options are {', '.join(known)}. "
-                    "Where the option comes from a base config, write the slot with _delete_=True."
-                )
+                raise unknown_option(cls, name)
         return super().__new__(cls)
 
-    def __init__(self, reduction: str = "mean", loss_weight: float = 1.0, *, debug: bool = False) -> None:
-        # Not super().__init__(): the registered classes of two losses also inherit MMDetection's class.
-        nn.Module.__init__(self)
+    def __init__(
+        self, reduction: str = "mean", loss_weight: float = 1.0, *, debug: bool = False, fused: bool = False
+    ) -> None:
+        super().__init__()
         check_reduction("reduction", reduction)
+        check_option("fused", fused, isinstance(fused, bool), "True or False")
         self.reduction = reduction
         self.loss_weight = loss_weight
         self.debug = debug
+        self.fused = fused
 
     @classmethod
     def options(cls) -> dict[str, inspect.Parameter]:
         """The constructor's options; behind ``**keywords`` stand those of the next base."""
-        found: dict[str, inspect.Parameter] = {}
-        for base in cls.__mro__:
-            if "__init__" in vars(base):
-                signature = list(inspect.signature(base.__init__).parameters.values())[1:]
-                named = [parameter for parameter in signature if parameter.kind is not parameter.VAR_KEYWORD]
-                found |= {parameter.name: parameter for parameter in named if parameter.name not in found}
-                if len(named) == len(signature):
-                    break
-        found["fused"] = FUSED
-        return {name: parameter for name, parameter in found.items() if name not in cls.fixed}
+        return dict(options_of(cls))
 
     @classmethod
     def option_names(cls) -> tuple[str, ...]:
         """Names of the constructor's options."""
-        return tuple(cls.options())
+        return tuple(options_of(cls))
 
     def forward(
         self,
@@ -257,6 +237,36 @@ class Loss(nn.Module, metaclass=LossType):
         """The options that this object holds."""
         held = [name for name in self.option_names() if isinstance(getattr(self, name, None), str | float | int)]
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in held)
+
+
+@cache
+def options_of(cls: type[Loss]) -> dict[str, inspect.Parameter]:
+    """The options of a class, as :meth:`Loss.options` returns them."""
+    found: dict[str, inspect.Parameter] = {}
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            signature = list(inspect.signature(base.__init__).parameters.values())[1:]
+            named = [parameter for parameter in signature if parameter.kind is not parameter.VAR_KEYWORD]
+            found |= {parameter.name: parameter for parameter in named if parameter.name not in found}
+            if len(named) == len(signature):
+                break
+    return {name: parameter for name, parameter in found.items() if name not in cls.fixed}
+
+
+def unknown_option(cls: type[Loss], name: str) -> OptionError:
+    """The error for a keyword that a class does not take."""
+    known = options_of(cls)
+    if name in Shared.__annotations__:
+        return OptionError(
+            f"{cls.__name__} has no option {name!r}, since its constructor hands no keywords on: write "
+            "`def __init__(self, ..., **shared)` and `super().__init__(..., **shared)`, or set it on the object."
+        )
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return OptionError(
+        f"{cls.__name__} has no option {name!r}.{hint} Its options are {', '.join(known)}. "
+        "Where the option comes from a base config, write the slot with _delete_=True."
+    )
 
 
 def check_reduction(name: str, reduction: Any) -> None:

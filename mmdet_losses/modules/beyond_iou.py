@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import Unpack
 
 from .. import functional as F
-from .base import Loss, check_option, element_weight, published
+from .base import Loss, Shared, check_option, element_weight, published
 from .box import BoxLoss, check_boxes
 
 WASSERSTEIN_MODES = ("exp", "sqrt", "log", "norm_sqrt", "w2")
@@ -47,10 +48,9 @@ class ExtendedIoULoss(BoxLoss):
         reduction: str = "mean",
         loss_weight: float = 1.0,
         smooth_point: float = 0.1,
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         check_option("eps", eps, eps >= 0, "0 or more")
         check_option("smooth_point", smooth_point, smooth_point > 0, "more than 0")
         self.eps = eps
@@ -107,10 +107,9 @@ class BoundedIoULoss(Loss):
         eps: float = 1e-3,
         reduction: str = "mean",
         loss_weight: float = 1.0,
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         check_option("beta", beta, beta > 0, "more than 0")
         check_option("eps", eps, eps >= 0, "0 or more")
         self.beta = beta
@@ -178,10 +177,9 @@ class NWDLoss(BoxLoss):
         mode: str = "exp",
         gamma: float = 1.0,
         constant: float = 12.8,
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         check_option("eps", eps, eps >= 0, "0 or more")
         check_option("mode", mode, mode in WASSERSTEIN_MODES, f"one of {', '.join(map(repr, WASSERSTEIN_MODES))}")
         check_option("gamma", gamma, gamma >= 1, "1 or more")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from .. import functional as F
 from ..functional.iou import Terms
 from ..functional.reduce import mean_of_columns
-from .base import Loss, check_option, check_same_shape, row_weight
+from .base import Loss, Shared, check_option, check_same_shape, row_weight
 from .focus import build_focus
 from .state import Stateful
 
@@ -50,14 +51,13 @@ class BoxLoss(Loss):
         return loss.reshape(pred.shape[:-1]) if loss.ndim and pred.ndim != 2 else loss
 
 
-class Modifiers(TypedDict, total=False):
+class Modifiers(Shared, total=False):
     """Keywords that every member of the IoU family takes, see :class:`IoUTypeLoss`."""
 
     power: float
     inner_ratio: float
     focaler: tuple[float, float] | None
     focus: Mapping | nn.Module | None
-    debug: bool
 
 
 class IoUTypeLoss(BoxLoss):
@@ -93,9 +93,9 @@ class IoUTypeLoss(BoxLoss):
         inner_ratio: float = 1.0,
         focaler: tuple[float, float] | None = None,
         focus: Mapping | nn.Module | None = None,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         check_option("eps", eps, eps >= 0, "0 or more")
         check_option("power", power, power > 0, "more than 0")
         check_option("inner_ratio", inner_ratio, inner_ratio > 0, "more than 0")

@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from .. import functional as F
 from ..functional.reduce import may_select
 from .base import (
     Loss,
+    Shared,
     check_floating,
     check_option,
     check_rows,
@@ -150,10 +152,9 @@ class FocalLoss(FocalForm):
         reduction: str = "mean",
         loss_weight: float = 1.0,
         activated: bool = False,
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         check_option("use_sigmoid", use_sigmoid, isinstance(use_sigmoid, bool), "True or False")
         check_option("gamma", gamma, gamma >= 0, "0 or more")
         self.use_sigmoid = use_sigmoid
@@ -323,9 +324,9 @@ class AsymmetricLoss(FocalForm):
         activated: bool = False,
         *,
         detach_focus: bool = False,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         self.check_sigmoid(use_sigmoid)
         check_option("gamma_neg", gamma_neg, gamma_neg >= 0, "0 or more")
         check_option("gamma_pos", gamma_pos, gamma_pos >= 0, "0 or more")
@@ -408,9 +409,9 @@ class GaussianFocalLoss(FocalForm):
         *,
         use_sigmoid: bool = True,
         activated: bool = True,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         self.check_sigmoid(use_sigmoid)
         check_option("alpha", alpha, alpha >= 0, "0 or more")
         check_option("gamma", gamma, gamma >= 0, "0 or more")
@@ -544,10 +545,9 @@ class VarifocalLoss(ClassificationLoss):
         iou_weighted: bool = True,
         reduction: str = "mean",
         loss_weight: float = 1.0,
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         self.check_sigmoid(use_sigmoid)
         check_option("alpha", alpha, alpha >= 0, "0 or more")
         check_option("gamma", gamma, gamma >= 0, "0 or more")
@@ -609,10 +609,9 @@ class QualityFocalLoss(ClassificationLoss):
         reduction: str = "mean",
         loss_weight: float = 1.0,
         activated: bool = False,
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         self.check_sigmoid(use_sigmoid)
         check_option("beta", beta, beta >= 0, "0 or more")
         self.beta = beta

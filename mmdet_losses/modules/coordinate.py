@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from torch import Tensor
+from typing_extensions import Unpack
 
 from .. import functional as F
-from .base import Loss, check_option, check_same_shape, element_weight, published
+from .base import Loss, Shared, check_option, check_same_shape, element_weight, published
 
 
 class CoordinateLoss(Loss):
@@ -95,9 +96,9 @@ class SmoothL1Loss(CoordinateLoss):
     paper = "https://arxiv.org/abs/1504.08083"
 
     def __init__(
-        self, beta: float = 1.0, reduction: str = "mean", loss_weight: float = 1.0, *, debug: bool = False
+        self, beta: float = 1.0, reduction: str = "mean", loss_weight: float = 1.0, **shared: Unpack[Shared]
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         check_option("beta", beta, beta >= 0, "0 or more")
         self.beta = beta
 
@@ -140,10 +141,9 @@ class BalancedL1Loss(CoordinateLoss):
         beta: float = 1.0,
         reduction: str = "mean",
         loss_weight: float = 1.0,
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         for name, value in (("alpha", alpha), ("gamma", gamma), ("beta", beta)):
             check_option(name, value, value > 0, "more than 0")
         self.alpha = alpha

@@ -9,10 +9,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from .. import functional as F
 from ..functional.reduce import all_between, may_select
-from .base import check_floating, check_option, check_rows, check_same_shape, element_weight, published, row_weight
+from .base import (
+    Shared,
+    check_floating,
+    check_option,
+    check_rows,
+    check_same_shape,
+    element_weight,
+    published,
+    row_weight,
+)
 from .classification import ClassificationLoss, check_labels, check_labels_or_dense
 from .errors import OptionError
 
@@ -85,9 +95,9 @@ class CrossEntropyLoss(ClassificationLoss):
         *,
         label_smoothing: float = 0.0,
         smoothing_mode: str | None = None,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         check_option("label_smoothing", label_smoothing, 0 <= label_smoothing <= 1, "from 0 to 1")
         allowed = SMOOTHING_MODES if use_sigmoid else ("uniform",)
         expected = " or ".join(map(repr, allowed)) + f" with use_sigmoid={use_sigmoid!r}"
@@ -254,6 +264,7 @@ class LabelSmoothLoss(CrossEntropyLoss):
 
     paper = "https://arxiv.org/abs/1512.00567"
     best = None
+    fixed = ("use_mask", "class_weight", "ignore_index", "avg_non_ignore", "label_smoothing", "smoothing_mode")
 
     def __init__(
         self,
@@ -263,8 +274,7 @@ class LabelSmoothLoss(CrossEntropyLoss):
         mode: str = "original",
         reduction: str = "mean",
         loss_weight: float = 1.0,
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
         share = {
             "original": lambda e: e,
@@ -284,7 +294,7 @@ class LabelSmoothLoss(CrossEntropyLoss):
             loss_weight=loss_weight,
             label_smoothing=share[mode](label_smooth_val),
             smoothing_mode="binary" if multi_label else "uniform",
-            debug=debug,
+            **shared,
         )
         self.label_smooth_val = label_smooth_val
         self.num_classes = num_classes

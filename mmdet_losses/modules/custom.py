@@ -7,10 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from .. import functional as F
 from ..functional.longtail import foreground
-from .base import check_option, published
+from .base import Shared, check_option, published
 from .classification import FocalForm, FocalLoss
 from .cross_entropy import CrossEntropyLoss
 from .errors import OptionError
@@ -166,10 +167,9 @@ class FocalCustomLoss(CustomClassifier, FocalLoss):
         reduction: str = "mean",
         loss_weight: float = 1.0,
         activated: bool = False,
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(use_sigmoid, gamma, alpha, reduction, loss_weight, activated, debug=debug)
+        super().__init__(use_sigmoid, gamma, alpha, reduction, loss_weight, activated, **shared)
         self.check_sigmoid(use_sigmoid)
         self.keep_num_classes(num_classes)
 
@@ -219,9 +219,9 @@ class EqualizationLoss(CustomClassifier, FocalForm):
         loss_weight: float = 1.0,
         *,
         two_stage: bool = False,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         self.check_sigmoid(use_sigmoid)
         check_option("lambda_", lambda_, lambda_ >= 0, "0 or more")
         expected = "the share of the images that hold each class, one number from 0 to 1 per class"

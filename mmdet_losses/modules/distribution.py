@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from .. import functional as F
-from .base import Loss, check_floating, check_option, check_rows, check_target, published, row_weight
+from .base import Loss, Shared, check_floating, check_option, check_rows, check_target, published, row_weight
 
 
 @published()
@@ -51,9 +52,9 @@ class DistributionFocalLoss(Loss):
         *,
         y_min: float = 0.0,
         y_max: float | None = None,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         check_range(y_min, y_max)
         self.y_min = y_min
         self.y_max = y_max

@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from .. import functional as F
 from ..functional.reduce import blank
-from .base import check_option, element_weight, published
+from .base import Shared, check_option, element_weight, published
 from .classification import ClassificationLoss, check_labels_or_dense
 from .coordinate import CoordinateLoss
 from .state import Stateful
@@ -148,10 +149,9 @@ class GHMC(HarmonizedLoss, ClassificationLoss):
         use_sigmoid: bool = True,
         loss_weight: float = 1.0,
         reduction: str = "mean",
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         self.check_sigmoid(use_sigmoid)
         self.keep_bins(bins, momentum, 1 + 1e-6)
 
@@ -206,10 +206,9 @@ class GHMR(HarmonizedLoss, CoordinateLoss):
         momentum: float = 0,
         loss_weight: float = 1.0,
         reduction: str = "mean",
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         check_option("mu", mu, mu > 0, "more than 0")
         self.mu = mu
         self.keep_bins(bins, momentum, 1e3)

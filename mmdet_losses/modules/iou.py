@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING
 
 from torch import Tensor
+from typing_extensions import Unpack
 
 from .. import functional as F
 from .base import check_option, published
-from .box import IoUTypeLoss
+from .box import IoUTypeLoss, Modifiers
 from .errors import OptionError
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from .box import Modifiers
 
 IOU_MODES = ("linear", "square", "log")
 

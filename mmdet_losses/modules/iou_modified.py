@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from torch import Tensor
+from typing_extensions import Unpack
 
 from .. import functional as F
 from .base import check_option, published
-from .box import IoUTypeLoss
+from .box import IoUTypeLoss, Modifiers
 from .focus import IoUFocus, WiseFocus
 from .iou import EIoULoss
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from .box import Modifiers
 
 
 class BasedIoULoss(IoUTypeLoss):

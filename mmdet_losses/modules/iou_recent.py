@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from .. import functional as F
 from .base import check_option, published
-from .box import IoUTypeLoss
+from .box import IoUTypeLoss, Modifiers
 from .iou_modified import BasedIoULoss
 from .state import Annealed
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from .box import Modifiers
 
 
 @published()

@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from .. import functional as F
 from ..functional.dtype import without_autocast
 from ..functional.longtail import count_labels, equalization_v2_gradients, foreground
 from ..functional.reduce import blank, drop_junk, weighted_loss
-from .base import check_floating, check_option, published, row_weight
+from .base import Shared, check_floating, check_option, published, row_weight
 from .classification import ClassificationLoss, FocalLoss, check_labels
 from .custom import HeadChannels
 from .harmonized import either
@@ -104,10 +105,9 @@ class SeesawLoss(RegionLoss):
         reduction: str = "mean",
         loss_weight: float = 1.0,
         return_dict: bool = True,
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         check_option("use_sigmoid", use_sigmoid, use_sigmoid is False, "False for SeesawLoss")
         check_option("p", p, p >= 0, "0 or more")
         check_option("q", q, q >= 0, "0 or more")
@@ -259,10 +259,9 @@ class EQLV2Loss(GradientRatio, RegionLoss):
         gamma: int = 12,
         vis_grad: bool = False,
         test_with_obj: bool = True,
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         self.check_sigmoid(use_sigmoid)
         self.keep_num_classes(num_classes)
         check_option("alpha", alpha, alpha >= 0, "0 or more")
@@ -349,12 +348,11 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
         scale_factor: float = 8.0,
         reduction: str = "mean",
         loss_weight: float = 1.0,
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
         self.check_sigmoid(use_sigmoid)
         check_option("alpha", alpha, isinstance(alpha, int | float), "one number from 0 to 1")
-        super().__init__(use_sigmoid, gamma, alpha, reduction, loss_weight, debug=debug)
+        super().__init__(use_sigmoid, gamma, alpha, reduction, loss_weight, **shared)
         check_option("gamma", gamma, gamma > 0, "more than 0")
         check_option("num_classes", num_classes, num_classes > 0, "more than 0")
         check_option("scale_factor", scale_factor, scale_factor >= 0, "0 or more")

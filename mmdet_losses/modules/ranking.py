@@ -6,10 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from .. import functional as F
 from ..functional.classification import dense_target
-from .base import check_option, element_weight, published
+from .base import Shared, check_option, element_weight, published
 from .classification import ClassificationLoss, check_labels_or_dense
 
 
@@ -107,10 +108,9 @@ class APLoss(RankingLoss):
         delta: float = 1.0,
         reduction: str = "mean",
         loss_weight: float = 1.0,
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         self.check_sigmoid(use_sigmoid)
         check_option("delta", delta, delta >= 0, "0 or more")
         self.delta = delta
@@ -169,10 +169,9 @@ class RankSortLoss(RankingLoss):
         delta: float = 0.5,
         reduction: str = "mean",
         loss_weight: float = 1.0,
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         self.check_sigmoid(use_sigmoid)
         check_option("delta", delta, delta >= 0, "0 or more")
         self.delta = delta

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
-from ..modules.base import check_option
+from ..modules.base import Shared, check_option
 from .base import CompositeLoss, Detections, check_flavor
 from .decode import decode
 from .encode import DenseTarget, encode, ignore_overlapping, read_truths
@@ -60,10 +61,9 @@ class AnchorLoss(CompositeLoss):
         ignore_thr: float | None,
         reduction: str = "mean",
         loss_weight: float = 1.0,
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         check_flavor(flavor)
         sizes = [size for level in anchors for size in level]
         fit = sizes and all(len(size) == 2 and min(size) > 0 for size in sizes) and all(len(level) for level in anchors)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
-from ..modules.base import Loss, check_option, published
+from ..modules.base import Loss, Shared, check_option, published
 from ..modules.errors import OptionError
 from .base import Detections, summed
 from .decode import decode, encode_offsets
@@ -72,10 +73,9 @@ class GridObjectnessLoss(BoxObjective):
         reg_max: int = 16,
         reduction: str = "mean",
         loss_weight: float = 1.0,
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         check_option("stride", stride, stride > 0, "more than 0")
         check_option("average", average, average in AVERAGES, f"one of {', '.join(map(repr, AVERAGES))}")
         check_option("reg_max", reg_max, reg_max >= 1, "1 or more")

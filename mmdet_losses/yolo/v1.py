@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from ..functional.classification import one_hot
-from ..modules.base import check_option, published
+from ..modules.base import Shared, check_option, published
 from .base import CompositeLoss, Detections, check_flavor, summed
 from .decode import aligned_iou, centre_and_size, corners, encode_offsets
 from .encode import DenseTarget, encode
@@ -78,10 +79,9 @@ class YOLOv1Loss(CompositeLoss):
         flavor: str = "paper",
         reduction: str = "mean",
         loss_weight: float = 1.0,
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(reduction, loss_weight, debug=debug)
+        super().__init__(reduction, loss_weight, **shared)
         check_option("stride", stride, stride > 0, "more than 0")
         check_option("boxes", boxes, boxes >= 1, "1 or more")
         check_option("activation", activation, activation in ACTIVATIONS, "'linear' or 'logistic'")

@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
-from ..modules.base import check_option, published
+from ..modules.base import Shared, check_option, published
 from .anchors import AnchorLoss, Anchors, Predictions
 from .base import summed
 from .decode import aligned_iou, centre_and_size, encode_offsets, small_object_scale
@@ -92,10 +93,9 @@ class YOLOv2Loss(AnchorLoss):
         flavor: str = "darknet",
         reduction: str = "mean",
         loss_weight: float = 1.0,
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(anchors, strides, flavor, ignore_thr, reduction, loss_weight, debug=debug)
+        super().__init__(anchors, strides, flavor, ignore_thr, reduction, loss_weight, **shared)
         check_option("units", units, units in UNITS, f"one of {', '.join(map(repr, UNITS))}")
         known = loss_class is None or loss_class in CLASS_LOSSES
         check_option("loss_class", loss_class, known, f"None or one of {', '.join(map(repr, CLASS_LOSSES))}")

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import Unpack
 
 from ..functional.classification import sigmoid_cross_entropy
-from ..modules.base import published
+from ..modules.base import Shared, published
 from .anchors import AnchorLoss, Anchors, Predictions
 from .base import summed
 from .decode import encode_offsets, small_object_scale
@@ -86,12 +87,11 @@ class YOLOv3Loss(AnchorLoss):
         flavor: str = "darknet",
         reduction: str = "mean",
         loss_weight: float = 1.0,
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
         if ignore_thr == "flavor":
             ignore_thr = IGNORE_THR.get(flavor)
-        super().__init__(anchors, strides, flavor, ignore_thr, reduction, loss_weight, debug=debug)
+        super().__init__(anchors, strides, flavor, ignore_thr, reduction, loss_weight, **shared)
         self.lambda_xy = lambda_xy
         self.lambda_wh = lambda_wh
         self.lambda_obj = lambda_obj

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from ..functional.classification import sigmoid_cross_entropy
-from ..modules.base import check_option, published
+from ..modules.base import Shared, check_option, published
 from ..modules.errors import OptionError
 from .anchors import AnchorLoss, Anchors, Predictions
 from .base import summed
@@ -93,10 +94,9 @@ class YOLOv4Loss(AnchorLoss, BoxObjective):
         flavor: str = "darknet",
         reduction: str = "mean",
         loss_weight: float = 1.0,
-        *,
-        debug: bool = False,
+        **shared: Unpack[Shared],
     ) -> None:
-        super().__init__(anchors, strides, flavor, ignore_thr, reduction, loss_weight, debug=debug)
+        super().__init__(anchors, strides, flavor, ignore_thr, reduction, loss_weight, **shared)
         check_option("iou_thr", iou_thr, iou_thr is None or 0 <= iou_thr <= 1, "None or from 0 to 1")
         check_option("label_smoothing", label_smoothing, 0 <= label_smoothing <= 1, "from 0 to 1")
         scales = tuple(scale_x_y) if isinstance(scale_x_y, list | tuple) else (scale_x_y,) * len(self.strides)
