@@ -7,7 +7,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from .modules.fused import fuse_losses
+from .modules.fusing import fuse_losses
 from .modules.state import Annealed, commit_statistics
 
 

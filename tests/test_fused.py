@@ -14,7 +14,7 @@ from cases import CASES, map_target, over
 from torch import Tensor, nn
 
 from mmdet_losses import CATALOGUE, CIoULoss, FocalLoss, L1Loss, OptionError, QualityFocalLoss, fuse_losses
-from mmdet_losses.modules import fused, native
+from mmdet_losses.kernels import generated, written
 
 SIZES = [11, 0, 1, 2, 3, 17, 64, 5, 129, 33]
 FUSIBLE = [case for case in CASES if case.build().fusible]
@@ -34,23 +34,23 @@ class Counting:
 @pytest.fixture(autouse=True)
 def counting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Counting]:
     """Compiled kernels that are traced, but run without the minutes that real ones take to be compiled."""
-    if fused.TOO_OLD and "too_old" not in request.node.name:
+    if generated.TOO_OLD and "too_old" not in request.node.name:
         pytest.skip("torch.compile takes every loss from torch 2.4 on")
     torch._dynamo.reset()
-    fused.compiled.cache_clear()
-    monkeypatch.setattr(fused, "uncompiled", set())
-    monkeypatch.setattr(native, "ENABLED", False)
+    generated.compiled.cache_clear()
+    monkeypatch.setattr(generated, "uncompiled", set())
+    monkeypatch.setattr(written, "ENABLED", False)
     backend = Counting()
-    monkeypatch.setattr(fused, "BACKEND", backend)
+    monkeypatch.setattr(generated, "BACKEND", backend)
     yield backend
-    fused.compiled.cache_clear()
+    generated.compiled.cache_clear()
     torch._dynamo.reset()
 
 
 @pytest.fixture
 def inductor(counting: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernels that users have."""
-    monkeypatch.setattr(fused, "BACKEND", "inductor")
+    monkeypatch.setattr(generated, "BACKEND", "inductor")
 
 
 def value_and_gradient(loss: nn.Module, pred: Tensor, *args: object, **call: object) -> tuple[Tensor, Tensor]:
@@ -238,7 +238,7 @@ def test_under_distributed_data_parallel(tmp_path) -> None:
 
 def test_classes_do_not_use_up_each_others_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also with a limit of one graph for each piece of code."""
-    monkeypatch.setattr(fused, "LIMIT", {})
+    monkeypatch.setattr(generated, "LIMIT", {})
     with torch._dynamo.config.patch(recompile_limit=1):
         for name in ("IoULoss", "GIoULoss", "DIoULoss", "CIoULoss", "L1Loss"):
             pred, target, weight = box_batch()
@@ -254,8 +254,8 @@ def test_changed_options_count() -> None:
 
 
 def test_torch_that_is_too_old_is_named_once(counting: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused, "TOO_OLD", True)
-    fused.tell_too_old.cache_clear()
+    monkeypatch.setattr(generated, "TOO_OLD", True)
+    generated.tell_too_old.cache_clear()
     pred, target, weight = box_batch()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -263,7 +263,7 @@ def test_torch_that_is_too_old_is_named_once(counting: Counting, monkeypatch: py
             row = weight[:, None].expand(pred.shape)
             value = cls(fused=True)(pred, target, row, avg_factor=9)
             assert torch.equal(value, cls()(pred, target, row, avg_factor=9))
-    fused.tell_too_old.cache_clear()
+    generated.tell_too_old.cache_clear()
     assert counting.graphs == 0
     (warning,) = caught
     assert f"needs torch 2.4 for losses without a hand-written kernel, and this is torch {torch.__version__}" in str(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mmdet_losses.functional.logistic import Logistic, log_of_one_plus, logistic
-from mmdet_losses.modules import fused
+from mmdet_losses.kernels import Call, generated
 
 
 def test_logarithm_to_rounding() -> None:
@@ -54,11 +53,11 @@ class Marked(torch.autograd.Function):
 
 def test_kernels_use_written_gradients() -> None:
     """Those of what reads the prediction itself too, which torch.compile differentiates through otherwise."""
-    loss = SimpleNamespace(columns=False, terms_of_rows=Marked.apply, loss_weight=1.0)
+    call = Call(Marked.apply, {}, (), None, None, "sum", 1.0, "elements", False, Marked)
     pred = torch.rand(5, 3)
     compile = torch.compile(fullgraph=True, backend="aot_eager")
-    value, gradient = compile(fused.value_and_gradient)(loss, pred, (), None, None, "sum")
+    value, gradient = compile(generated.value_and_gradient)(call, pred, (), None, None)
     torch.testing.assert_close(value, pred.square().sum())
     assert torch.equal(gradient, torch.full((5, 3), 7.0))
-    gradient = compile(fused.scaled_gradient)(torch.tensor(2.0), loss, pred, (), None, None, "sum")
+    gradient = compile(generated.scaled_gradient)(torch.tensor(2.0), call, pred, (), None, None)
     assert torch.equal(gradient, torch.full((5, 3), 14.0))

@@ -36,8 +36,8 @@ from mmdet_losses import (
     SmoothL1Loss,
     VarifocalLoss,
 )
-from mmdet_losses.modules import fused, native
-from mmdet_losses.native import build, kernels
+from mmdet_losses.functional import giou_terms
+from mmdet_losses.kernels import Call, build, generated, library, written
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernels are built on Linux")
 
@@ -55,13 +55,13 @@ class Used:
         self.count += 1
         return self.launch(*args)
 
-    launch = staticmethod(native.launch)
+    launch = staticmethod(written.launch)
 
 
 @pytest.fixture(autouse=True)
 def used(monkeypatch: pytest.MonkeyPatch) -> Used:
-    monkeypatch.setattr(native, "ENABLED", True)
-    monkeypatch.setattr(native, "launch", counter := Used())
+    monkeypatch.setattr(written, "ENABLED", True)
+    monkeypatch.setattr(written, "launch", counter := Used())
     return counter
 
 
@@ -379,7 +379,9 @@ def test_transforms_of_backward(used: Used) -> None:
         found += torch.autograd.grad(value, leaf, upstream, is_grads_batched=True)
     with torch.autograd.forward_ad.dual_level():
         dual = torch.autograd.forward_ad.make_dual(pred, torch.ones_like(pred))
-        assert native.native_loss(FocalLoss(), (dual, label), None, None, "mean") is None
+        loss = FocalLoss()
+        call = Call(*loss.computation(), (dual, label), None, None, "mean", 1.0, "elements", True, FocalLoss)
+        assert written.compute(call) is None
     torch.testing.assert_close(*found, rtol=1e-4, atol=1e-7)
 
 
@@ -398,11 +400,15 @@ def test_without_a_gradient(used: Used) -> None:
 
 def test_other_calls_are_not_taken(used: Used, monkeypatch: pytest.MonkeyPatch) -> None:
     """Options and inputs that the kernels do not know."""
-    monkeypatch.setattr(fused, "fused_loss", lambda *_: None)
-    monkeypatch.setattr("mmdet_losses.modules.base.fused_loss", lambda *_: None)
+    monkeypatch.setattr(generated, "compute", lambda call: None)
 
     class OwnTerms(GIoULoss):
         terms = staticmethod(lambda pair: (pair.iou,))
+
+    class OwnTermsOfTheObject(GIoULoss):
+        def __init__(self, **shared: Any) -> None:
+            super().__init__(**shared)
+            self.terms = lambda pair: tuple(0.5 * term for term in giou_terms(pair))
 
     class OwnLoss(FocalLoss):
         def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
@@ -413,6 +419,7 @@ def test_other_calls_are_not_taken(used: Used, monkeypatch: pytest.MonkeyPatch) 
     goal = target.clone().requires_grad_()
     for loss in (
         OwnTerms(),
+        OwnTermsOfTheObject(),
         CIoULoss(power=2.0),
         GIoULoss(inner_ratio=0.7),
         DIoULoss(focaler=(0.1, 0.9)),
@@ -432,7 +439,7 @@ def test_other_calls_are_not_taken(used: Used, monkeypatch: pytest.MonkeyPatch) 
     loss(pred, goal).backward()
     assert goal.grad.abs().sum() > 0
     torch.func.grad(lambda x: loss(x, target))(pred)
-    monkeypatch.setattr(native, "ENABLED", False)
+    monkeypatch.setattr(written, "ENABLED", False)
     loss(pred, target)
     assert used.count == 0
     with pytest.raises(ValueError, match="target must have the shape of pred"):
@@ -447,6 +454,20 @@ def test_subclasses_that_compute_alike_are_taken(used: Used) -> None:
     from mmdet_losses.registry import LOSSES
 
     assert_same(LOSSES["QualityFocalLoss"](), used, *quality(30, 0))
+
+
+def test_own_terms_of_an_object_have_no_kernel_of_others(used: Used) -> None:
+    """Half of GIoU's term: 1 - 25 / 175 + 50 / 225 / 2 of the first pair."""
+
+    class Half(GIoULoss):
+        def __init__(self, **shared: Any) -> None:
+            super().__init__(**shared)
+            self.terms = lambda pair: tuple(term / 2 for term in giou_terms(pair))
+
+    pred, target = torch.tensor([[[0.0, 0, 10, 10]] * 2, [[5.0, 5, 15, 15]] * 2])
+    for fused in (False, True):
+        assert Half(fused=fused)(pred, target).item() == pytest.approx(1 - 25 / 175 + 50 / 225 / 2)
+    assert used.count == 0
 
 
 def test_number_of_threads(used: Used) -> None:
@@ -474,16 +495,16 @@ def test_without_kernels_one_warning_says_what_is_used(used: Used, monkeypatch: 
     def missing(name: str) -> None:
         raise build.BuildError("c++: it is not there")
 
-    monkeypatch.setattr(native, "kernel", missing)
-    monkeypatch.setattr(native, "unavailable", None)
-    monkeypatch.setattr(native, "told", False)
-    monkeypatch.setattr(fused, "BACKEND", lambda graph, inputs: graph.forward)
-    fused.compiled.cache_clear()
+    monkeypatch.setattr(written, "kernel", missing)
+    monkeypatch.setattr(written, "unavailable", None)
+    monkeypatch.setattr(written, "told", False)
+    monkeypatch.setattr(generated, "BACKEND", lambda graph, inputs: graph.forward)
+    generated.compiled.cache_clear()
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         for loss in (GIoULoss(fused=True), GIoULoss(fused=True), DIoULoss(fused=True)):
             loss(*boxes(30, 0))
-    fused.compiled.cache_clear()
+    generated.compiled.cache_clear()
     torch._dynamo.reset()
     told = [str(warning.message) for warning in said if "fused=True" in str(warning.message)]
     assert told == [
@@ -570,7 +591,7 @@ def run_script(script: str, **environment: str) -> str:
 SCRIPT = """
 import os, torch
 from mmdet_losses import CIoULoss, FocalLoss
-from mmdet_losses.modules import native
+from mmdet_losses.kernels import written
 torch.set_num_threads(2)
 target = torch.rand(9000, 4).cumsum(1)
 pred = target + 0.1
@@ -586,7 +607,7 @@ def step():
 
 
 def test_failing_compiler(tmp_path: Path) -> None:
-    script = SCRIPT + "step()\nstep()\nassert native.unavailable"
+    script = SCRIPT + "step()\nstep()\nassert written.unavailable"
     said = run_script(
         script, CXX="/bin/false", MMDET_LOSSES_CACHE=str(tmp_path), TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "inductor")
     )
@@ -598,10 +619,10 @@ def test_forks_and_one_openmp() -> None:
     """After threads have been used, which a forked process does not have."""
     script = SCRIPT + (
         "step()\n"
-        "assert native.unavailable is None\n"
+        "assert written.unavailable is None\n"
         "maps = open('/proc/self/maps').read().splitlines()\n"
         "assert len({line.split()[-1] for line in maps if 'gomp' in line}) <= 1\n"
-        "from mmdet_losses.native.kernels import runner\n"
+        "from mmdet_losses.kernels.library import runner\n"
         "assert runner()\n"
         "child = os.fork()\n"
         "if not child:\n"
@@ -614,11 +635,11 @@ def test_forks_and_one_openmp() -> None:
 
 
 def test_forked_process_uses_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert kernels.threads_for(kernels.LARGE) == torch.get_num_threads()
-    assert kernels.threads_for(kernels.LARGE - 1) == 1
-    monkeypatch.setattr(kernels, "forked", True)
-    assert kernels.threads_for(kernels.LARGE) == 1
+    assert library.threads_for(library.LARGE) == torch.get_num_threads()
+    assert library.threads_for(library.LARGE - 1) == 1
+    monkeypatch.setattr(library, "forked", True)
+    assert library.threads_for(library.LARGE) == 1
 
 
 def test_can_be_switched_off() -> None:
-    run_script(SCRIPT + "assert not native.ENABLED", MMDET_LOSSES_NATIVE="0")
+    run_script(SCRIPT + "assert not written.ENABLED", MMDET_LOSSES_NATIVE="0")

@@ -225,20 +225,31 @@ def softmax_focal_loss(
 
 
 def quality_focal_loss(
-    pred: Tensor, target: Tensor | tuple[Tensor, Tensor], *, beta: float = 2.0, activated: bool = False
+    pred: Tensor,
+    target: Tensor | tuple[Tensor, Tensor],
+    score: Tensor | None = None,
+    *,
+    beta: float = 2.0,
+    activated: bool = False,
 ) -> Tensor:
     """Quality focal loss, see :class:`~mmdet_losses.QualityFocalLoss`: :func:`quality_focal_terms` of each row."""
-    return quality_focal_terms(pred, target, beta=beta, activated=activated).sum(-1)
+    return quality_focal_terms(pred, target, score, beta=beta, activated=activated).sum(-1)
 
 
 def quality_focal_terms(
-    pred: Tensor, target: Tensor | tuple[Tensor, Tensor], *, beta: float = 2.0, activated: bool = False
+    pred: Tensor,
+    target: Tensor | tuple[Tensor, Tensor],
+    score: Tensor | None = None,
+    *,
+    beta: float = 2.0,
+    activated: bool = False,
 ) -> Tensor:
     """Terms of quality focal loss, one for each class.
 
     Args:
         pred: Logits, or probabilities where ``activated``, ``(n, c)``.
         target: ``(label, score)``, both ``(n,)``, or dense qualities in the shape of ``pred``.
+        score: The score, where ``target`` is the label alone.
         beta: Power of the modulating factor.
         activated: Whether ``pred`` holds probabilities.
 
@@ -246,8 +257,9 @@ def quality_focal_terms(
         Tensor ``(n, c)``, float32 (float64 where an input is).
     """
     if isinstance(target, tuple):
-        label, score = target
-        target = placed(score, label, pred.shape[-1])
+        target, score = target
+    if score is not None:
+        target = placed(score, target, pred.shape[-1])
     pred, target = upcast(pred, target)
     if activated:
         prob, loss = pred, binary_cross_entropy_of_probability(pred, target)

@@ -160,6 +160,7 @@ def box_iou_loss(
     inner_ratio: float = 1.0,
     focaler: tuple[float, float] | None = None,
     focus: Focus | None = None,
+    ratio: float | Tensor | None = None,
 ) -> Tensor:
     """Loss of one row per pair of boxes: ``focus * (cost(overlap**power) + sum(term**power))``.
 
@@ -173,13 +174,15 @@ def box_iou_loss(
             (https://arxiv.org/abs/2311.02877).
         focaler: Focaler-IoU's interval ``(d, u)`` that the overlap is mapped from (https://arxiv.org/abs/2401.10525).
         focus: A multiplier of each row, given the geometry of the pairs.
+        ratio: Unified-IoU's ratio: all of it is that of boxes with sides times this ratio
+            (https://arxiv.org/abs/2408.06636).
 
     Returns:
         Tensor ``(n,)``, float32 (float64 where an input is).
     """
     slots = dict(cost=cost, power=power, inner_ratio=inner_ratio, focaler=focaler, focus=focus)
     pair = box_pair(pred, target, extent=terms is not no_terms or focus is not None)
-    return pair_loss(pair, terms, **slots)
+    return pair_loss(pair if ratio is None else pair.scaled(ratio), terms, **slots)
 
 
 def log_cost(eps: float) -> Callable[[Tensor], Tensor]:
@@ -339,8 +342,8 @@ def unified_iou_loss(
     **slots: Any,
 ) -> Tensor:
     """Unified-IoU loss, see :class:`~mmdet_losses.UnifiedIoULoss`; ``slots`` as in :func:`box_iou_loss`."""
-    pair = box_pair(pred, target).scaled(ratio)
-    return pair_loss(pair, BASES[base], focus=unified_multiplier(focal, gamma, focus), **slots)
+    focus = unified_multiplier(focal, gamma, focus)
+    return box_iou_loss(pred, target, BASES[base], focus=focus, ratio=ratio, **slots)
 
 
 BASES: dict[str, Terms] = {

@@ -124,8 +124,7 @@ def weighted_loss(
     *,
     reduction: str = "mean",
     avg_factor: Any = None,
-    whole_rows: bool = False,
-    one_per_row: bool = False,
+    values: str = "elements",
     tame: bool = False,
 ) -> Tensor:
     """Unreduced loss of ``inputs``, weighted and reduced; an entry of weight 0 counts as deleted.
@@ -140,8 +139,9 @@ def weighted_loss(
         weight: Broadcastable to the unreduced loss; its first axis is that of the inputs or 1.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``.
         avg_factor: Divisor of ``'mean'``, a number or a one-element tensor.
-        whole_rows: Whether an entry needs the others of its last axis, so that only a weight of 0 for all deletes them.
-        one_per_row: Whether the loss is one value per row, whose weight may be ``(n, 4)`` and is then averaged.
+        values: What one value belongs to: an element of the inputs (``'elements'``), a row, whose weight may be
+            ``(n, 4)`` and is then averaged (``'rows'``), or a side of a row that is masked only if all its weights are
+            0 (``'sides'``).
         tame: Whether the gradient is finite wherever the loss is. Then a sum that is finite has met no junk.
     """
     num_rows = inputs[0].shape[0]
@@ -154,7 +154,7 @@ def weighted_loss(
             total = weighted_sum(loss, weight)
             if math.isfinite(total.item()):
                 return reduce_total(total, reduction, num_rows * loss.shape[1:].numel(), avg_factor)
-        inputs, weight = drop_junk(inputs, weight, reduces, whole_rows, one_per_row)
+        inputs, weight = drop_junk(inputs, weight, reduces, values)
     loss = compute(*inputs)
     if not reduces:
         return loss if weight is None else loss * weight.to(loss.dtype)
@@ -165,17 +165,16 @@ def drop_junk(
     inputs: Sequence[Tensor],
     weight: Tensor,
     may_drop: bool = True,
-    whole_rows: bool = False,
-    one_per_row: bool = False,
+    values: str = "elements",
 ) -> tuple[Sequence[Tensor], Tensor]:
     """Inputs and weight without what has weight 0: its rows are gone, if ``may_drop``, or zeros stand in them."""
     selects = may_select(weight)
     clean = selects and weight.numel() <= SHORT and all_count(weight)
     if may_drop and not clean:
         inputs, weight = keep_rows(inputs, weight)
-    weight = mean_of_columns(weight) if one_per_row else weight
+    weight = mean_of_columns(weight) if values == "rows" else weight
     if not (clean or (selects and all_count(weight))):
-        drop = (weight == 0).all(-1) if whole_rows else weight == 0
+        drop = (weight == 0).all(-1) if values == "sides" else weight == 0
         inputs = [blank(tensor, drop) for tensor in inputs]
     return inputs, weight
 

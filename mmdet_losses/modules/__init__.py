@@ -20,7 +20,7 @@ from .custom import CrossEntropyCustomLoss, EqualizationLoss, FocalCustomLoss
 from .distribution import DistributionFocalLoss, Integral
 from .errors import OptionError, ReductionError
 from .focus import IoUFocus, PowerfulFocus, WiseFocus
-from .fused import fuse_losses
+from .fusing import fuse_losses
 from .harmonized import GHMC, GHMR
 from .iou import CIoULoss, DIoULoss, EfficientIoULoss, EIoULoss, GIoULoss, IoULoss, SIoULoss
 from .iou_modified import AlphaIoULoss, FocalEIoULoss, FocalerIoULoss, InnerIoULoss, WIoULoss

@@ -6,7 +6,7 @@ import difflib
 import inspect
 import math
 import numbers
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import Any, ClassVar, TypedDict
 
@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from ..functional.dtype import without_autocast
-from ..functional.reduce import REDUCTIONS, match_rank, mean_of_columns, weighted_loss
+from ..functional.reduce import REDUCTIONS, match_rank
+from ..kernels import Call, compute
 from .errors import OptionError, ReductionError
-from .fused import fused_loss
-from .native import native_loss
 from .state import Stateful
 
 INPUT_NAMES = ("pred", "target", "target[1]")
@@ -47,8 +46,9 @@ class Shared(TypedDict, total=False):
 class Loss(nn.Module):
     """Base of all losses: ``forward(pred, target, weight, avg_factor, reduction_override) -> Tensor``.
 
-    A subclass checks and aligns its inputs in :meth:`align` and computes the unreduced loss in
-    :meth:`unreduced`; the rest is the same for all of them.
+    A subclass checks and aligns its inputs in :meth:`align`, and says which function computes the unreduced loss
+    (:attr:`function`) and which options that function takes (:attr:`passes`), or computes it in :meth:`unreduced`; the
+    rest is the same for all of them.
 
     Args:
         reduction: ``'mean'`` (divides by ``avg_factor``, or by the number of elements), ``'sum'`` or ``'none'``.
@@ -75,16 +75,15 @@ class Loss(nn.Module):
     """Whether prediction and target can be exchanged."""
     unit: ClassVar[str] = ""
     """Unit that its boxes have to be in, since it compares them with a length; empty where any unit will do."""
+    function: Callable[..., Tensor] | None = None
+    """The function of the unreduced loss, ``(pred, *targets, **arguments)``."""
+    passes: ClassVar[tuple[str, ...]] = ()
+    """Options that the function takes, under its names for them."""
+    values: ClassVar[str] = "elements"
+    """What one value, and so one weight, belongs to: ``'elements'`` of the prediction; ``'rows'`` of boxes, whose
+    weight may have one per coordinate, which are averaged; ``'sides'`` of boxes, each of which needs the whole row."""
     fusible: ClassVar[bool] = True
     """Whether there are kernels of it; losses that sort, count or iterate have none."""
-    columns: ClassVar[bool] = False
-    """Whether it computes with the columns of its inputs, as losses of boxes do."""
-    terms_of_rows: ClassVar[Callable[..., Tensor] | None] = None
-    """Of a loss of rows that is a sum over their elements: these, as :meth:`unreduced` would sum them."""
-    whole_rows: ClassVar[bool] = False
-    """Whether each of several values of a row needs the whole row."""
-    one_per_row: ClassVar[bool] = False
-    """Whether it has one value per row, while its weight may have one per coordinate, which are averaged."""
     tame: bool = False
     """Whether its gradient is finite wherever the loss is."""
     fixed: ClassVar[tuple[str, ...]] = ()
@@ -180,30 +179,38 @@ class Loss(nn.Module):
     ) -> Tensor:
         """Compute, weight and reduce the loss of aligned inputs."""
         if self.debug:
-            self.check_values(inputs, mean_of_columns(weight) if self.one_per_row and weight is not None else weight)
-        with without_autocast(inputs[0].device.type):
-            if self.fused and self.fusible and reduction != "none":
-                loss = native_loss(self, inputs, weight, avg_factor, reduction)
-                if loss is not None:
-                    return loss
-                loss = fused_loss(self, inputs, weight, avg_factor, reduction)
-                if loss is not None:
-                    return loss
-            return self.weighted(inputs, weight, avg_factor, reduction)
-
-    def weighted(self, inputs: Sequence[Tensor], weight: Tensor | None, avg_factor: Any, reduction: str) -> Tensor:
-        """The weighted and reduced loss of aligned inputs, operation by operation."""
-        loss = weighted_loss(
-            self.unreduced,
+            self.check_values(inputs, weight)
+        function, arguments = self.computation()
+        call = Call(
+            function,
+            arguments,
             inputs,
             weight,
-            reduction=reduction,
-            avg_factor=avg_factor,
-            whole_rows=self.whole_rows,
-            one_per_row=self.one_per_row,
-            tame=self.tame,
+            avg_factor,
+            reduction,
+            self.loss_weight,
+            self.values,
+            self.tame,
+            type(self),
         )
-        return loss if self.loss_weight == 1 else self.loss_weight * loss
+        with without_autocast(inputs[0].device.type):
+            return compute(call, self.fused and self.fusible)
+
+    def computation(self) -> tuple[Callable[..., Tensor], dict[str, Any]]:
+        """The function of the unreduced loss and its arguments; :meth:`unreduced`, where a class writes its own."""
+        if self.writes_unreduced:
+            return self.unreduced, {}
+        return self.function, self.arguments()
+
+    writes_unreduced: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        cls.writes_unreduced = cls.unreduced is not Loss.unreduced
+
+    def arguments(self) -> dict[str, Any]:
+        """What the function is called with, beside the inputs."""
+        return {name: getattr(self, name) for name in self.passes}
 
     def align(self, pred: Tensor, target: Any, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
         """Check shapes, and return ``(pred, *targets)`` with a weight that broadcasts to the unreduced loss."""
@@ -211,7 +218,7 @@ class Loss(nn.Module):
 
     def unreduced(self, pred: Tensor, *targets: Tensor) -> Tensor:
         """The loss of each row or element; the inputs are as :meth:`align` returned them, or some of their rows."""
-        raise NotImplementedError
+        return self.function(pred, *targets, **self.arguments())
 
     def observe_training(self, reduction_override: str | None, *inputs: Any) -> None:
         """:meth:`observe` the inputs of a call, if it is one of a training and no scoring call."""

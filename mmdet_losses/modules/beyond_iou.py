@@ -39,6 +39,8 @@ class ExtendedIoULoss(BoxLoss):
         tensor(1.7000)
     """
 
+    function = staticmethod(F.extended_iou_loss)
+    passes = ("smooth_point",)
     paper = "https://ieeexplore.ieee.org/document/9429909"
     bounds = (0.0, 1.95)
 
@@ -55,9 +57,6 @@ class ExtendedIoULoss(BoxLoss):
         check_option("smooth_point", smooth_point, smooth_point > 0, "more than 0")
         self.eps = eps
         self.smooth_point = smooth_point
-
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.extended_iou_loss(pred, target, smooth_point=self.smooth_point)
 
 
 @published()
@@ -92,12 +91,13 @@ class BoundedIoULoss(Loss):
         tensor([[8.2712e-02, 3.0006e-01, 2.0007e-01, 3.9053e-08]])
     """
 
+    function = staticmethod(F.bounded_iou_loss)
+    passes = ("beta", "eps")
     slot = "bbox"
     boxes = True
     unit = "pixels"
     paper = "https://arxiv.org/abs/1711.00164"
-    columns = True
-    whole_rows = True
+    values = "sides"
     bounds = (0.0, 1.0)
     best = None
 
@@ -124,9 +124,6 @@ class BoundedIoULoss(Loss):
     def evaluate(self, pred: Tensor, *args: object) -> Tensor:
         loss = super().evaluate(pred, *args)
         return loss.reshape(pred.shape) if loss.ndim else loss
-
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.bounded_iou_loss(pred, target, beta=self.beta, eps=self.eps)
 
     def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
         super().check_values(inputs, None if weight is None else weight.abs().amax(-1))
@@ -165,6 +162,8 @@ class NWDLoss(BoxLoss):
         tensor(0.4244)
     """
 
+    function = staticmethod(F.wasserstein_loss)
+    passes = ("mode", "gamma", "constant")
     unit = "pixels"
     paper = "https://arxiv.org/abs/2110.13389"
     scale_invariant = False
@@ -188,9 +187,6 @@ class NWDLoss(BoxLoss):
         self.mode = mode
         self.gamma = gamma
         self.constant = constant
-
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.wasserstein_loss(pred, target, mode=self.mode, gamma=self.gamma, constant=self.constant)
 
 
 WassersteinLoss = NWDLoss

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -34,10 +35,9 @@ class BoxLoss(Loss):
 
     slot = "bbox"
     boxes = True
-    columns = True
+    values = "rows"
     scale_invariant = True
     symmetric = True
-    one_per_row = True
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
         check_boxes(pred, target)
@@ -49,6 +49,9 @@ class BoxLoss(Loss):
     def evaluate(self, pred: Tensor, *args: object) -> Tensor:
         loss = super().evaluate(pred, *args)
         return loss.reshape(pred.shape[:-1]) if loss.ndim and pred.ndim != 2 else loss
+
+    def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
+        super().check_values(inputs, None if weight is None else mean_of_columns(weight))
 
 
 class Modifiers(Shared, total=False):
@@ -81,7 +84,12 @@ class IoUTypeLoss(BoxLoss):
         debug: Names the first row with a value that is not finite.
     """
 
+    function = staticmethod(F.box_iou_loss)
+    passes = ("power", "inner_ratio", "focaler", "focus")
     terms: ClassVar[Terms] = staticmethod(F.no_terms)
+    """What the loss adds to the overlap."""
+    term_options: ClassVar[tuple[str, ...]] = ()
+    """Options that its terms take."""
 
     def __init__(
         self,
@@ -107,16 +115,15 @@ class IoUTypeLoss(BoxLoss):
         self.focaler = focaler if focaler is None else tuple(focaler)
         self.focus = build_focus(focus)
 
-    def slots(self) -> dict[str, Any]:
-        """The modifiers, as the functions of the family take them."""
-        return dict(power=self.power, inner_ratio=self.inner_ratio, focaler=self.focaler, focus=self.focus)
+    def arguments(self) -> dict[str, Any]:
+        terms = self.terms
+        if self.term_options:
+            terms = partial(terms, **{name: getattr(self, name) for name in self.term_options})
+        return {"terms": terms, **super().arguments()}
 
-    def pair(self, pred: Tensor, target: Tensor) -> F.BoxPair:
-        """The geometry that the loss is computed on."""
+    def observed_pair(self, pred: Tensor, target: Tensor) -> F.BoxPair:
+        """The geometry that the focus observes: the one that the loss is computed on."""
         return F.box_pair(pred, target)
-
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.pair_loss(self.pair(pred, target), self.terms, **self.slots())
 
     @property
     def observes(self) -> bool:
@@ -124,4 +131,4 @@ class IoUTypeLoss(BoxLoss):
 
     def observe(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> None:
         (pred, target), weight = self.align(pred, target, weight)
-        self.focus.observe(self.pair(pred, target), None if weight is None else mean_of_columns(weight))
+        self.focus.observe(self.observed_pair(pred, target), None if weight is None else mean_of_columns(weight))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -140,6 +140,7 @@ class FocalLoss(FocalForm):
         tensor(0.1474)
     """
 
+    passes = ("gamma", "activated", "epsilon", "weigh_poly")
     paper = "https://arxiv.org/abs/1708.02002"
     epsilon: float = 0.0
     weigh_poly: bool = False
@@ -192,17 +193,12 @@ class FocalLoss(FocalForm):
         loss = super().evaluate(pred, *args)
         return loss if self.use_sigmoid or loss.ndim == 0 else loss.reshape(pred.shape[:-1])
 
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        form = F.sigmoid_focal_loss if self.use_sigmoid else F.softmax_focal_loss
-        return form(
-            pred,
-            target,
-            gamma=self.gamma,
-            alpha=self.alpha if self.per_class is None else self.per_class,
-            activated=self.activated,
-            epsilon=self.epsilon,
-            weigh_poly=self.weigh_poly,
-        )
+    @property
+    def function(self) -> Callable[..., Tensor]:
+        return F.sigmoid_focal_loss if self.use_sigmoid else F.softmax_focal_loss
+
+    def arguments(self) -> dict[str, Any]:
+        return {**super().arguments(), "alpha": self.alpha if self.per_class is None else self.per_class}
 
 
 @published()
@@ -311,6 +307,8 @@ class AsymmetricLoss(FocalForm):
         tensor(0.0402)
     """
 
+    function = staticmethod(F.asymmetric_loss)
+    passes = ("gamma_neg", "gamma_pos", "clip", "activated", "detach_focus")
     paper = "https://arxiv.org/abs/2009.14119"
 
     def __init__(
@@ -336,17 +334,6 @@ class AsymmetricLoss(FocalForm):
         self.clip = clip
         self.activated = activated
         self.detach_focus = detach_focus
-
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.asymmetric_loss(
-            pred,
-            target,
-            gamma_neg=self.gamma_neg,
-            gamma_pos=self.gamma_pos,
-            clip=self.clip,
-            activated=self.activated,
-            detach_focus=self.detach_focus,
-        )
 
 
 CONTRACT_ORDER = ("weight", "avg_factor", "reduction_override", "pos_inds", "pos_labels")
@@ -395,6 +382,8 @@ class GaussianFocalLoss(FocalForm):
         tensor(0.3329)
     """
 
+    function = staticmethod(F.gaussian_focal_loss)
+    passes = ("alpha", "gamma", "pos_weight", "neg_weight", "activated")
     paper = "https://arxiv.org/abs/1808.01244"
     best = None
 
@@ -474,18 +463,6 @@ class GaussianFocalLoss(FocalForm):
             good = (tensor >= 0) & (tensor <= 1)
             check_rows(f"{type(self).__name__}: {name}", tensor, good, weight, "values from 0 to 1")
 
-    def unreduced(self, pred: Tensor, target: Tensor, positive: Tensor | None = None) -> Tensor:
-        return F.gaussian_focal_loss(
-            pred,
-            target,
-            positive,
-            alpha=self.alpha,
-            gamma=self.gamma,
-            pos_weight=self.pos_weight,
-            neg_weight=self.neg_weight,
-            activated=self.activated,
-        )
-
 
 def peaks_at(pred: Tensor, rows: Any, labels: Any) -> Tensor:
     """How often each place of ``pred`` ``(n, c)`` is named by rows and labels ``(m,)``."""
@@ -533,6 +510,8 @@ class VarifocalLoss(ClassificationLoss):
         tensor(0.6558)
     """
 
+    function = staticmethod(F.varifocal_loss)
+    passes = ("alpha", "gamma", "iou_weighted")
     paper = "https://arxiv.org/abs/2008.13367"
     tame = True
     best = None
@@ -563,9 +542,6 @@ class VarifocalLoss(ClassificationLoss):
             )
         check_same_shape(pred, target)
         return (pred, target), element_weight(weight, pred)
-
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.varifocal_loss(pred, target, alpha=self.alpha, gamma=self.gamma, iou_weighted=self.iou_weighted)
 
 
 VariFocalLoss = VarifocalLoss
@@ -600,6 +576,8 @@ class QualityFocalLoss(ClassificationLoss):
         tensor(0.2197)
     """
 
+    function = staticmethod(F.quality_focal_loss)
+    passes = ("beta", "activated")
     paper = "https://arxiv.org/abs/2006.04388"
 
     def __init__(
@@ -649,10 +627,3 @@ class QualityFocalLoss(ClassificationLoss):
     def evaluate(self, pred: Tensor, *args: Any) -> Tensor:
         loss = super().evaluate(pred, *args)
         return loss.reshape(pred.shape[:-1]) if loss.ndim else loss
-
-    def unreduced(self, pred: Tensor, *targets: Tensor) -> Tensor:
-        return self.terms_of_rows(pred, *targets).sum(-1)
-
-    def terms_of_rows(self, pred: Tensor, *targets: Tensor) -> Tensor:
-        target = targets[0] if len(targets) == 1 else targets
-        return F.quality_focal_terms(pred, target, beta=self.beta, activated=self.activated)

@@ -40,8 +40,7 @@ class L1Loss(CoordinateLoss):
         tensor(1.3750)
     """
 
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.l1_loss(pred, target)
+    function = staticmethod(F.l1_loss)
 
 
 @published()
@@ -63,8 +62,7 @@ class MSELoss(CoordinateLoss):
         tensor(13.2500)
     """
 
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.mse_loss(pred, target)
+    function = staticmethod(F.mse_loss)
 
 
 @published()
@@ -93,6 +91,8 @@ class SmoothL1Loss(CoordinateLoss):
         tensor(4.1250)
     """
 
+    function = staticmethod(F.smooth_l1_loss)
+    passes = ("beta",)
     paper = "https://arxiv.org/abs/1504.08083"
 
     def __init__(
@@ -101,9 +101,6 @@ class SmoothL1Loss(CoordinateLoss):
         super().__init__(reduction, loss_weight, **shared)
         check_option("beta", beta, beta >= 0, "0 or more")
         self.beta = beta
-
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.smooth_l1_loss(pred, target, beta=self.beta)
 
 
 @published()
@@ -132,6 +129,8 @@ class BalancedL1Loss(CoordinateLoss):
         tensor(7.0578)
     """
 
+    function = staticmethod(F.balanced_l1_loss)
+    passes = ("alpha", "gamma", "beta")
     paper = "https://arxiv.org/abs/1904.02701"
 
     def __init__(
@@ -149,6 +148,3 @@ class BalancedL1Loss(CoordinateLoss):
         self.alpha = alpha
         self.gamma = gamma
         self.beta = beta
-
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.balanced_l1_loss(pred, target, alpha=self.alpha, gamma=self.gamma, beta=self.beta)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -220,13 +220,15 @@ class CrossEntropyLoss(ClassificationLoss):
         # Labels of the softmax form have been looked at; the base class knows a background label.
         super().check_values(inputs if self.use_sigmoid else inputs[:1], weight)
 
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
+    @property
+    def function(self) -> Callable[..., Tensor]:
+        return F.sigmoid_cross_entropy if self.use_sigmoid or self.use_mask else F.softmax_cross_entropy
+
+    def arguments(self) -> dict[str, Any]:
         if self.use_mask:
-            return F.sigmoid_cross_entropy(pred, target)
+            return {}
         options = {"class_weight": self.per_class, "label_smoothing": self.label_smoothing}
-        if self.use_sigmoid:
-            return F.sigmoid_cross_entropy(pred, target, smoothing_mode=self.smoothing_mode, **options)
-        return F.softmax_cross_entropy(pred, target, **options)
+        return {**options, "smoothing_mode": self.smoothing_mode} if self.use_sigmoid else options
 
 
 @published()

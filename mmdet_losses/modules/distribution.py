@@ -40,6 +40,8 @@ class DistributionFocalLoss(Loss):
         tensor(1.2744)
     """
 
+    function = staticmethod(F.distribution_focal_loss)
+    passes = ("y_min", "y_max")
     slot = "dfl"
     tame = True
     paper = "https://arxiv.org/abs/2006.04388"
@@ -80,9 +82,6 @@ class DistributionFocalLoss(Loss):
         unit = "distances" if self.y_min or self.y_max is not None else "distances in bins"
         expected = f"{unit}, {self.y_min:g} to {last:g} (divide by the stride, or raise reg_max)"
         check_rows(f"{type(self).__name__}: target", target, good, weight, expected)
-
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.distribution_focal_loss(pred, target, y_min=self.y_min, y_max=self.y_max)
 
 
 class Integral(nn.Module):

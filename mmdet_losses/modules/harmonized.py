@@ -140,6 +140,7 @@ class GHMC(HarmonizedLoss, ClassificationLoss):
         tensor(0.3778)
     """
 
+    function = staticmethod(F.sigmoid_cross_entropy)
     paper = "https://arxiv.org/abs/1811.05181"
 
     def __init__(
@@ -161,9 +162,6 @@ class GHMC(HarmonizedLoss, ClassificationLoss):
 
     def gradient_norm(self, pred: Tensor, target: Tensor) -> Tensor:
         return F.sigmoid_gradient_norm(pred, target)
-
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.sigmoid_cross_entropy(pred, target)
 
 
 @published()
@@ -197,6 +195,8 @@ class GHMR(HarmonizedLoss, CoordinateLoss):
         tensor(0.9068)
     """
 
+    function = staticmethod(F.authentic_smooth_l1_loss)
+    passes = ("mu",)
     paper = "https://arxiv.org/abs/1811.05181"
 
     def __init__(
@@ -215,6 +215,3 @@ class GHMR(HarmonizedLoss, CoordinateLoss):
 
     def gradient_norm(self, pred: Tensor, target: Tensor) -> Tensor:
         return F.authentic_smooth_l1_gradient_norm(pred, target, mu=self.mu)
-
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.authentic_smooth_l1_loss(pred, target, mu=self.mu)

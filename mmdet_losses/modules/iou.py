@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 
-from torch import Tensor
 from typing_extensions import Unpack
 
 from .. import functional as F
@@ -41,6 +40,8 @@ class IoULoss(IoUTypeLoss):
         tensor(0.2000)
     """
 
+    function = staticmethod(F.iou_loss)
+    passes = ("mode", "eps", *IoUTypeLoss.passes)
     paper = "https://arxiv.org/abs/1608.01471"
     bounds = (0.0, -math.log(1e-6))
 
@@ -61,9 +62,6 @@ class IoULoss(IoUTypeLoss):
         check_option("eps", eps, mode != "log" or eps > 0, "more than 0 in mode 'log'")
         self.linear = linear
         self.mode = mode
-
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.iou_loss(pred, target, mode=self.mode, eps=self.eps, **self.slots())
 
 
 @published()
@@ -152,6 +150,8 @@ class CIoULoss(IoUTypeLoss):
 
     paper = "https://arxiv.org/abs/1911.08287"
     bounds = (0.0, 3.0)
+    terms = staticmethod(F.ciou_terms)
+    term_options = ("alpha_gate",)
 
     def __init__(
         self,
@@ -165,10 +165,6 @@ class CIoULoss(IoUTypeLoss):
         super().__init__(eps, reduction, loss_weight, **modifiers)
         check_option("alpha_gate", alpha_gate, alpha_gate is None or 0 <= alpha_gate <= 1, "None or from 0 to 1")
         self.alpha_gate = alpha_gate
-
-    def terms(self, pair: F.BoxPair) -> tuple[Tensor, ...]:
-        """CIoU's terms with this object's gate."""
-        return F.ciou_terms(pair, self.alpha_gate)
 
 
 @published("EfficientIoULoss")

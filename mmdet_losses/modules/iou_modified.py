@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from torch import Tensor
 from typing_extensions import Unpack
 
 from .. import functional as F
@@ -30,9 +27,10 @@ class BasedIoULoss(IoUTypeLoss):
         super().__init__(eps, reduction, loss_weight, **modifiers)
         self.base = base
 
-    def terms(self, pair: F.BoxPair) -> Sequence[Tensor]:
+    @property
+    def terms(self) -> F.Terms:
         """Terms of the base loss."""
-        return F.BASES[self.base](pair)
+        return F.BASES[self.base]
 
 
 @published()

@@ -43,6 +43,10 @@ class MPDIoULoss(IoUTypeLoss):
         tensor(0.7734)
     """
 
+    terms = staticmethod(F.mpdiou_terms)
+    term_options = ("img_shape",)
+    terms = staticmethod(F.mpdiou_terms)
+    term_options = ("img_shape",)
     paper = "https://arxiv.org/abs/2307.07662"
     unit = "pixels"
     scale_invariant = False
@@ -60,10 +64,6 @@ class MPDIoULoss(IoUTypeLoss):
         sides = isinstance(img_shape, tuple | list) and len(img_shape) == 2 and min(img_shape) > 0
         check_option("img_shape", img_shape, sides, "(height, width), both more than 0")
         self.img_shape = tuple(img_shape)
-
-    def terms(self, pair: F.BoxPair) -> tuple[Tensor, ...]:
-        """MPDIoU's terms with this object's image."""
-        return F.mpdiou_terms(pair, self.img_shape)
 
 
 @published()
@@ -93,6 +93,10 @@ class ShapeIoULoss(IoUTypeLoss):
         tensor(0.8492)
     """
 
+    terms = staticmethod(F.shape_terms)
+    term_options = ("scale",)
+    terms = staticmethod(F.shape_terms)
+    term_options = ("scale",)
     paper = "https://arxiv.org/abs/2312.17663"
     bounds = (0.0, 3 + (1 - math.exp(-2)) ** 4 / 2)
     symmetric = False
@@ -109,10 +113,6 @@ class ShapeIoULoss(IoUTypeLoss):
         super().__init__(eps, reduction, loss_weight, **modifiers)
         check_option("scale", scale, scale >= 0, "0 or more")
         self.scale = scale
-
-    def terms(self, pair: F.BoxPair) -> tuple[Tensor, ...]:
-        """Shape-IoU's terms with this object's scale."""
-        return F.shape_terms(pair, self.scale)
 
 
 @published()
@@ -169,9 +169,9 @@ class PowerfulIoULoss(IoUTypeLoss):
         self.lambd = lambd
         self.detach = detach
 
-    def slots(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         focus = F.powerful_multiplier(self.version, self.lambd, self.detach, self.focus)
-        return {**super().slots(), "focus": focus}
+        return {**super().arguments(), "focus": focus}
 
 
 SCHEDULES = {
@@ -256,9 +256,14 @@ class UnifiedIoULoss(BasedIoULoss, Annealed):
         if self.ratio is None:
             self.annealed_ratio.fill_(SCHEDULES[self.schedule](min(max(progress, 0.0), 1.0)))
 
-    def pair(self, pred: Tensor, target: Tensor) -> F.BoxPair:
-        pair = super().pair(pred, target)
-        return pair.scaled(self.annealed_ratio.to(pair.iou.dtype) if self.ratio is None else self.ratio)
+    @property
+    def current_ratio(self) -> float | Tensor:
+        """The ratio at this point of the training."""
+        return self.annealed_ratio if self.ratio is None else self.ratio
 
-    def slots(self) -> dict[str, Any]:
-        return {**super().slots(), "focus": F.unified_multiplier(self.focal, self.gamma, self.focus)}
+    def observed_pair(self, pred: Tensor, target: Tensor) -> F.BoxPair:
+        return super().observed_pair(pred, target).scaled(self.current_ratio)
+
+    def arguments(self) -> dict[str, Any]:
+        focus = F.unified_multiplier(self.focal, self.gamma, self.focus)
+        return {**super().arguments(), "focus": focus, "ratio": self.current_ratio}

@@ -243,6 +243,8 @@ class EQLV2Loss(GradientRatio, RegionLoss):
         tensor(1.2603)
     """
 
+    function = staticmethod(F.equalization_v2_loss)
+    passes = ("mu", "alpha", "gamma")
     paper = "https://arxiv.org/abs/2012.08548"
     extra_channels = 1
 
@@ -279,16 +281,15 @@ class EQLV2Loss(GradientRatio, RegionLoss):
         self.register_buffer("per_class", per_class, persistent=False)
         self.keep_ratio(num_classes, 100.0)
 
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        options = dict(mu=self.mu, alpha=self.alpha, gamma=self.gamma, class_weight=self.per_class)
-        return F.equalization_v2_loss(pred, target, ratio=self.pos_neg, **options)
+    def arguments(self) -> dict[str, Any]:
+        return {**super().arguments(), "ratio": self.pos_neg, "class_weight": self.per_class}
 
     def observe(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> None:
         (pred, target), weight = self.align(pred, target, weight)
         if weight is not None:
             (pred, target), weight = drop_junk((pred, target), weight)
-        options = dict(ratio=self.pos_neg, mu=self.mu, alpha=self.alpha, gamma=self.gamma)
-        positive, negative = equalization_v2_gradients(pred, target, weight, **options)
+        options = super().arguments()
+        positive, negative = equalization_v2_gradients(pred, target, weight, ratio=self.pos_neg, **options)
         self.gather(positive=positive[:-1], negative=negative[:-1])
 
     def get_activation(self, cls_score: Tensor) -> Tensor:
@@ -336,6 +337,7 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
         tensor(0.1474)
     """
 
+    function = staticmethod(F.equalized_focal_loss)
     paper = "https://arxiv.org/abs/2201.02593"
     fixed = ("activated",)
 
@@ -368,18 +370,14 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
             )
         return super().align(pred, target, weight)
 
-    def options_of_loss(self) -> dict[str, Any]:
-        """The options and the state, as the functions take them."""
-        return dict(ratio=self.pos_neg, gamma=self.gamma, alpha=self.alpha, scale_factor=self.scale_factor)
-
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.equalized_focal_loss(pred, target, **self.options_of_loss())
+    def arguments(self) -> dict[str, Any]:
+        return {"ratio": self.pos_neg, "gamma": self.gamma, "alpha": self.alpha, "scale_factor": self.scale_factor}
 
     def observe(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> None:
         inputs, weight = self.align(pred, target, weight)
         if weight is not None:
             inputs = tuple(blank(tensor, weight == 0) for tensor in inputs)
-        gradient = F.equalized_focal_gradient(*inputs, **self.options_of_loss())
+        gradient = F.equalized_focal_gradient(*inputs, **self.arguments())
         gradient = (gradient if weight is None else gradient * weight).reshape(-1, self.num_classes)
         positive = F.dense_target(*inputs).reshape(-1, self.num_classes).to(gradient.dtype)
         self.gather(positive=(gradient * positive).sum(0), negative=(gradient * (1 - positive)).sum(0))

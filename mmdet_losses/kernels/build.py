@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-SOURCES = Path(__file__).parent
+SOURCES = Path(__file__).parent / "cpp"
 FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 CONTRACTION = {"boxes": "-ffp-contract=off", "logits": "-ffp-contract=fast"}
 """Whether a product and a sum may be rounded as one: areas of equal boxes have to be equal."""

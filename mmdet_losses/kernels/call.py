@@ -1,0 +1,58 @@
+"""A loss as its kernels see it: a function with its arguments, and how its values are weighted and reduced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from ..functional.reduce import weighted_loss
+
+
+class Call(NamedTuple):
+    """One call of a loss.
+
+    Attributes:
+        function: ``(pred, *targets, **arguments) -> unreduced loss``.
+        arguments: Its options.
+        inputs: Prediction and targets.
+        weight: Weight, which broadcasts to the unreduced loss; see ``values``.
+        avg_factor: Divisor of reduction ``'mean'``.
+        reduction: ``'none'``, ``'mean'`` or ``'sum'``.
+        loss_weight: Multiplies the result.
+        values: What one value of the unreduced loss belongs to, see :attr:`mmdet_losses.Loss.values`.
+        tame: Whether the gradient is finite wherever the loss is.
+        owner: Calls of one owner share generated kernels, and the limit of their number.
+    """
+
+    function: Callable[..., Tensor]
+    arguments: dict[str, Any]
+    inputs: tuple[Tensor, ...]
+    weight: Tensor | None
+    avg_factor: Any
+    reduction: str
+    loss_weight: float | Tensor
+    values: str
+    tame: bool
+    owner: Hashable
+
+
+def eager(call: Call) -> Tensor:
+    """The weighted and reduced loss, operation by operation."""
+    return evaluate(call, call.inputs, call.weight, call.avg_factor)
+
+
+def evaluate(call: Call, inputs: Sequence[Tensor], weight: Tensor | None, avg_factor: Any) -> Tensor:
+    """:func:`eager` with other tensors in the place of the call's."""
+    loss = weighted_loss(
+        partial(call.function, **call.arguments),
+        inputs,
+        weight,
+        reduction=call.reduction,
+        avg_factor=avg_factor,
+        values=call.values,
+        tame=call.tame,
+    )
+    return loss if call.loss_weight == 1 else call.loss_weight * loss

@@ -1,0 +1,227 @@
+"""Kernels that torch.compile generates: value and gradient of a loss as one pass over its inputs."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import warnings
+from collections.abc import Callable, Hashable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..functional.classification import quality_focal_loss, quality_focal_terms
+from ..functional.compiling import VERSION, is_compiling
+from ..functional.pairs import transposed
+from ..functional.reduce import keep_rows, mean_of_columns
+from . import written
+from .call import Call, evaluate
+from .library import LARGE
+
+BACKEND = "inductor"
+INLINE = dict(realize_opcount_threshold=2000, realize_reads_threshold=2000)
+"""Keeps the compiler from writing the sigmoids of all logits to memory between two loops."""
+LIMIT = {"recompile_limit": 64} if "recompile_limit" in inspect.signature(torch.compile).parameters else {}
+"""Graphs of one owner: one for each dtype, form of the weight, reduction and set of options that a program has."""
+ELEMENTS: dict[Callable[..., Tensor], Callable[..., Tensor]] = {quality_focal_loss: quality_focal_terms}
+"""Functions of one value per row that is a sum over its elements, with the function of these."""
+uncompiled: set[Hashable] = set()
+"""Owners of calls that were found not to compile here."""
+TOO_OLD = VERSION < (2, 4)
+"""Whether the compiler of this torch does not take every loss."""
+
+
+def total(
+    call: Call, pred: Tensor, targets: tuple[Tensor, ...], weight: Tensor | None, avg_factor: Tensor | None
+) -> Tensor:
+    """The loss of a call, with its tensors as :func:`arrange` hands them to a kernel."""
+    inputs = [tensor.t() if in_columns(call) else tensor for tensor in (pred, *targets)]
+    return evaluate(call, inputs, weight, avg_factor)
+
+
+def value_and_gradient(call: Call, pred: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
+    # A clone costs nothing once compiled; to what is differentiated itself, the compiler would not apply the backward
+    # of an autograd.Function, but differentiate through its forward.
+    gradient, value = torch.func.grad_and_value(lambda pred: total(call, pred.clone(), *rest))(pred)
+    return value, gradient
+
+
+def scaled_gradient(upstream: Tensor, call: Call, pred: Tensor, *rest: Any) -> Tensor:
+    return torch.func.grad(lambda pred: upstream * total(call, pred.clone(), *rest))(pred)
+
+
+def in_columns(call: Call) -> bool:
+    """Whether the function computes with the columns of its inputs, as those of boxes do."""
+    return call.values != "elements"
+
+
+@cache
+def compiled(function: Callable, owner: Hashable, columns: bool, large: bool) -> Callable:
+    """A kernel.
+
+    Args:
+        function: What it computes.
+        owner: Whose it is.
+        columns: Whether its inputs are columns.
+        large: Whether it is for inputs of :data:`LARGE` elements or more: how many threads share the work is compiled
+            in.
+    """
+    # Recompilations are limited for each code object: with its own, no owner uses up the limit of the others.
+    own = types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
+    options = INLINE if BACKEND == "inductor" and not columns else None
+    return torch.compile(own, dynamic=False, fullgraph=True, backend=BACKEND, options=options, **LIMIT)
+
+
+def kernel(function: Callable, call: Call, pred: Tensor) -> Callable:
+    """The kernel of a call for predictions of this size."""
+    return compiled(function, call.owner, in_columns(call), pred.numel() >= LARGE)
+
+
+def arrange(tensor: Tensor, columns: bool) -> Tensor:
+    """``tensor`` with a changing number of rows; on a CPU each column of boxes lies in one piece."""
+    tensor = tensor.detach()
+    if columns:
+        tensor = transposed(tensor) if tensor.device.type == "cpu" else tensor.t()
+    rows = range(tensor.ndim) if tensor.ndim > 2 else (tensor.ndim - 1 if columns else 0,)
+    for axis in rows:
+        torch._dynamo.maybe_mark_dynamic(tensor, axis)
+    return tensor
+
+
+def one_pass(pred: Tensor) -> bool:
+    """Whether the gradient is computed with the value and kept.
+
+    On a CPU it is computing that takes the time, so it is done once. Elsewhere it is memory, and reading
+    the logits again costs less than writing, reading and scaling a gradient. Small gradients in float16 are lost
+    without the factor that a gradient scaler sends through backward.
+    """
+    return pred.device.type == "cpu" and pred.dtype != torch.float16
+
+
+class GeneratedLoss(torch.autograd.Function):
+    """Autograd's view of the kernels of a call."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, call: Call, avg_factor: Tensor | None, weight: Tensor | None, pred: Tensor, *targets: Tensor
+    ) -> Tensor:
+        ctx.call, ctx.gradient = call, None
+        ctx.save_for_backward(avg_factor, weight, pred, *targets)
+        arranged = arranged_inputs(call, avg_factor, weight, pred, *targets)
+        if not (ctx.needs_input_grad[3] and one_pass(pred)):
+            return kernel(total, call, pred)(call, *arranged)
+        value, ctx.gradient = kernel(value_and_gradient, call, pred)(call, *arranged)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        call, (avg_factor, weight, pred, *targets) = ctx.call, ctx.saved_tensors
+        gradient, ctx.gradient = ctx.gradient, None
+        if torch.is_grad_enabled():
+            # a gradient of the gradient is wanted
+            value = evaluate(call, (pred, *targets), weight, avg_factor)
+            (gradient,) = torch.autograd.grad(value, pred, upstream, create_graph=True)
+        else:
+            if gradient is None:
+                arranged = arranged_inputs(call, avg_factor, weight, pred, *targets)
+                gradient = kernel(scaled_gradient, call, pred)(upstream, call, *arranged)
+            elif upstream != 1:
+                gradient.mul_(upstream)
+            if in_columns(call):
+                gradient = gradient.t()
+        return (None, None, None, gradient, *(None for _ in targets))
+
+
+def arranged_inputs(
+    call: Call, avg_factor: Tensor | None, weight: Tensor | None, pred: Tensor, *targets: Tensor
+) -> tuple[Any, ...]:
+    """Arguments of :func:`total` after the call."""
+    columns = in_columns(call)
+    return (
+        arrange(pred, columns),
+        tuple(arrange(target, columns) for target in targets),
+        None if weight is None else arrange(weight, columns=False),
+        avg_factor,
+    )
+
+
+def compute(call: Call) -> Tensor | None:
+    """The loss of a call through its generated kernels; None where they cannot compute it.
+
+    That is under another compiler, which takes the loss apart by itself, under transforms of functions, for targets or
+    weights with a gradient, for 0 or 1 rows, which torch.compile specialises, and without a compiler.
+    """
+    if (
+        call.owner in uncompiled
+        or is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or call.inputs[0].shape[0] < 2
+        or any(
+            tensor.requires_grad
+            for tensor in (*call.inputs[1:], call.weight, call.avg_factor)
+            if isinstance(tensor, Tensor)
+        )
+    ):
+        return None
+    if TOO_OLD:
+        tell_too_old()
+        return None
+    call = of_elements(call)
+    inputs, weight, avg_factor = call.inputs, call.weight, call.avg_factor
+    if avg_factor is not None or call.reduction == "sum":
+        inputs, weight = keep_rows(inputs, weight, most=0.5)
+        if inputs[0].shape[0] < 2:
+            return None
+    pred, *targets = inputs
+    if weight is not None and call.values == "rows":
+        weight = mean_of_columns(weight)
+    if isinstance(avg_factor, Tensor):
+        avg_factor = avg_factor.detach().to(pred.device).reshape(())
+    elif avg_factor is not None:
+        avg_factor = torch.full((), avg_factor, device=pred.device)
+    recipe = call._replace(inputs=(), weight=None, avg_factor=None)
+    try:
+        value = GeneratedLoss.apply(recipe, avg_factor, weight, pred, *targets)
+    except torch.cuda.OutOfMemoryError:
+        raise
+    except Exception as error:  # of whatever kind: what is wrong with the inputs, the eager path says in its own words
+        uncompiled.add(call.owner)
+        warnings.warn(
+            f"{name_of(call.owner)} is computed without fused=True, since compiling it failed: {first_line(error)}",
+            stacklevel=2,
+        )
+        return None
+    written.tell_unavailable()
+    return value
+
+
+def of_elements(call: Call) -> Call:
+    """A call of rows as the same call of their elements: summed at once, so that the gradient needs no second pass."""
+    function = ELEMENTS.get(call.function)
+    if function is None:
+        return call
+    weight = None if call.weight is None else call.weight.unsqueeze(-1)
+    divides = call.reduction == "mean" and call.avg_factor is None
+    avg_factor = call.inputs[0].shape[0] if divides else call.avg_factor
+    return call._replace(function=function, weight=weight, avg_factor=avg_factor)
+
+
+@cache
+def tell_too_old() -> None:
+    """Warn once that this torch has no compiler for the losses."""
+    warnings.warn(
+        f"fused=True needs torch 2.4 for losses without a hand-written kernel, and this is torch "
+        f"{torch.__version__}: they are computed as without the option, see docs/fused.md."
+        + (f" Hand-written kernels could not be built: {written.unavailable}" if written.unavailable else ""),
+        stacklevel=2,
+    )
+
+
+def name_of(owner: Hashable) -> str:
+    return getattr(owner, "__name__", str(owner))
+
+
+def first_line(error: Exception) -> str:
+    return next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
