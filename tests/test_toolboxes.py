@@ -17,7 +17,7 @@ from mmengine.registry import MODELS as ROOT
 from torch import nn
 
 import mmdet_losses
-from mmdet_losses import register_into, toolboxes
+from mmdet_losses import building, register_into, toolboxes
 from mmdet_losses.hooks import LossStateHook
 from mmdet_losses.registry import LOSSES, stock_losses
 
@@ -212,6 +212,22 @@ def test_heads_that_it_builds_are_looked_at(models):
     models.build(dict(wrong, reg_decoded_bbox=True))
 
 
+def test_a_head_is_looked_at_once(child):
+    """Though a registry below MMEngine's root is watched from the start, and given to ``register_into`` as well."""
+    build = child.build_func
+    register_into(child)
+    assert child.build_func is build
+    seen = []
+    look = seen.append
+    watched = Registry("model", scope="watched")
+    watched.register_module(name="Theirs", module=TheirLoss)
+    for _ in range(2):
+        building.watch(watched, look)
+    built = watched.build(dict(type="Theirs"))
+    assert len(seen) == 1
+    assert seen[0] is built
+
+
 def test_a_bare_name_in_another_scope_says_what_to_write(child):
     with pytest.raises(KeyError) as error:
         child.build(dict(type="WIoULoss"))
@@ -231,8 +247,9 @@ def test_it_says_so_where_a_head_is_built_in_that_scope(child, monkeypatch):
     scope = type("Scope", (), {"scope_name": SCOPE})
     monkeypatch.setattr(DefaultScope, "get_current_instance", classmethod(lambda cls: scope))
     head = dict(HEAD_ON_DELTAS, loss_cls=dict(type="mmdet.FocalLoss"), bbox_coder=dict(type="mmdet.DeltaXYWHBBoxCoder"))
-    with pytest.raises(KeyError, match=rf"L1Loss is not in the {SCOPE}::model.*mmdet_losses\.L1Loss"):
+    with pytest.raises(KeyError, match=rf"L1Loss is not in the {SCOPE}::model.*mmdet_losses\.L1Loss") as error:
         MMDET_MODELS.build(dict(head, type="mmdet.RetinaHead", loss_bbox=dict(type="L1Loss")))
+    assert error.value.args[0].count("It is a loss of mmdet_losses") == 1
 
 
 def test_other_unknown_names_are_mmengine_s_matter(child):
@@ -329,14 +346,18 @@ def test_losses_registered_later_and_mmengine_s_root():
         assert two.get("LaterLoss") is Theirs and two.get("LaterAlias") is LaterLoss
         assert register_into(two).left == ("LaterLoss",)
 
-        later = LaterLoss
-
-        @register_loss(force=True)
-        class LaterLoss(CIoULoss):
+        @register_loss()
+        class ReplacedLoss(GIoULoss):
             pass
 
-        assert one.get("LaterLoss") is LaterLoss is not later
-        assert two.get("LaterLoss") is Theirs
+        replaced = ReplacedLoss
+        assert one.get("ReplacedLoss") is replaced
+
+        @register_loss(force=True)
+        class ReplacedLoss(CIoULoss):
+            pass
+
+        assert one.get("ReplacedLoss") is two.get("ReplacedLoss") is ReplacedLoss is not replaced
 
         child = Registry("model", parent=MODELS, scope="any_scope")
         child.register_module(name="GIoULoss", module=Theirs)
