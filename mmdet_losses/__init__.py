@@ -6,6 +6,7 @@ Importing this package registers every loss with MMDetection: it is the target o
 from .modules import *  # noqa: F403
 from .modules import __all__ as _names
 from .registry import QualityFocalLoss, SmoothL1Loss, register_loss
+from .toolboxes import register_into
 from .yolo import GridObjectnessLoss, YOLOv1Loss, YOLOv2Loss, YOLOv3Loss, YOLOv4Loss
 
 __version__ = "0.1.0"
@@ -19,5 +20,6 @@ __all__ = [
     "YOLOv2Loss",
     "YOLOv3Loss",
     "YOLOv4Loss",
+    "register_into",
     "register_loss",
 ]

@@ -25,6 +25,7 @@ from mmdet.models.roi_heads.bbox_heads import BBoxHead
 from mmengine.logging import print_log
 
 from .modules import Loss
+from .slots import reduction_mismatch, wants_iou
 
 STOCK_BOX_LOSSES = ("iou_loss",)
 STOCK_COORDINATE_LOSSES = ("balanced_l1_loss", "ghm_loss", "mse_loss", "smooth_l1_loss")
@@ -81,12 +82,14 @@ def wrong_unit(head: Any) -> tuple[str, str]:
 def check_head(head: Any) -> None:
     """Check that a head passes its box loss what the loss is made for; anything else passes through.
 
-    A coordinate loss on decoded boxes, and a loss with a length in pixels on boxes in another unit, are logged as
-    warnings.
+    A coordinate loss on decoded boxes, a loss with a length in pixels on boxes in another unit, and a mean where the
+    head expects a sum are logged as warnings.
 
     Raises:
-        ValueError: For an IoU-type loss on a head that regresses deltas.
+        ValueError: For an IoU-type loss on a head that regresses deltas, and for a loss that returns one tensor where
+            the head unpacks two.
     """
+    check_slots(head)
     check_unit(head)
     if not honours_flag(head):
         return
@@ -99,12 +102,10 @@ def check_head(head: Any) -> None:
             f"reg_decoded_bbox=True to the config of {type(head).__name__}, or choose a coordinate loss such as L1Loss."
         )
     if boxes is False and decoded:
-        print_log(
+        warn(
             f"{names} is a loss of coordinates, but the head passes it decoded boxes in pixels "
             "(reg_decoded_bbox=True): its value depends on the size of the objects. Set reg_decoded_bbox=False for "
-            "deltas, or choose an IoU-type loss.",
-            logger="current",
-            level=logging.WARNING,
+            "deltas, or choose an IoU-type loss."
         )
 
 
@@ -114,10 +115,22 @@ def check_unit(head: Any) -> None:
     unit = loss.unit if isinstance(loss, Loss) else ""
     found, remedy = wrong_unit(head) if unit else ("", "")
     if found:
-        print_log(
+        warn(
             f"loss_bbox={type(loss).__name__} of {type(head).__name__} compares boxes with a length in {unit}, but the "
             f"head {found}: the length means another one on every level. For another loss, choose one that is the same "
-            f"in every unit, such as GIoULoss; to keep this one, {remedy}.",
-            logger="current",
-            level=logging.WARNING,
+            f"in every unit, such as GIoULoss; to keep this one, {remedy}."
         )
+
+
+def check_slots(head: Any) -> None:
+    """Stop or warn where a loss returns another thing than the head's own default of its slot does."""
+    message, certain = wants_iou(head)
+    if certain:
+        raise ValueError(message)
+    for warning in filter(None, [message, *reduction_mismatch(head)]):
+        warn(warning)
+
+
+def warn(message: str) -> None:
+    """A warning in MMEngine's current log."""
+    print_log(message, logger="current", level=logging.WARNING)

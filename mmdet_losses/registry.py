@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any
 
 from torch import nn
 
@@ -130,6 +129,8 @@ def register_loss(*aliases: str, force: bool = False) -> Callable[[type[modules.
         ValueError: Where the class is no :class:`~mmdet_losses.Loss`, or the name is taken.
     """
 
+    from .toolboxes import update
+
     def add(cls: type[modules.Loss]) -> type[modules.Loss]:
         if not (isinstance(cls, type) and issubclass(cls, modules.Loss)):
             raise ValueError(f"register_loss takes a subclass of mmdet_losses.Loss, got {cls!r}.")
@@ -146,6 +147,7 @@ def register_loss(*aliases: str, force: bool = False) -> Callable[[type[modules.
                 MODELS.register_module(name=name, module=cls, force=True)
         if not MISSING:
             register(names)
+        update(names)
         return cls
 
     return add
@@ -165,17 +167,11 @@ def register_all() -> None:
     log(f"mmdet_losses: in place of MMDetection's: {', '.join(STOCK)}; new: {', '.join(new)}.")
 
     from . import hooks  # noqa: F401  registers the hook
+    from .building import watch_tree
     from .guard import check_head
     from .yolo import heads  # noqa: F401  registers the heads
 
-    build = MMDET_MODELS.build_func
-
-    def checked_build(*args: Any, **kwargs: Any) -> Any:
-        built = build(*args, **kwargs)
-        check_head(built)
-        return built
-
-    MMDET_MODELS.build_func = checked_build
+    watch_tree(ROOT, check_head)
 
 
 def log(message: str) -> None:

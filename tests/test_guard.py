@@ -155,7 +155,7 @@ def heads_in(node):
 
 
 def shipped_heads():
-    """Every different head with a box loss in mmdet's configs, with one config that has it."""
+    """Every different head with a loss in mmdet's configs, with one config that has it."""
     heads = {}
     for path in sorted(MMDET_CONFIGS.rglob("*.py")):
         if "_base_" in path.parts:
@@ -166,13 +166,16 @@ def shipped_heads():
             # Configs of mmpretrain's models, and two whose bases the wheel does not carry.
             continue
         for head in heads_in(model):
-            if "loss_bbox" in head or "reg_decoded_bbox" in head:
+            if "reg_decoded_bbox" in head or any(key.startswith("loss") for key in head):
                 heads.setdefault(repr(head), (head, path))
     return list(heads.values())
 
 
 # What cannot be built on its own here, for reasons that have nothing to do with losses.
-UNBUILDABLE = "transformers is not installed|Default process group|unexpected keyword argument 'sampling'"
+UNBUILDABLE = (
+    "transformers is not installed|install mmpretrain first|Default process group|"
+    "unexpected keyword argument 'sampling'|Cannot find None in registry"
+)
 
 
 def test_no_false_alarm_on_any_head_that_mmdet_ships(warnings_of_guard):
@@ -180,9 +183,9 @@ def test_no_false_alarm_on_any_head_that_mmdet_ships(warnings_of_guard):
     for head, path in shipped_heads():
         try:
             MODELS.build(copy.deepcopy(head))
-        except (RuntimeError, ValueError, TypeError) as error:
+        except (RuntimeError, ValueError, TypeError, KeyError) as error:
             assert re.search(UNBUILDABLE, str(error)), f"{path}: {error}"
         else:
             built += 1
         assert warnings_of_guard == [], path
-    assert built > 140
+    assert built > 200, built

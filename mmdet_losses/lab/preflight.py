@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 import mmdet_losses
+from mmdet_losses.building import scope_hint
 from mmdet_losses.registry import LOSSES
 
 from .errors import ToolError
@@ -76,13 +77,15 @@ def check_losses(cfg: Config) -> None:
     Raises:
         ToolError: names the place in the config, and says what is possible there.
     """
+    scope = cfg.get("default_scope", "mmdet")
     for path, loss in find_losses(cfg.get("model", {})):
         name = loss["type"]
-        if isinstance(name, str) and MODELS.get(name) is None:
+        # In another toolbox's scope bare names are another registry's, which says itself what it does not have.
+        if isinstance(name, str) and (scope == "mmdet" or "." in name) and MODELS.get(name) is None:
             known = {*LOSSES, *(key for key in MODELS.module_dict if "Loss" in key)}
             raise ToolError(f"{path}: unknown loss {name!r}{suggest(name, known)} ({LIST_COMMAND} lists all)")
         try:
-            MODELS.build({"_scope_": cfg.get("default_scope", "mmdet"), **loss})
+            MODELS.build({"_scope_": scope, **loss})
         except (TypeError, ValueError, AssertionError, KeyError) as error:
             reason = str(error.args[0]) if error.args else f"{name} does not accept {dict(loss)}"
             raise ToolError(f"{path}: {reason}") from error
@@ -107,7 +110,11 @@ def config_errors(config: str) -> Iterator[None]:
         if " is not in the " in message and " registry" in message:
             name, _, rest = message.partition(" is not in the ")
             registry = rest.split(" registry", 1)[0]
-            hint = suggest(name, MODELS.module_dict) if registry.endswith("::model") else ""
+            scope, _, kind = registry.partition("::")
+            hint = ""
+            if kind == "model":
+                told = scope_hint(name, scope)
+                hint = f". {told}" if told else suggest(name, MODELS.module_dict)
             raise ToolError(f"{config}: no {name!r} in the registry {registry}{hint}") from error
         raise
     except TypeError as error:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from ..errors import ToolError
+from ..errors import ToolError, with_cause
 from ..trial import provenance
 from . import shapes, subjects
 from .arithmetic import computing
@@ -311,6 +311,6 @@ def guarded(action: Action, name: str, failed: dict[str, str]) -> None:
 
 
 def failure(error: Exception) -> str:
-    """The first line of what a provider raised."""
+    """The first line of what a provider raised, and what that began with."""
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}".strip()
+    return with_cause(f"{type(error).__name__}: {lines[0] if lines else ''}".strip(), error)

@@ -1,0 +1,70 @@
+"""What is added to the building of registries: a look at the heads, and a word where a bare name is unknown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from .registry import LOSSES
+
+UNKNOWN = re.compile(r"(\w+) is not in the ([^\s:]+)::\S+ registry")
+"""How MMEngine begins to say that a registry, of the scope that follows, does not have a name."""
+
+
+def scope_hint(name: str, scope: str) -> str:
+    """What to write for the bare name of a loss that a scope does not know; empty for any other name.
+
+    MMDetection's own scope knows all of them, but for the time of ``stock_losses``.
+    """
+    if name not in LOSSES or scope == "mmdet":
+        return ""
+    return (
+        f"It is a loss of mmdet_losses, whose bare names are known in MMDetection's scope and not in that of {scope}: "
+        f'write type="mmdet_losses.{name}", or call mmdet_losses.register_into(MODELS) with the registry MODELS of '
+        f"{scope}, once, before the model is built."
+    )
+
+
+def explain_unknown_name(error: KeyError) -> None:
+    """Add :func:`scope_hint` to what MMEngine says."""
+    message = error.args[0] if error.args else ""
+    found = UNKNOWN.match(message) if isinstance(message, str) else None
+    hint = scope_hint(*found.groups()) if found else ""
+    if hint and hint not in message:
+        error.args = (f"{message}. {hint}",)
+
+
+def watch(registry: Any, look: Callable[[Any], None]) -> None:
+    """Let a registry show what it builds, and explain unknown names; once, however often it is called.
+
+    Registries that are made as its children later do the same, since they inherit how they build.
+
+    Args:
+        registry: A registry of MMEngine's kind; one without a ``build_func`` is left as it is.
+        look: Called with every object that is built.
+    """
+    build = getattr(registry, "build_func", None)
+    if not callable(build) or getattr(build, "shows_to", None) is look:
+        return
+
+    @wraps(build)
+    def build_and_look(*args: Any, **kwargs: Any) -> Any:
+        try:
+            built = build(*args, **kwargs)
+        except KeyError as error:
+            explain_unknown_name(error)
+            raise
+        look(built)
+        return built
+
+    build_and_look.shows_to = look
+    registry.build_func = build_and_look
+
+
+def watch_tree(registry: Any, look: Callable[[Any], None]) -> None:
+    """:func:`watch` a registry and all of its children."""
+    watch(registry, look)
+    for child in registry.children.values():
+        watch_tree(child, look)
