@@ -94,7 +94,7 @@ def test_classes_that_heads_test_for():
 def test_any_order_of_imports(imports):
     code = f"{imports}\nfrom mmdet.registry import MODELS\nprint(type(MODELS.build(dict(type='CIoULoss'))))"
     out = run_python(code)
-    assert "mmdet_losses.modules.iou.CIoULoss" in out
+    assert "mmdet_losses.modules.boxes.members.CIoULoss" in out
     assert out.count("in place of MMDetection's") == 1
 
 
@@ -116,7 +116,7 @@ def test_scoped_name_needs_no_import_and_makes_later_bare_names_ours():
         """
     )
     result = next(line for line in out.splitlines() if line.startswith("RESULT"))
-    ours = "mmdet_losses.modules.iou"
+    ours = "mmdet_losses.modules.boxes.members"
     assert result.split()[1:] == ["mmdet.models.losses.iou_loss", ours, ours]
 
 

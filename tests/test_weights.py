@@ -7,7 +7,7 @@ import torch
 from cases import BOX_CASES, CASES, CLASSES, COORDINATE_CASES, over
 
 import mmdet_losses as ml
-from mmdet_losses.modules.classification import FocalForm
+from mmdet_losses.modules.classes.base import FocalForm
 
 N = 7
 

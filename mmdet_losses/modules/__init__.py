@@ -1,33 +1,39 @@
 """The losses as ``nn.Module``: options, state and MMDetection's forward contract."""
 
 from .base import CATALOGUE, Loss, published
-from .beyond_iou import BoundedIoULoss, ExtendedIoULoss, NWDLoss, WassersteinLoss
-from .box import BoxLoss, IoUTypeLoss
-from .classification import (
-    AsymmetricLoss,
-    ClassificationLoss,
-    FocalLoss,
-    GaussianFocalLoss,
-    Poly1CrossEntropyLoss,
-    Poly1FocalLoss,
-    QualityFocalLoss,
-    VariFocalLoss,
-    VarifocalLoss,
+from .boxes.family import BoxLoss, IoUTypeLoss
+from .boxes.focus import IoUFocus, PowerfulFocus, WiseFocus
+from .boxes.members import (
+    CIoULoss,
+    DIoULoss,
+    EfficientIoULoss,
+    EIoULoss,
+    GIoULoss,
+    IoULoss,
+    MPDIoULoss,
+    PowerfulIoULoss,
+    ShapeIoULoss,
+    SIoULoss,
 )
+from .boxes.modified import AlphaIoULoss, FocalEIoULoss, FocalerIoULoss, InnerIoULoss, UnifiedIoULoss, WIoULoss
+from .boxes.others import BoundedIoULoss, ExtendedIoULoss, NWDLoss, WassersteinLoss
+from .classes.base import ClassificationLoss
+from .classes.cross_entropy import CrossEntropyLoss, LabelSmoothLoss
+from .classes.focal import AsymmetricLoss, FocalLoss, Poly1CrossEntropyLoss, Poly1FocalLoss
+from .classes.head_channels import CrossEntropyCustomLoss, EqualizationLoss, FocalCustomLoss
+from .classes.heat_map import GaussianFocalLoss
+from .classes.long_tail import EQLV2Loss, EqualizedFocalLoss, SeesawLoss
+from .classes.quality import QualityFocalLoss, VariFocalLoss, VarifocalLoss
+from .classes.ranking import APLoss, RankingLoss, RankSortLoss
 from .coordinate import BalancedL1Loss, CoordinateLoss, L1Loss, MSELoss, SmoothL1Loss
-from .cross_entropy import CrossEntropyLoss, LabelSmoothLoss
-from .custom import CrossEntropyCustomLoss, EqualizationLoss, FocalCustomLoss
 from .distribution import DistributionFocalLoss, Integral
 from .errors import OptionError, ReductionError
-from .focus import IoUFocus, PowerfulFocus, WiseFocus
 from .fusing import fuse_losses
 from .harmonized import GHMC, GHMR
-from .iou import CIoULoss, DIoULoss, EfficientIoULoss, EIoULoss, GIoULoss, IoULoss, SIoULoss
-from .iou_modified import AlphaIoULoss, FocalEIoULoss, FocalerIoULoss, InnerIoULoss, WIoULoss
-from .iou_recent import MPDIoULoss, PowerfulIoULoss, ShapeIoULoss, UnifiedIoULoss
-from .longtail import EQLV2Loss, EqualizedFocalLoss, SeesawLoss
-from .ranking import APLoss, RankingLoss, RankSortLoss
+from .moved import keep_paths
 from .state import Annealed, Stateful, commit_statistics
+
+keep_paths(__name__)
 
 __all__ = [
     "CATALOGUE",

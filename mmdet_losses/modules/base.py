@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 import numbers
 from collections.abc import Callable
-from functools import cache
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
 from ..functional.dtype import without_autocast
-from ..functional.reduce import REDUCTIONS, match_rank
 from ..kernels import Call, compute
-from .errors import OptionError, ReductionError
+from .inputs import check_floating, check_rows
+from .options import check_option, check_reduction, options_of, unknown_option
 from .state import Stateful
 
 INPUT_NAMES = ("pred", "target", "target[1]")
@@ -34,13 +32,6 @@ def published(*aliases: str) -> Callable[[type[Loss]], type[Loss]]:
         return cls
 
     return add
-
-
-class Shared(TypedDict, total=False):
-    """Keywords that every loss takes and hands on to its base, see :class:`Loss`."""
-
-    debug: bool
-    fused: bool
 
 
 class Loss(nn.Module):
@@ -244,120 +235,3 @@ class Loss(nn.Module):
         """The options that this object holds."""
         held = [name for name in self.option_names() if isinstance(getattr(self, name, None), str | float | int)]
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in held)
-
-
-@cache
-def options_of(cls: type[Loss]) -> dict[str, inspect.Parameter]:
-    """The options of a class, as :meth:`Loss.options` returns them."""
-    found: dict[str, inspect.Parameter] = {}
-    for base in cls.__mro__:
-        if "__init__" in vars(base):
-            signature = list(inspect.signature(base.__init__).parameters.values())[1:]
-            named = [parameter for parameter in signature if parameter.kind is not parameter.VAR_KEYWORD]
-            found |= {parameter.name: parameter for parameter in named if parameter.name not in found}
-            if len(named) == len(signature):
-                break
-    return {name: parameter for name, parameter in found.items() if name not in cls.fixed}
-
-
-def unknown_option(cls: type[Loss], name: str) -> OptionError:
-    """The error for a keyword that a class does not take."""
-    known = options_of(cls)
-    if name in Shared.__annotations__:
-        return OptionError(
-            f"{cls.__name__} has no option {name!r}, since its constructor hands no keywords on: write "
-            "`def __init__(self, ..., **shared)` and `super().__init__(..., **shared)`, or set it on the object."
-        )
-    close = difflib.get_close_matches(name, known, 1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return OptionError(
-        f"{cls.__name__} has no option {name!r}.{hint} Its options are {', '.join(known)}. "
-        "Where the option comes from a base config, write the slot with _delete_=True."
-    )
-
-
-def check_reduction(name: str, reduction: Any) -> None:
-    """Raise for anything but ``'none'``, ``'mean'`` and ``'sum'``."""
-    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
-        raise ReductionError(f"{name} must be one of {', '.join(map(repr, REDUCTIONS))}, got {reduction!r}.")
-
-
-def check_option(name: str, value: Any, condition: bool, expected: str) -> None:
-    """Raise for an option's value outside of its range."""
-    if not condition:
-        raise OptionError(f"{name} must be {expected}, got {value!r}.")
-
-
-def check_floating(name: str, tensor: Any) -> None:
-    """Raise for what is no floating-point tensor."""
-    if not isinstance(tensor, Tensor):
-        raise ValueError(f"{name} must be a tensor, got {type(tensor).__name__}.")
-    if not tensor.is_floating_point():
-        raise ValueError(f"{name} must be a floating-point tensor, got {tensor.dtype}: convert it with .float().")
-
-
-def check_target(target: Any) -> None:
-    """Raise for a target that is no tensor."""
-    if not isinstance(target, Tensor):
-        raise ValueError(f"target must be a tensor, got {type(target).__name__}.")
-
-
-def check_same_shape(pred: Tensor, target: Any) -> None:
-    """Raise for a target that is no tensor of the prediction's shape."""
-    check_target(target)
-    if target.shape != pred.shape:
-        raise ValueError(f"target must have the shape of pred, {tuple(pred.shape)}, got {tuple(target.shape)}.")
-
-
-def check_rows(name: str, tensor: Tensor, good: Tensor, weight: Tensor | None, expected: str) -> None:
-    """Raise for the first row of ``tensor`` that is not good and whose weight is not 0. Reads values back."""
-    bad = ~good if weight is None else ~good & ~match_rank(weight == 0, good.ndim)
-    rows = bad.flatten(1).any(1) if bad.ndim > 1 else bad
-    if rows.any():
-        row = int(rows.nonzero()[0])
-        raise ValueError(f"{name} must hold {expected}, got {tensor[row].tolist()} in row {row}.")
-
-
-def check_weight(weight: Any) -> None:
-    """Raise for a weight that is no tensor."""
-    if not isinstance(weight, Tensor):
-        raise ValueError(f"weight must be a tensor or None, got {type(weight).__name__}.")
-
-
-def row_weight(weight: Tensor | None, shape: torch.Size, last: int | None = None) -> Tensor | None:
-    """Weight of each row: of ``shape``, or with a last axis of 1 or, for boxes, ``last``, whose mean counts.
-
-    Returns:
-        Tensor of one axis, or of two where the last one is still to be averaged.
-    """
-    if weight is None:
-        return None
-    check_weight(weight)
-    if weight.shape == shape:
-        return weight if weight.ndim == 1 else weight.reshape(-1)
-    if weight.shape[:-1] == shape and weight.ndim and weight.shape[-1] in (1, last):
-        return weight.reshape(-1) if weight.shape[-1] == 1 else weight.reshape(-1, last)
-    forms = [tuple(shape), (*shape, 1)] + ([(*shape, last)] if last else [])
-    raise ValueError(f"weight must have shape {' or '.join(map(str, forms))}, got {tuple(weight.shape)}.")
-
-
-def element_weight(weight: Tensor | None, pred: Tensor) -> Tensor | None:
-    """Weight of each element: ``(n,)`` for rows, or with pred's rank and each axis equal to pred's or 1.
-
-    Returns:
-        Tensor of pred's rank.
-    """
-    if weight is None:
-        return None
-    check_weight(weight)
-    if weight.shape == pred.shape:
-        return weight
-    if weight.ndim == 1 and pred.ndim > 1 and weight.shape[0] == pred.shape[0]:
-        return weight.reshape(-1, *(1,) * (pred.ndim - 1))
-    fits = all(size in (1, full) for size, full in zip(weight.shape, pred.shape, strict=False))
-    if weight.ndim != pred.ndim or not fits:
-        raise ValueError(
-            f"weight must have shape {(pred.shape[0],) if pred.ndim else ()}, or as many axes as pred with each "
-            f"equal to pred's or 1; pred has shape {tuple(pred.shape)}, got {tuple(weight.shape)}."
-        )
-    return weight

@@ -6,7 +6,9 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from .. import functional as F
-from .base import Loss, Shared, check_option, check_same_shape, element_weight, published
+from .base import Loss, published
+from .inputs import check_same_shape, element_weight
+from .options import Shared, check_option
 
 
 class CoordinateLoss(Loss):

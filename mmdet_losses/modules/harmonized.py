@@ -10,9 +10,11 @@ from typing_extensions import Unpack
 
 from .. import functional as F
 from ..functional.reduce import blank
-from .base import Shared, check_option, element_weight, published
-from .classification import ClassificationLoss, check_labels_or_dense
+from .base import published
+from .classes.base import ClassificationLoss
 from .coordinate import CoordinateLoss
+from .inputs import check_labels_or_dense, either, element_weight
+from .options import Shared, check_option
 from .state import Stateful
 
 
@@ -96,13 +98,6 @@ class HarmonizedLoss(Stateful):
         mean = counts / calls.clamp(min=1)
         moved = torch.where(self.acc_sum > 0, self.momentum * self.acc_sum + (1 - self.momentum) * mean, mean)
         self.acc_sum.copy_(torch.where(counts > 0, moved, self.acc_sum))
-
-
-def either(weight: Tensor | None, label_weight: Tensor | None) -> Tensor | None:
-    """The weight under whichever of its two names it was passed."""
-    if weight is not None and label_weight is not None:
-        raise ValueError("weight and label_weight are two names of one argument, got both: leave one out.")
-    return label_weight if weight is None else weight
 
 
 @published()

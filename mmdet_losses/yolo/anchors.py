@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..modules.base import Shared, check_option
+from ..modules.options import Shared, check_option
 from .base import CompositeLoss, Detections, check_flavor
 from .decode import decode
 from .encode import DenseTarget, encode, ignore_overlapping, read_truths

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from ..functional.dtype import upcast, without_autocast
 from ..functional.reduce import match_rank, reduce_loss, weighted_loss
-from ..modules.base import Loss, check_floating, check_option, check_rows, row_weight
+from ..modules.base import Loss
+from ..modules.inputs import check_floating, check_rows, row_weight
+from ..modules.options import check_option
 from .encode import DenseTarget
 
 FLAVORS = ("paper", "darknet")

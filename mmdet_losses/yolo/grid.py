@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from ..modules.base import Loss, Shared, check_option, published
+from ..modules.base import Loss, published
 from ..modules.errors import OptionError
+from ..modules.options import Shared, check_option
 from .base import Detections, summed
 from .decode import decode, encode_offsets
 from .encode import DenseTarget, encode

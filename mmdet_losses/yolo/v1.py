@@ -9,7 +9,8 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from ..functional.classification import one_hot
-from ..modules.base import Shared, check_option, published
+from ..modules.base import published
+from ..modules.options import Shared, check_option
 from .base import CompositeLoss, Detections, check_flavor, summed
 from .decode import aligned_iou, centre_and_size, corners, encode_offsets
 from .encode import DenseTarget, encode

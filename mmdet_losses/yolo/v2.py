@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from ..modules.base import Shared, check_option, published
+from ..modules.base import published
+from ..modules.options import Shared, check_option
 from .anchors import AnchorLoss, Anchors, Predictions
 from .base import summed
 from .decode import aligned_iou, centre_and_size, encode_offsets, small_object_scale

@@ -10,7 +10,8 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from ..functional.classification import sigmoid_cross_entropy
-from ..modules.base import Shared, published
+from ..modules.base import published
+from ..modules.options import Shared
 from .anchors import AnchorLoss, Anchors, Predictions
 from .base import summed
 from .decode import encode_offsets, small_object_scale

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from ..functional.classification import sigmoid_cross_entropy
-from ..modules.base import Shared, check_option, published
+from ..modules.base import published
 from ..modules.errors import OptionError
+from ..modules.options import Shared, check_option
 from .anchors import AnchorLoss, Anchors, Predictions
 from .base import summed
 from .encode import DenseTarget, ignore_overlapping, read_truths

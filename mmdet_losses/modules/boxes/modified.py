@@ -1,14 +1,21 @@
-"""Published modifiers of the IoU family under their own names: thin declarations over its slots."""
+"""Published modifiers of the IoU family under their own names: each sets a slot of another member."""
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
 from typing_extensions import Unpack
 
-from .. import functional as F
-from .base import check_option, published
-from .box import IoUTypeLoss, Modifiers
+from ... import functional as F
+from ..base import published
+from ..options import check_option
+from ..state import Annealed
+from .family import IoUTypeLoss, Modifiers
 from .focus import IoUFocus, WiseFocus
-from .iou import EIoULoss
+from .members import EIoULoss
 
 
 class BasedIoULoss(IoUTypeLoss):
@@ -51,7 +58,6 @@ class AlphaIoULoss(BasedIoULoss):
         loss_weight: Multiplies the loss.
         base: The loss whose terms are taken, one of ``mmdet_losses.functional.BASES``: ``'iou'``, ``'giou'``,
             ``'diou'`` and ``'ciou'`` as the paper, and the others.
-        eps: See :class:`IoUTypeLoss`.
         **modifiers: ``inner_ratio``, ``focaler``, ``focus`` and ``debug`` of :class:`IoUTypeLoss`.
 
     Example:
@@ -102,7 +108,6 @@ class InnerIoULoss(BasedIoULoss):
         reduction: See :class:`~mmdet_losses.modules.base.Loss`.
         loss_weight: Multiplies the loss.
         base: The loss whose terms are taken, one of ``mmdet_losses.functional.BASES``.
-        eps: See :class:`IoUTypeLoss`.
         **modifiers: ``power``, ``focaler``, ``focus`` and ``debug`` of :class:`IoUTypeLoss`.
 
     Example:
@@ -153,7 +158,6 @@ class FocalerIoULoss(BasedIoULoss):
         reduction: See :class:`~mmdet_losses.modules.base.Loss`.
         loss_weight: Multiplies the loss.
         base: The loss whose terms are taken, one of ``mmdet_losses.functional.BASES``.
-        eps: See :class:`IoUTypeLoss`.
         **modifiers: ``power``, ``inner_ratio``, ``focus`` and ``debug`` of :class:`IoUTypeLoss`.
 
     Example:
@@ -220,7 +224,6 @@ class WIoULoss(IoUTypeLoss):
         delta: Of version 3; 3 as the paper.
         gamma: Of version 2; 0.5 as the authors' code.
         momentum: Of the running mean; 0.01 as the authors' later code.
-        eps: See :class:`IoUTypeLoss`.
         **modifiers: ``power``, ``inner_ratio``, ``focaler`` and ``debug`` of :class:`IoUTypeLoss`.
 
     Example:
@@ -267,7 +270,6 @@ class FocalEIoULoss(EIoULoss):
         reduction: See :class:`~mmdet_losses.modules.base.Loss`.
         loss_weight: Multiplies the loss.
         detach: Whether the multiplier is a constant for the gradient, as in the known implementations.
-        eps: See :class:`IoUTypeLoss`.
         **modifiers: ``power``, ``inner_ratio``, ``focaler`` and ``debug`` of :class:`IoUTypeLoss`.
 
     Example:
@@ -290,3 +292,97 @@ class FocalEIoULoss(EIoULoss):
         **modifiers: Unpack[Modifiers],
     ) -> None:
         super().__init__(eps, reduction, loss_weight, focus=IoUFocus(gamma, detach=detach), **modifiers)
+
+
+SCHEDULES = {
+    "linear": lambda progress: 2 - 1.5 * progress,
+    "cosine": lambda progress: 1.25 + 0.75 * math.cos(math.pi * progress),
+    "fraction": lambda progress: 2 / (1 + 3 * progress),
+}
+"""Ratios of Unified-IoU from 2 at the beginning to 0.5 at the end of a training."""
+
+FOCALS = (None, "focal", "focal-inv")
+
+
+@published()
+class UnifiedIoULoss(BasedIoULoss, Annealed):
+    """Unified-IoU loss (UIoU): the base loss of both boxes scaled about their centres, by a ratio that falls.
+
+    Grown boxes make differences between bad predictions count more, shrunk boxes those between good ones. The ratio is
+    ``2 - 1.5 t`` (``'linear'``), ``1.25 + 0.75 cos(pi t)`` (``'cosine'``) or ``2 / (1 + 3 t)`` (``'fraction'``), with
+    ``t`` the share of the training that is done: add ``custom_hooks = [dict(type='LossStateHook')]`` to the config
+    (``tools/train.py`` does), or call ``set_progress(t)``. The ratio is a buffer that is saved with the model.
+
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: that of the
+    base, [0, 3) for CIoU; 0 at a perfect match.
+
+    Paper: https://arxiv.org/abs/2408.06636. mmdet does not have it. Differs from the authors' code: the whole training
+    takes the place of 300 epochs, and its schedules other than the linear one can be had.
+
+    Args:
+        ratio: A ratio that stays; None, one that falls from 2 to 0.5, as the paper.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`.
+        loss_weight: Multiplies the loss.
+        schedule: How the ratio falls: ``'linear'``, ``'cosine'`` or ``'fraction'``; ``'linear'`` as the authors' code.
+        focal: A multiplier, a constant for the gradient: ``'focal'`` is ``1 - IoU**gamma``, ``'focal-inv'``
+            ``IoU**gamma``, with the IoU of the scaled boxes; None by default.
+        gamma: Power of the multiplier; 0.5.
+        base: The loss that is computed, one of ``mmdet_losses.functional.BASES``; ``'ciou'`` as the authors' code.
+        **modifiers: ``power``, ``inner_ratio``, ``focaler``, ``focus`` and ``debug`` of :class:`IoUTypeLoss`, all
+            of the scaled boxes.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import UnifiedIoULoss
+        >>> pred, target = torch.tensor([[0.0, 0, 12, 4]]), torch.tensor([[1.0, 1, 7, 9]])
+        >>> loss = UnifiedIoULoss()
+        >>> loss(pred, target)
+        tensor(0.7094)
+        >>> loss.set_progress(1.0)
+        >>> loss(pred, target)
+        tensor(1.1854)
+    """
+
+    paper = "https://arxiv.org/abs/2408.06636"
+    bounds = (0.0, 4.0)
+
+    def __init__(
+        self,
+        ratio: float | None = None,
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        *,
+        schedule: str = "linear",
+        focal: str | None = None,
+        gamma: float = 0.5,
+        base: str = "ciou",
+        eps: float = 1e-6,
+        **modifiers: Unpack[Modifiers],
+    ) -> None:
+        super().__init__(base, reduction, loss_weight, eps=eps, **modifiers)
+        check_option("ratio", ratio, ratio is None or ratio > 0, "None or more than 0")
+        check_option("schedule", schedule, schedule in SCHEDULES, f"one of {', '.join(map(repr, SCHEDULES))}")
+        check_option("focal", focal, focal in FOCALS, f"one of {', '.join(map(repr, FOCALS))}")
+        check_option("gamma", gamma, gamma >= 0, "0 or more")
+        self.ratio = ratio
+        self.schedule = schedule
+        self.focal = focal
+        self.gamma = gamma
+        if ratio is None:
+            self.register_buffer("annealed_ratio", torch.tensor(SCHEDULES[schedule](0.0)))
+
+    def set_progress(self, progress: float) -> None:
+        if self.ratio is None:
+            self.annealed_ratio.fill_(SCHEDULES[self.schedule](min(max(progress, 0.0), 1.0)))
+
+    @property
+    def current_ratio(self) -> float | Tensor:
+        """The ratio at this point of the training."""
+        return self.annealed_ratio if self.ratio is None else self.ratio
+
+    def observed_pair(self, pred: Tensor, target: Tensor) -> F.BoxPair:
+        return super().observed_pair(pred, target).scaled(self.current_ratio)
+
+    def arguments(self) -> dict[str, Any]:
+        focus = F.unified_multiplier(self.focal, self.gamma, self.focus)
+        return {**super().arguments(), "focus": focus, "ratio": self.current_ratio}

@@ -5,9 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 from typing_extensions import Unpack
 
-from .. import functional as F
-from .base import Loss, Shared, check_option, element_weight, published
-from .box import BoxLoss, check_boxes
+from ... import functional as F
+from ..base import Loss, published
+from ..inputs import element_weight
+from ..options import Shared, check_option
+from .family import BoxLoss, check_boxes
 
 WASSERSTEIN_MODES = ("exp", "sqrt", "log", "norm_sqrt", "w2")
 
@@ -26,7 +28,7 @@ class ExtendedIoULoss(BoxLoss):
     name ``EIoULoss``; see the ledger, general part.
 
     Args:
-        eps: See :class:`IoUTypeLoss`.
+        eps: Kept for mmdet's configs; quotients are exact here, and 0/0 is 0.
         reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
         loss_weight: Multiplies the loss; default as mmdet.
         smooth_point: Where the square ends; 0.1 as mmdet.

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from .. import functional as F
-from ..functional.longtail import foreground
-from .base import Shared, check_option, published
-from .classification import FocalForm, FocalLoss
+from ... import functional as F
+from ...functional.longtail import foreground
+from ..base import published
+from ..errors import OptionError
+from ..options import Shared, check_option
+from .base import FocalForm
 from .cross_entropy import CrossEntropyLoss
-from .errors import OptionError
+from .focal import FocalLoss
 
 
 class HeadChannels:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from .. import functional as F
-from .base import check_option
-from .errors import OptionError
-from .state import Stateful
+from ... import functional as F
+from ..errors import OptionError
+from ..options import check_option
+from ..state import Stateful
 
 
 class IoUFocus(nn.Module):

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from .. import functional as F
-from ..functional.classification import dense_target
-from .base import Shared, check_option, element_weight, published
-from .classification import ClassificationLoss, check_labels_or_dense
+from ... import functional as F
+from ...functional.classification import dense_target
+from ..base import published
+from ..inputs import check_labels_or_dense, element_weight
+from ..options import Shared, check_option
+from .base import ClassificationLoss
 
 
 class RankingLoss(ClassificationLoss):

@@ -9,15 +9,17 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from .. import functional as F
-from ..functional.dtype import without_autocast
-from ..functional.longtail import count_labels, equalization_v2_gradients, foreground
-from ..functional.reduce import blank, drop_junk, weighted_loss
-from .base import Shared, check_floating, check_option, published, row_weight
-from .classification import ClassificationLoss, FocalLoss, check_labels
-from .custom import HeadChannels
-from .harmonized import either
-from .state import Stateful
+from ... import functional as F
+from ...functional.dtype import without_autocast
+from ...functional.longtail import count_labels, equalization_v2_gradients, foreground
+from ...functional.reduce import blank, drop_junk, weighted_loss
+from ..base import published
+from ..inputs import check_floating, check_labels, either, row_weight
+from ..options import Shared, check_option
+from ..state import Stateful
+from .base import ClassificationLoss
+from .focal import FocalLoss
+from .head_channels import HeadChannels
 
 
 class RegionLoss(Stateful, HeadChannels, ClassificationLoss):

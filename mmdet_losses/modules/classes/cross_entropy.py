@@ -11,20 +11,21 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from .. import functional as F
-from ..functional.reduce import all_between, may_select
-from .base import (
-    Shared,
+from ... import functional as F
+from ...functional.reduce import all_between, may_select
+from ..base import published
+from ..errors import OptionError
+from ..inputs import (
     check_floating,
-    check_option,
+    check_labels,
+    check_labels_or_dense,
     check_rows,
     check_same_shape,
     element_weight,
-    published,
     row_weight,
 )
-from .classification import ClassificationLoss, check_labels, check_labels_or_dense
-from .errors import OptionError
+from ..options import Shared, check_option
+from .base import ClassificationLoss
 
 NO_LABEL = -100
 """torch's default for labels to be ignored."""

@@ -9,12 +9,14 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from .. import functional as F
-from ..functional.iou import Terms
-from ..functional.reduce import mean_of_columns
-from .base import Loss, Shared, check_option, check_same_shape, row_weight
+from ... import functional as F
+from ...functional.iou import Terms
+from ...functional.reduce import mean_of_columns
+from ..base import Loss
+from ..inputs import check_same_shape, row_weight
+from ..options import Shared, check_option
+from ..state import Stateful
 from .focus import build_focus
-from .state import Stateful
 
 
 def check_boxes(pred: Tensor, target: Any) -> None:

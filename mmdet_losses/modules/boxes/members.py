@@ -1,16 +1,18 @@
-"""The IoU family: one short declaration per published loss."""
+"""The members of the IoU family: those with terms of their own."""
 
 from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 from typing_extensions import Unpack
 
-from .. import functional as F
-from .base import check_option, published
-from .box import IoUTypeLoss, Modifiers
-from .errors import OptionError
+from ... import functional as F
+from ..base import published
+from ..errors import OptionError
+from ..options import check_option
+from .family import IoUTypeLoss, Modifiers
 
 IOU_MODES = ("linear", "square", "log")
 
@@ -75,7 +77,6 @@ class GIoULoss(IoUTypeLoss):
     its eps to the denominators.
 
     Args:
-        eps: See :class:`IoUTypeLoss`.
         reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
         loss_weight: Multiplies the loss; default as mmdet.
         **modifiers: ``power``, ``inner_ratio``, ``focaler``, ``focus`` and ``debug`` of :class:`IoUTypeLoss`.
@@ -103,7 +104,6 @@ class DIoULoss(IoUTypeLoss):
     Paper: https://arxiv.org/abs/1911.08287. Differs from mmdet: see the ledger, general part.
 
     Args:
-        eps: See :class:`IoUTypeLoss`.
         reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
         loss_weight: Multiplies the loss; default as mmdet.
         **modifiers: ``power``, ``inner_ratio``, ``focaler``, ``focus`` and ``debug`` of :class:`IoUTypeLoss`.
@@ -134,7 +134,6 @@ class CIoULoss(IoUTypeLoss):
     torchvision has no gate either, and is NaN for a zero box.
 
     Args:
-        eps: See :class:`IoUTypeLoss`.
         reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
         loss_weight: Multiplies the loss; default as mmdet.
         alpha_gate: IoU that has to be exceeded for the aspect term to count; None, the conference paper's form,
@@ -179,7 +178,6 @@ class EIoULoss(IoUTypeLoss):
     loss, Extended-IoU, here :class:`ExtendedIoULoss`. Also registered as ``EfficientIoULoss``.
 
     Args:
-        eps: See :class:`IoUTypeLoss`.
         reduction: See :class:`~mmdet_losses.modules.base.Loss`.
         loss_weight: Multiplies the loss.
         smooth_point: Not an option of this loss: raises, and names :class:`ExtendedIoULoss`.
@@ -231,7 +229,6 @@ class SIoULoss(IoUTypeLoss):
     also cuts the loss, and its gradient, at 2.
 
     Args:
-        eps: See :class:`IoUTypeLoss`.
         reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
         loss_weight: Multiplies the loss; default as mmdet.
         neg_gamma: True, the paper's sign; False, mmdet's default, raises.
@@ -263,3 +260,158 @@ class SIoULoss(IoUTypeLoss):
             )
         super().__init__(eps, reduction, loss_weight, **modifiers)
         self.neg_gamma = True
+
+
+@published()
+class MPDIoULoss(IoUTypeLoss):
+    """MPDIoU loss: ``1 - IoU + d1**2 / D**2 + d2**2 / D**2``, with ``d1, d2`` the distances of the top left and of the
+    bottom right corners and ``D`` the diagonal of the image.
+
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``; ``'none'`` gives ``(n,)``. The boxes are in the unit of
+    ``img_shape``: RetinaNet, RPN and two-stage heads (with ``reg_decoded_bbox=True``), FCOS and ATSS pass pixels, while
+    GFL, LD and TOOD divide boxes by the stride of their level and FCOS with ``norm_on_bbox`` the sizes. Range: [0, 3]
+    for boxes in the image, 0 at a perfect match.
+
+    Paper: https://arxiv.org/abs/2307.07662. mmdet does not have it.
+
+    Args:
+        img_shape: Height and width that images have in the network, in pixels; (640, 640) as the YOLO ports. With
+            images of several sizes, the largest.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`.
+        loss_weight: Multiplies the loss.
+        **modifiers: ``power``, ``inner_ratio``, ``focaler``, ``focus`` and ``debug`` of :class:`IoUTypeLoss`.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import MPDIoULoss
+        >>> MPDIoULoss(img_shape=(50, 100))(torch.tensor([[0.0, 0, 12, 4]]), torch.tensor([[1.0, 1, 7, 9]]))
+        tensor(0.7734)
+    """
+
+    terms = staticmethod(F.mpdiou_terms)
+    term_options = ("img_shape",)
+    terms = staticmethod(F.mpdiou_terms)
+    term_options = ("img_shape",)
+    paper = "https://arxiv.org/abs/2307.07662"
+    unit = "pixels"
+    scale_invariant = False
+
+    def __init__(
+        self,
+        img_shape: tuple[float, float] = (640, 640),
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        *,
+        eps: float = 1e-6,
+        **modifiers: Unpack[Modifiers],
+    ) -> None:
+        super().__init__(eps, reduction, loss_weight, **modifiers)
+        sides = isinstance(img_shape, tuple | list) and len(img_shape) == 2 and min(img_shape) > 0
+        check_option("img_shape", img_shape, sides, "(height, width), both more than 0")
+        self.img_shape = tuple(img_shape)
+
+
+@published()
+class ShapeIoULoss(IoUTypeLoss):
+    """Shape-IoU loss: distance and differences of the sides, weighed by the shape of the target.
+
+    ``1 - IoU + (hh dx**2 + ww dy**2) / c**2 + Omega / 2`` with ``ww = 2 W**scale / (W**scale + H**scale)``,
+    ``hh = 2 - ww``, ``c`` the diagonal of the enclosing box and
+    ``Omega = (1 - exp(-hh |w - W| / max(w, W)))**4 + (1 - exp(-ww |h - H| / max(h, H)))**4``.
+
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 2.16) for
+    ``scale=0``, below 3.28 for every scale; 0 at a perfect match.
+
+    Paper: https://arxiv.org/abs/2312.17663. mmdet does not have it.
+
+    Args:
+        scale: Depends on the sizes of the objects in a data set; 0, with which all weights are 1, as the authors' code.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`.
+        loss_weight: Multiplies the loss.
+        **modifiers: ``power``, ``inner_ratio``, ``focaler``, ``focus`` and ``debug`` of :class:`IoUTypeLoss`.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import ShapeIoULoss
+        >>> ShapeIoULoss(scale=1)(torch.tensor([[0.0, 0, 12, 4]]), torch.tensor([[1.0, 1, 7, 9]]))
+        tensor(0.8492)
+    """
+
+    terms = staticmethod(F.shape_terms)
+    term_options = ("scale",)
+    terms = staticmethod(F.shape_terms)
+    term_options = ("scale",)
+    paper = "https://arxiv.org/abs/2312.17663"
+    bounds = (0.0, 3 + (1 - math.exp(-2)) ** 4 / 2)
+    symmetric = False
+
+    def __init__(
+        self,
+        scale: float = 0.0,
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        *,
+        eps: float = 1e-6,
+        **modifiers: Unpack[Modifiers],
+    ) -> None:
+        super().__init__(eps, reduction, loss_weight, **modifiers)
+        check_option("scale", scale, scale >= 0, "0 or more")
+        self.scale = scale
+
+
+@published()
+class PowerfulIoULoss(IoUTypeLoss):
+    """Powerful-IoU loss (PIoU): how far the four edges are off, in units of the target.
+
+    ``2 - IoU - exp(-P**2)`` with ``P = ((|x1 - X1| + |x2 - X2|) / W + (|y1 - Y1| + |y2 - Y2|) / H) / 4`` in version 1;
+    version 2 multiplies it by ``3 x exp(-x**2)``, ``x = lambd exp(-P)``, which favours boxes of medium quality. The
+    same as version 1 with ``focus=dict(type='PowerfulFocus')``.
+
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 2] in
+    version 1, [0, 1.9) in version 2 with the default ``lambd``, below 2.58 with any; 0 at a perfect match.
+
+    Paper: https://www.sciencedirect.com/science/article/pii/S0893608023006640 (Neural Networks, 2024). mmdet does not
+    have it. Differs from the authors' code, which lets the gradient through version 2's factor: ``detach=False``.
+    Pixels-IoU, also called PIoU, is another loss.
+
+    Args:
+        version: 1 or 2; 2 as the paper recommends.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`.
+        loss_weight: Multiplies the loss.
+        lambd: Of version 2; 1.3 as the authors' code.
+        detach: Whether version 2's factor is a constant for the gradient, as the factors of the other losses are.
+        **modifiers: ``power``, ``inner_ratio``, ``focaler``, ``focus`` and ``debug`` of :class:`IoUTypeLoss`.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import PowerfulIoULoss
+        >>> PowerfulIoULoss()(torch.tensor([[0.0, 0, 12, 4]]), torch.tensor([[1.0, 1, 7, 9]]))
+        tensor(1.1744)
+    """
+
+    paper = "https://www.sciencedirect.com/science/article/pii/S0893608023006640"
+    bounds = (0.0, 6 / math.sqrt(2 * math.e))
+    symmetric = False
+    terms = staticmethod(F.powerful_terms)
+
+    def __init__(
+        self,
+        version: int = 2,
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        *,
+        lambd: float = 1.3,
+        detach: bool = True,
+        eps: float = 1e-6,
+        **modifiers: Unpack[Modifiers],
+    ) -> None:
+        super().__init__(eps, reduction, loss_weight, **modifiers)
+        check_option("version", version, version in (1, 2), "1 or 2")
+        check_option("lambd", lambd, lambd > 0, "more than 0")
+        self.version = version
+        self.lambd = lambd
+        self.detach = detach
+
+    def arguments(self) -> dict[str, Any]:
+        focus = F.powerful_multiplier(self.version, self.lambd, self.detach, self.focus)
+        return {**super().arguments(), "focus": focus}

@@ -1,0 +1,164 @@
+"""Losses whose targets are qualities: varifocal and quality focal loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+from typing_extensions import Unpack
+
+from ... import functional as F
+from ..base import published
+from ..inputs import check_labels, check_same_shape, check_target, element_weight, row_weight
+from ..options import Shared, check_option
+from .base import ClassificationLoss
+
+
+@published("VariFocalLoss")
+class VarifocalLoss(ClassificationLoss):
+    """Varifocal loss: positives weighted by their quality ``q``, negatives as focal loss.
+
+    ``q BCE(p, q)`` where ``q > 0`` (``BCE(p, q)`` with ``iou_weighted=False``), else ``alpha p**gamma BCE(p, 0)``.
+
+    Shapes: ``pred`` logits ``(n, c)``; ``target`` qualities of the same shape, the IoU at the class of a positive
+    and 0 elsewhere; weight ``(n,)`` (VFNet passes none), ``(n, 1)`` or ``(n, c)``; ``'none'`` gives ``(n, c)``.
+    Range: [0, inf). A perfect positive of quality q costs q times the entropy of q.
+
+    Paper: VarifocalNet, https://arxiv.org/abs/2008.13367. Differs from mmdet: a weight ``(n,)`` counts per row, also
+    where ``n == c`` (mmdet then weighs classes instead, and raises elsewhere); see also the ledger, general part. Also
+    registered as ``VariFocalLoss``.
+
+    Args:
+        use_sigmoid: True, as in mmdet. Heads read this from the config, so write it there.
+        alpha: Weight of the negatives; 0.75 as the paper and mmdet.
+        gamma: Power of the modulating factor of the negatives; 2.0 as the paper and mmdet.
+        iou_weighted: Whether positives are weighted by their quality; True as mmdet.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
+        loss_weight: Multiplies the loss; default as mmdet.
+        debug: Names the first row with a value that is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import VarifocalLoss
+        >>> VarifocalLoss(reduction="sum")(torch.tensor([[0.0, 2, -1]]), torch.tensor([[0.0, 0.7, 0]]))
+        tensor(0.6558)
+    """
+
+    function = staticmethod(F.varifocal_loss)
+    passes = ("alpha", "gamma", "iou_weighted")
+    paper = "https://arxiv.org/abs/2008.13367"
+    tame = True
+    best = None
+
+    def __init__(
+        self,
+        use_sigmoid: bool = True,
+        alpha: float = 0.75,
+        gamma: float = 2.0,
+        iou_weighted: bool = True,
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        **shared: Unpack[Shared],
+    ) -> None:
+        super().__init__(reduction, loss_weight, **shared)
+        self.check_sigmoid(use_sigmoid)
+        check_option("alpha", alpha, alpha >= 0, "0 or more")
+        check_option("gamma", gamma, gamma >= 0, "0 or more")
+        self.alpha = alpha
+        self.gamma = gamma
+        self.iou_weighted = iou_weighted
+
+    def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        if isinstance(target, Tensor) and target.ndim < pred.ndim:
+            raise ValueError(
+                f"target must hold qualities in the shape of pred, {tuple(pred.shape)}, got {tuple(target.shape)}: "
+                "a head that passes labels needs FocalLoss."
+            )
+        check_same_shape(pred, target)
+        return (pred, target), element_weight(weight, pred)
+
+
+VariFocalLoss = VarifocalLoss
+
+
+@published()
+class QualityFocalLoss(ClassificationLoss):
+    """Quality focal loss: ``|q - p|**beta BCE(p, q)``, summed over the classes of a row.
+
+    The quality ``q`` is the IoU of the box at the class of a positive and 0 elsewhere.
+
+    Shapes: ``pred`` logits ``(n, c)`` (or ``(*, c)``); ``target`` a tuple of labels ``(n,)``, any label outside
+    ``[0, c)`` being background, and qualities ``(n,)``, or dense qualities of pred's shape; weight ``(n,)`` or
+    ``(n, 1)``; ``'none'`` gives ``(n,)``. Range: [0, inf), 0 where ``p = q`` everywhere.
+
+    Paper: Generalized Focal Loss, https://arxiv.org/abs/2006.04388. Differs from mmdet: half predictions with float
+    qualities work (an error there); see also the ledger, general part. The registered class is also an instance of
+    mmdet's, as the DETR family asks.
+
+    Args:
+        use_sigmoid: True, as in mmdet. Heads read this from the config, so write it there.
+        beta: Power of the modulating factor; 2.0 as the paper and mmdet.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
+        loss_weight: Multiplies the loss; default as mmdet.
+        activated: Whether ``pred`` holds probabilities, as TOOD's does; default as mmdet.
+        debug: Names the first row with a label outside ``[0, c]`` or a value that is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import QualityFocalLoss
+        >>> QualityFocalLoss()(torch.tensor([[0.0, 2, -1]]), (torch.tensor([1]), torch.tensor([0.7])))
+        tensor(0.2197)
+    """
+
+    function = staticmethod(F.quality_focal_loss)
+    passes = ("beta", "activated")
+    paper = "https://arxiv.org/abs/2006.04388"
+
+    def __init__(
+        self,
+        use_sigmoid: bool = True,
+        beta: float = 2.0,
+        reduction: str = "mean",
+        loss_weight: float = 1.0,
+        activated: bool = False,
+        **shared: Unpack[Shared],
+    ) -> None:
+        super().__init__(reduction, loss_weight, **shared)
+        self.check_sigmoid(use_sigmoid)
+        check_option("beta", beta, beta >= 0, "0 or more")
+        self.beta = beta
+        self.activated = activated
+        self.tame = not activated
+
+    def align(
+        self, pred: Tensor, target: Tensor | Sequence[Tensor], weight: Tensor | None
+    ) -> tuple[tuple[Tensor, ...], Tensor | None]:
+        if pred.ndim < 2:
+            raise ValueError(f"pred must have shape (n, c), got {tuple(pred.shape)}.")
+        lead = pred.shape[:-1]
+        if isinstance(target, Tensor):
+            if target.ndim < pred.ndim:
+                raise ValueError(
+                    "target must be a tuple of labels and qualities, or dense qualities in the shape of pred, "
+                    f"{tuple(pred.shape)}, got one tensor of shape {tuple(target.shape)}: "
+                    "a head that passes labels alone needs FocalLoss."
+                )
+            check_same_shape(pred, target)
+            targets = (target.flatten(0, -2),)
+        else:
+            if not isinstance(target, (tuple, list)) or len(target) != 2:
+                raise ValueError(
+                    f"target must be a tuple of labels and qualities, or a tensor, got {type(target).__name__}."
+                )
+            label, score = target
+            check_labels("target[0]", label, lead)
+            check_target(score)
+            if score.shape != lead:
+                raise ValueError(f"target[1] must have shape {tuple(lead)}, got {tuple(score.shape)}.")
+            targets = (label.reshape(-1), score.reshape(-1))
+        return (pred.flatten(0, -2), *targets), row_weight(weight, lead)
+
+    def evaluate(self, pred: Tensor, *args: Any) -> Tensor:
+        loss = super().evaluate(pred, *args)
+        return loss.reshape(pred.shape[:-1]) if loss.ndim else loss

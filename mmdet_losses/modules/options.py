@@ -1,0 +1,63 @@
+"""Options that every loss takes, and what is said of one that a loss does not take."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from ..functional.reduce import REDUCTIONS
+from .errors import OptionError, ReductionError
+
+if TYPE_CHECKING:
+    from .base import Loss
+
+
+class Shared(TypedDict, total=False):
+    """Keywords that every loss takes and hands on to its base, see :class:`Loss`."""
+
+    debug: bool
+    fused: bool
+
+
+@cache
+def options_of(cls: type[Loss]) -> dict[str, inspect.Parameter]:
+    """The options of a class, as :meth:`Loss.options` returns them."""
+    found: dict[str, inspect.Parameter] = {}
+    for base in cls.__mro__:
+        if "__init__" in vars(base):
+            signature = list(inspect.signature(base.__init__).parameters.values())[1:]
+            named = [parameter for parameter in signature if parameter.kind is not parameter.VAR_KEYWORD]
+            found |= {parameter.name: parameter for parameter in named if parameter.name not in found}
+            if len(named) == len(signature):
+                break
+    return {name: parameter for name, parameter in found.items() if name not in cls.fixed}
+
+
+def unknown_option(cls: type[Loss], name: str) -> OptionError:
+    """The error for a keyword that a class does not take."""
+    known = options_of(cls)
+    if name in Shared.__annotations__:
+        return OptionError(
+            f"{cls.__name__} has no option {name!r}, since its constructor hands no keywords on: write "
+            "`def __init__(self, ..., **shared)` and `super().__init__(..., **shared)`, or set it on the object."
+        )
+    close = difflib.get_close_matches(name, known, 1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return OptionError(
+        f"{cls.__name__} has no option {name!r}.{hint} Its options are {', '.join(known)}. "
+        "Where the option comes from a base config, write the slot with _delete_=True."
+    )
+
+
+def check_reduction(name: str, reduction: Any) -> None:
+    """Raise for anything but ``'none'``, ``'mean'`` and ``'sum'``."""
+    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
+        raise ReductionError(f"{name} must be one of {', '.join(map(repr, REDUCTIONS))}, got {reduction!r}.")
+
+
+def check_option(name: str, value: Any, condition: bool, expected: str) -> None:
+    """Raise for an option's value outside of its range."""
+    if not condition:
+        raise OptionError(f"{name} must be {expected}, got {value!r}.")
