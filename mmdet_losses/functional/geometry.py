@@ -54,10 +54,9 @@ def squared_length(x: Tensor, y: Tensor) -> Tensor:
     return x.square() + y.square()
 
 
-def span(*sides: Tensor) -> tuple[Tensor, Tensor]:
-    """Least of some coordinates, and the distance from it to the largest."""
-    low, high = reduce(torch.minimum, sides), reduce(torch.maximum, sides)
-    return low, high - low
+def span(*sides: Tensor) -> Tensor:
+    """Distance from the least of some coordinates to the largest."""
+    return reduce(torch.maximum, sides) - reduce(torch.minimum, sides)
 
 
 class Box(NamedTuple):

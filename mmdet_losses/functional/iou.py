@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .geometry import Axis, BoxPair, divide, saturate, span, squared_length
+from .geometry import BoxPair, divide, saturate, span, squared_length
 from .pairs import box_pair
 
 Terms = Callable[[BoxPair], Sequence[Tensor]]
@@ -82,14 +82,14 @@ def siou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
     gamma = divide(2 * (dx * dy).abs(), pair.squared_offset()) - 2
     axes = pair.axes
     distance = pair.total(torch.expm1(gamma * divide(axis.offset, axis.hull).square()) for axis in axes)
-    shape = pair.total((-torch.expm1(-side_change(axis))).pow(SIOU_THETA) for axis in axes)
+    shape = pair.total((-torch.expm1(-side_change(axis.size, axis.target_size))).pow(SIOU_THETA) for axis in axes)
     return (distance / -2, shape / 2)
 
 
-def side_change(axis: Axis) -> Tensor:
+def side_change(size: Tensor, target_size: Tensor) -> Tensor:
     """``|w - W| / max(w, W)``, or the same of the heights."""
-    change = axis.size - axis.target_size
-    return divide(change.abs(), torch.relu(change) + axis.target_size)
+    change = size - target_size
+    return divide(change.abs(), torch.relu(change) + target_size)
 
 
 def shape_terms(pair: BoxPair, scale: float = 0.0) -> tuple[Tensor, ...]:
@@ -100,7 +100,7 @@ def shape_terms(pair: BoxPair, scale: float = 0.0) -> tuple[Tensor, ...]:
     horizontal = 2 - vertical
     dx, dy = pair.offset()
     distance = divide(horizontal * dx.square() + vertical * dy.square(), pair.squared_diagonal())
-    wide, high = (side_change(Axis(*sides, dx, dy)) for sides in zip(pair.pred_size, pair.target_size, strict=True))
+    wide, high = (side_change(*sides) for sides in zip(pair.pred_size, pair.target_size, strict=True))
     shape = (-torch.expm1(-horizontal * wide)).pow(SHAPE_THETA) + (-torch.expm1(-vertical * high)).pow(SHAPE_THETA)
     return (distance, shape / 2)
 
@@ -264,8 +264,8 @@ def wise_focus(
     """Wise-IoU's multiplier, see :class:`~mmdet_losses.WiseFocus`; ``mean`` is that of ``1 - IoU`` in the training."""
     with torch.no_grad():
         # Over all corners, so that the quotient is at most 1 for inverted boxes too.
-        _, width = span(pair.pred.x1, pair.pred.x2, pair.target.x1, pair.target.x2)
-        _, height = span(pair.pred.y1, pair.pred.y2, pair.target.y1, pair.target.y2)
+        width = span(pair.pred.x1, pair.pred.x2, pair.target.x1, pair.target.x2)
+        height = span(pair.pred.y1, pair.pred.y2, pair.target.y1, pair.target.y2)
         diagonal = squared_length(width, height)
     attention = divide(pair.squared_offset(), diagonal).exp()
     if version == 1:

@@ -161,13 +161,21 @@ def equalized_focal_loss(
     Returns:
         Tensor of the shape of ``pred``, float32 (float64 where an input is).
     """
+    power, error, loss, factor = equalized_focal_parts(pred, target, ratio, gamma, alpha, scale_factor)
+    # With a power below 1 the slope at 0 would be infinite.
+    error = error.clamp(min=torch.finfo(error.dtype).tiny) if gamma < 1 else error
+    return factor * error**power * loss
+
+
+def equalized_focal_parts(
+    pred: Tensor, target: Tensor, ratio: Tensor, gamma: float, alpha: float, scale_factor: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Power of each class, error, binary cross-entropy, and what multiplies the loss."""
     pred, target = upcast(pred, dense_target(pred, target))
     power = gamma + scale_factor * (1 - ratio.to(pred.dtype))
     error = torch.sigmoid(-pred) * target + torch.sigmoid(pred) * (1 - target)
-    # With a power below 1 the slope at 0 would be infinite.
-    error = error.clamp(min=torch.finfo(error.dtype).tiny) if gamma < 1 else error
     loss = F.binary_cross_entropy_with_logits(pred, target, reduction="none")
-    return power / gamma * (alpha * target + (1 - alpha) * (1 - target)) * error**power * loss
+    return power, error, loss, power / gamma * (alpha * target + (1 - alpha) * (1 - target))
 
 
 def equalized_focal_gradient(
@@ -183,9 +191,5 @@ def equalized_focal_gradient(
 
     With ``e`` the error and ``g`` the power, ``e**g (g (1 - e) BCE + e)`` times the factors of the loss.
     """
-    pred, target = upcast(pred, dense_target(pred, target))
-    power = gamma + scale_factor * (1 - ratio.to(pred.dtype))
-    error = torch.sigmoid(-pred) * target + torch.sigmoid(pred) * (1 - target)
-    loss = F.binary_cross_entropy_with_logits(pred, target, reduction="none")
-    slope = error**power * (power * (1 - error) * loss + error)
-    return power / gamma * (alpha * target + (1 - alpha) * (1 - target)) * slope
+    power, error, loss, factor = equalized_focal_parts(pred, target, ratio, gamma, alpha, scale_factor)
+    return factor * (error**power * (power * (1 - error) * loss + error))
