@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 AGAIN = "then run the same command again"
+BUILD_FAILED = "the build failed"
 # (what the log says, what it means, what to do), the surest first.
 CAUSES = (
     (
@@ -16,12 +17,12 @@ CAUSES = (
     (
         r"Killed signal terminated program|signal 9|MemoryError|virtual memory exhausted",
         "the memory ran out",
-        "run it with MAX_JOBS=1, which needs 2 GB",
+        "run it with MAX_JOBS=1, which needs 3 GB",
     ),
     (r"Python\.h: No such file", "Python's headers are missing", f"install python3-dev, {AGAIN}"),
     (
         r"ninja: build stopped|Failed building wheel|Failed to build",
-        "the build failed",
+        BUILD_FAILED,
         f"see the last lines of the log, {AGAIN}",
     ),
     (
@@ -41,15 +42,32 @@ CAUSES = (
 
 
 class Failure(Exception):
-    """What went wrong and what to do, as one sentence for the user."""
+    """What went wrong and what to do, as one sentence for the user.
+
+    Attributes:
+        of_the_build: Whether another way of building may succeed: it is neither the machine's nor the network's fault.
+        detail: The first error in the output of the command that failed.
+    """
+
+    def __init__(self, message: str, of_the_build: bool = False, detail: str = ""):
+        super().__init__(message)
+        self.of_the_build = of_the_build
+        self.detail = detail
 
 
-def diagnose(output: str, code: int) -> str:
-    """What a failed command's output means and what to do, as the end of a sentence."""
+def diagnose(output: str, code: int) -> tuple[str, bool]:
+    """What a failed command's output means and what to do, as the end of a sentence; and `Failure.of_the_build`."""
     if code == -9:
         output += "\nsignal 9"
     for pattern, meaning, remedy in CAUSES:
         match = re.search(pattern, output)
         if match:
-            return f"{match.expand(meaning)}; {remedy}."
-    return f"a command ended with exit code {code}; see the last lines of the log, {AGAIN}."
+            return f"{match.expand(meaning)}; {remedy}.", meaning == BUILD_FAILED
+    return f"a command ended with exit code {code}; see the last lines of the log, {AGAIN}.", True
+
+
+def first_error(output: str, code: int) -> str:
+    """The first line that says what is wrong."""
+    lines = [line.strip() for line in output.splitlines()]
+    errors = [line for line in lines if re.search(r"\berror\b|Error: ", line, re.IGNORECASE)]
+    return (errors or [f"exit code {code}"])[0][:200]

@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from . import interpreter, mmcv_wheel
+from . import interpreter, mmcv_wheel, torch_build
 from .cli import PINS, ROOT, Environment
 from .failures import AGAIN, Failure
 from .locks import Lock
@@ -50,7 +50,7 @@ def make(environment: Environment, lock: Lock) -> None:
     version = "{}.{}".format(*facts["version"])
     cache = cache_folder()
     if not mmcv_wheel.cached(cache, mmcv, version, torch):
-        mmcv_wheel.check_compiler(facts["include"])
+        torch_build.check_compiler(facts["include"])
     _check_disk(environment.folder)
 
     environment.folder.parent.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from .failures import Failure, diagnose
+from .failures import Failure, diagnose, first_error
 
 
 class Steps:
@@ -75,7 +75,7 @@ class Steps:
                         os.killpg(child.pid, signal.SIGKILL)
                     child.wait()
         if child.returncode:
-            raise Failure(self._explain(begin, child.returncode))
+            raise self._explain(begin, child.returncode)
 
     def _wait(self, child: subprocess.Popen[bytes], begin: int) -> None:
         start = shown = time.monotonic()
@@ -105,11 +105,13 @@ class Steps:
         else:
             print(f"{head}: {text}", file=sys.stderr, flush=True)
 
-    def _explain(self, begin: int, code: int) -> str:
+    def _explain(self, begin: int, code: int) -> Failure:
         output = self.log.read_bytes()[begin:].decode(errors="replace")
         tail = "\n".join(f"    {line}" for line in output.strip().splitlines()[-12:])
-        problem = f"step {self.number} ({self.title}) failed: {diagnose(output, code)}"
-        return f"{problem}\n  Log: {self.log}, which ends:\n{tail}"
+        meaning, of_the_build = diagnose(output, code)
+        problem = f"step {self.number} ({self.title}) failed: {meaning}"
+        message = f"{problem}\n  Log: {self.log}, which ends:\n{tail}"
+        return Failure(message, of_the_build, first_error(output, code))
 
 
 def _clock(seconds: float) -> str:
