@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 
 AGAIN = "then run the same command again"
+NEEDS = "2 GB with torch's CPU build, or 6 GB with its CUDA build"
+WRITABLE = "make its folder writable, or choose another folder for the environment with MMDET_LOSSES_VENV=FOLDER"
 BUILD_FAILED = "the build failed"
 # (what the log says, what it means, what to do), the surest first.
 CAUSES = (
     (
         r"No space left on device|Disk quota exceeded",
         "the disk is full",
-        "free 4 GB (15 GB for the CUDA build of torch), or put the environment, the cache or temporary files "
+        f"free {NEEDS}, or put the environment, the cache or temporary files "
         f"on another disk (MMDET_LOSSES_VENV, MMDET_LOSSES_CACHE, TMPDIR), {AGAIN}",
     ),
     (
@@ -34,9 +36,12 @@ CAUSES = (
         f"check the network, the proxy (HTTPS_PROXY) and `python3 -m pip config list`, {AGAIN}",
     ),
     (
-        r"No matching distribution found for ([^\s]+)",
-        r"the package index has no \1 for this Python and machine",
-        f"check `python3 -m pip config list`, or use another Python (MMDET_LOSSES_PYTHON), {AGAIN}",
+        # Every requirement is a constraint too, and for one that it does not find pip tells of a conflict of the two.
+        r"The conflict is caused by:\n(?: +The user requested [^\n]*\n)*"
+        r" +The user requested (?:\(constraint\) )?(\S+)\n\s*\n"
+        r"|No matching distribution found for (\S+)",
+        r"the package index has no \1\2 for this Python and machine, or it cannot be reached",
+        "check the network, `python3 -m pip config list`, or use another Python (MMDET_LOSSES_PYTHON), " + AGAIN,
     ),
 )
 

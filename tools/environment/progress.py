@@ -14,13 +14,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from .failures import Failure, diagnose, first_error
+from .failures import AGAIN, WRITABLE, Failure, diagnose, first_error
 
 
 class Steps:
     """Numbered steps of one build, shown on stderr, with the output of their commands in a log file."""
 
-    def __init__(self, total: int, log: Path):
+    def __init__(self, total: int, log: Path, append: bool = False):
         self.total = total
         self.log = log
         self.number = 0
@@ -28,9 +28,9 @@ class Steps:
         self.inherit: tuple[int, ...] = ()  # file descriptors, of locks, that commands keep open
         self.live = sys.stderr.isatty()
         try:
-            log.write_bytes(b"")
+            log.open("ab" if append else "wb").close()
         except OSError as error:
-            raise Failure(f"{log} cannot be written ({error.strerror}): make its folder writable.") from None
+            raise Failure(f"{log} cannot be written ({error.strerror}): {WRITABLE}, {AGAIN}.") from None
 
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[None]:

@@ -1,0 +1,60 @@
+"""Install torch: see which build of it the index has, and what that asks of the disk, before it is downloaded."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .failures import AGAIN, NEEDS, Failure
+from .progress import Steps
+
+GIB = 2**30
+LEAST_FREE = {"CPU": 2 * GIB, "CUDA": 6 * GIB}  # of the environment's disk
+CPU_INDEX = "PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu"
+
+
+def install(
+    steps: Steps, command: Sequence[str | Path], requirement: str, folder: Path, environ: Mapping[str, str]
+) -> None:
+    """Install torch, and say so where it is the CUDA build and no GPU is seen.
+
+    Args:
+        steps: Where progress is shown.
+        command: pip's command, to which the requirement is added.
+        requirement: The pinned torch.
+        folder: The environment.
+        environ: Environment variables of the command.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        report = Path(scratch, "report.json")
+        steps.run([*command, "--dry-run", "--no-deps", "--report", report, requirement], environ)
+        (torch,) = json.loads(report.read_text())["install"]
+    needed = torch["metadata"].get("requires_dist", [])
+    if any(re.match(r"(nvidia|cuda)-", name) for name in needed):
+        hint = "" if gpu_is_seen() else f"; no GPU is seen here, and with {CPU_INDEX} in front pip takes the CPU build"
+        check_disk(folder, "CUDA", hint)
+        if hint:
+            steps.note(f"this torch is the CUDA build, whose environment takes 5.3 GB{hint} (1.6 GB)")
+    steps.run([*command, requirement], environ)
+
+
+def check_disk(folder: Path, build: str, hint: str = "") -> None:
+    """Raise Failure where the disk has no room for an environment with this build of torch."""
+    while not folder.is_dir():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < LEAST_FREE[build]:
+        raise Failure(
+            f"{folder} has {free / GIB:.1f} GB free, and the environment needs {NEEDS}{hint}: free some, or choose "
+            f"another disk with MMDET_LOSSES_VENV=FOLDER, {AGAIN}."
+        )
+
+
+def gpu_is_seen() -> bool:
+    """Whether there is an NVIDIA GPU with its driver, asked before torch is there."""
+    devices = ("/dev/nvidiactl", "/dev/dxg", "/proc/driver/nvidia/version")
+    return any(Path(device).exists() for device in devices)
