@@ -25,6 +25,8 @@ if args[0] == "-c" and "importlib.util" in args[1]:
     version = json.loads(os.environ.get("FAKE_VERSION", "[3, 11, 7]"))
     print(json.dumps({{"version": version, "executable": sys.argv[0], "include": "/", "venv": True}}))
 elif args[0] == "-c" and "torch.version.cuda" in args[1]:
+    if os.environ.get("FAKE_TORCH") == "no torch":
+        sys.exit("ModuleNotFoundError: No module named 'torch'")
     facts = json.loads(os.environ.get("FAKE_TORCH", '{{"version": "2.13.0+cpu", "cuda": null, "archs": []}}'))
     print(json.dumps({{"site": str(home / "site"), **facts}}))
 elif args[:2] == ["-m", "venv"]:
@@ -41,6 +43,9 @@ elif args[:3] == ["-m", "pip", "wheel"]:
     with open(home / "compiled", "a") as compiled:
         compiled.write(json.dumps(sorted(files)) + "\\n")
     mode = os.environ.get("FAKE_BUILD", "ok")
+    if mode.startswith("grouped: "):
+        in_units = "unit_" in " ".join(files)
+        mode = mode.removeprefix("grouped: ") if in_units else os.environ.get("FAKE_PLAIN_BUILD", "ok")
     folder = pathlib.Path(args[args.index("--wheel-dir") + 1])
     folder.mkdir()
     if mode == "hang":
@@ -52,12 +57,13 @@ elif args[:3] == ["-m", "pip", "wheel"]:
         child = subprocess.Popen(["/bin/sleep", "300"], start_new_session=True)
         (home / "building").write_text(str(child.pid))
         time.sleep(300)
-    if mode.startswith("grouped: ") and "unit_" not in " ".join(files):
-        mode = "ok"
     if mode != "ok":
         sys.exit(mode)
     with zipfile.ZipFile(folder / "mmcv-2.1.0-fake.whl", "w") as wheel:
         wheel.writestr("mmcv/__init__.py", "")
+elif args[0] == "-c" and "nms" in args[1]:
+    if "FAKE_USE_PROBLEM" in os.environ and len((home / "compiled").read_text().splitlines()) == 1:
+        sys.exit(os.environ["FAKE_USE_PROBLEM"])
 elif args[:3] == ["-m", "pip", "install"]:
     if "torch==2.13.0" in args and "FAKE_TORCH_PROBLEM" in os.environ:
         if os.environ["FAKE_TORCH_PROBLEM"] == "hang":
