@@ -65,6 +65,9 @@ HELPER = "template <typename T>\ninline void add(T* a, const T& b) {\n  *a += b;
         ("#define N 1\n", "#define N 2\n", False),
         ('#include "shared.hpp"\n', '#include "shared.hpp"\n', True),
         ('#include "shared.hpp"\n', "int twice(int x) {\n  return x;\n}\n", False),
+        ("using namespace std;\n", "using namespace torch;\n", False),
+        ("using namespace std;\n", "using namespace std;\n", True),
+        ("using namespace std;\n", "using namespace at;\n", True),
         ("#include <torch/extension.h>\n", "int g() {\n  return 1;\n}\n", False),
     ],
 )
@@ -74,12 +77,13 @@ def test_what_may_stand_together(units, tmp_path: Path, one: str, other: str, to
     assert sorted(map(sorted, result)) == ([["one.cpp", "other.cpp"]] if together else [["one.cpp"], ["other.cpp"]])
 
 
-def test_a_file_that_leaves_a_macro_comes_last(units, tmp_path: Path):
+@pytest.mark.parametrize("left", ["#define max(a, b) a\n", "using namespace std;\n"])
+def test_a_file_that_leaves_a_macro_or_an_open_namespace_comes_last(units, tmp_path: Path, left: str):
     write_sources(
         tmp_path,
         {
             "common/pytorch_cpp_helper.hpp": "",
-            "pytorch/a.cpp": "#define max(a, b) a\n",
+            "pytorch/a.cpp": left,
             "pytorch/b.cpp": "int b() {\n  return 1;\n}\n",
         },
     )

@@ -45,13 +45,14 @@ OFFLINE = {"FAKE_TORCH_PROBLEM": "Network is unreachable"}
 def test_a_changed_pyproject_installs_the_package_again_and_nothing_else(tool: Tool, checkout: Path):
     assert tool.run("true").returncode == 0
     before = len(tool.calls())
+    (checkout / "mmdet_losses.egg-info").mkdir()  # old metadata, which Python would find first in the checkout
     with (checkout / "pyproject.toml").open("a") as project:
         project.write("\n[project.scripts]\nshiny = 'mmdet_losses:main'\n")
     result = tool.run("true", **OFFLINE)
     assert result.returncode == 0, result.stderr
     assert "pyproject.toml has changed" in result.stderr and "[1/1] mmdet_losses" in result.stderr
     assert editable(tool) == [str(checkout)] * 2 and len(tool.calls()) == before + 1
-    assert "--no-index" in tool.calls()[-1]["args"]
+    assert "--no-index" in tool.calls()[-1]["args"] and not (checkout / "mmdet_losses.egg-info").exists()
     assert tool.run("true").stderr == ""
 
 
@@ -226,20 +227,31 @@ def test_the_cpu_index_is_named_where_the_cuda_build_would_come_and_no_gpu_is_se
 
 
 @pytest.mark.parametrize(
-    ("free", "cuda", "enough"), [(1, False, False), (5, False, True), (5, True, False), (40, True, True)]
+    ("free", "cuda", "needed"),
+    [(1, False, 2), (3, False, None), (5, True, 6), (8, True, None), (1, True, 2)],
 )
 def test_the_disk_is_checked_for_the_build_of_torch_that_comes(
-    tool: Tool, checkout: Path, free: int, cuda: bool, enough: bool
+    tool: Tool, checkout: Path, free: int, cuda: bool, needed: int | None
 ):
     module = checkout / "tools" / "environment" / "torch_install.py"
-    module.write_text(
-        module.read_text().replace("shutil.disk_usage(folder).free", f"{free} * 2**30").replace("import shutil\n", "")
-    )
+    text = module.read_text().replace("shutil.disk_usage(folder).free", f"({free} * 2**30)")
+    module.write_text(text.replace("os.stat(tempfile.gettempdir())", 'os.stat("/proc")'))  # another disk
     result = tool.run("true", **(CUDA if cuda else {}))
-    assert result.returncode == (0 if enough else 125), result.stderr
-    assert (f"has {free}.0 GB free" in result.stderr) == (not enough)
-    assert tool.venv.exists() == enough
-    assert not [call for call in tool.calls("-m", "pip", "install") if "torch==2.13.0" in call["args"]][1:] or enough
+    assert result.returncode == (125 if needed else 0), result.stderr
+    assert tool.venv.exists() == (needed is None)
+    if needed:
+        build = "CUDA" if needed > 2 else "CPU"
+        assert f"has {free}.0 GB free, and an environment with torch's {build} build needs {needed} GB" in result.stderr
+        installed = [call["args"] for call in tool.calls("-m", "pip", "install") if "torch==2.13.0" in call["args"]]
+        assert all("--dry-run" in args for args in installed)  # nothing large was downloaded
+
+
+def test_downloads_count_where_they_share_the_disk(tool: Tool, checkout: Path):
+    module = checkout / "tools" / "environment" / "torch_install.py"
+    text = module.read_text().replace("shutil.disk_usage(folder).free", "(8 * 2**30)")
+    module.write_text(text)
+    result = tool.run("true", TMPDIR=str(tool.home), **CUDA)
+    assert result.returncode == 125 and "needs 9 GB" in result.stderr
 
 
 def test_standard_library_only():

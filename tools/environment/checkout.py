@@ -21,6 +21,8 @@ def install(steps: Steps, environment: Environment) -> None:
     for info in environment.folder.glob("lib/*/site-packages/mmdet_losses-*.dist-info"):
         if not (info / "RECORD").is_file():  # half installed by an interrupted run: pip could not remove it
             shutil.rmtree(info)
+    # Of an installation that wrote into the checkout: Python would find its old metadata first, from that folder.
+    shutil.rmtree(ROOT / "mmdet_losses.egg-info", ignore_errors=True)
     with tempfile.TemporaryDirectory() as scratch:
         config = Path(scratch, "setup.cfg")
         config.write_text(f"[egg_info]\negg_base = {scratch}\n")

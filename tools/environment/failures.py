@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 AGAIN = "then run the same command again"
-NEEDS = "2 GB with torch's CPU build, or 6 GB with its CUDA build"
+NEEDS = "2 GB (with torch's CUDA build 6 GB, and 3.4 GB for pip's downloads)"
 WRITABLE = "make its folder writable, or choose another folder for the environment with MMDET_LOSSES_VENV=FOLDER"
 BUILD_FAILED = "the build failed"
 # (what the log says, what it means, what to do), the surest first.

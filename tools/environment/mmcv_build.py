@@ -52,7 +52,7 @@ def build(
             raise
         steps.note(
             f"mmcv's sources do not build in a few units here ({failure.detail}), so its files are compiled one by "
-            "one, which takes five to ten times as long"
+            "one, which takes five times as long"
         )
     sources.fetch(steps, grouped=False)
     return sources.compile(steps, use)

@@ -1,6 +1,6 @@
 """Group mmcv's operator sources into a few translation units.
 
-mmcv compiles some 77 small files (134 with CUDA), and each of them parses all of torch's headers: that, not the
+mmcv compiles 77 small files, 136 with CUDA, and each of them parses all of torch's headers: that, not the
 operators, is what a build spends its time on. Here the files are included, unchanged, by a few files that take their
 place where mmcv's `setup.py` looks for sources.
 """
@@ -16,10 +16,11 @@ CSRC = Path("mmcv/ops/csrc")
 HELPER = "pytorch_cpp_helper.hpp"
 BINDINGS = "torch/extension.h"  # the largest of torch's headers; the one file with it takes as long as all others
 ASIDE = ".inc"  # the suffix that hides a grouped file from setup.py; its folder stays, for its own includes
-CU_FILES = 12  # in one unit: several units keep several cores busy, and a compiler's memory within 2 GB
+CU_FILES = 12  # in one unit: several units keep several cores busy, and each compiler within 3 GB
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"]+)[>"]', re.MULTILINE)
 MACRO = re.compile(r"^[ \t]*#[ \t]*(define|undef)[ \t]+(\w+)((?:\\\n|[^\n])*)", re.MULTILINE)
+NAMESPACE = re.compile(r"^using namespace (?!at;)([\w:]+);", re.MULTILINE)  # the helper opens `at` in every unit
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 # clang-format, which mmcv uses, begins a definition in the first column and everything within it further right.
 TYPE = re.compile(r"^(?:static |inline )*(?:struct|class|enum|union)(?: class)? (\w+)[^;(]*?\{", re.MULTILINE)
@@ -36,11 +37,13 @@ class Names:
     defined: dict[str, str] = field(default_factory=dict)  # name to the file that defines it, or the macro's text
     macros: set[str] = field(default_factory=set)  # of these, macros that are still defined at the end
     used: set[str] = field(default_factory=set)
+    opened: set[str] = field(default_factory=set)  # namespaces whose names are visible to what follows
 
     def add(self, other: Names) -> None:
         self.defined.update(other.defined)
         self.macros |= other.macros
         self.used |= other.used
+        self.opened |= other.opened
 
     def clashes(self, other: Names) -> bool:
         """Whether the two cannot stand in one unit, or could change each other's meaning there."""
@@ -48,6 +51,7 @@ class Names:
             any(other.defined.get(name, what) != what for name, what in self.defined.items())
             or not other.used.isdisjoint(self.macros - other.macros)
             or not self.used.isdisjoint(other.macros - self.macros)
+            or bool(self.opened and other.opened and self.opened != other.opened)
         )
 
 
@@ -63,8 +67,8 @@ class Unit:
         self.names.add(names)
 
     def text(self, folder: Path) -> str:
-        """The unit's source, for a file in `folder`; files that leave macros behind come last."""
-        ordered = sorted(self.files, key=lambda entry: bool(entry[1].macros))
+        """The unit's source, for a file in `folder`; what leaves macros or open namespaces behind comes last."""
+        ordered = sorted(self.files, key=lambda entry: (bool(entry[1].opened), bool(entry[1].macros)))
         paths = [f"{file.relative_to(folder)}{ASIDE}" for file, _ in ordered]
         return "\n".join([f'#include "{HELPER}"', *(f'#include "{path}"' for path in paths), ""])
 
@@ -140,4 +144,5 @@ def _names(file: Path) -> Names:
     macros = {name: body.split() if kind == "define" else None for kind, name, body in MACRO.findall(text)}
     left = {name: " ".join(body) for name, body in macros.items() if body is not None}
     defined = {name: str(file) for pattern in (TYPE, FUNCTION, CONSTANT) for name in pattern.findall(text)}
-    return Names({**defined, **left}, set(left), set(re.findall(r"\b[A-Za-z_]\w*\b", text)))
+    used = set(re.findall(r"\b[A-Za-z_]\w*\b", text))
+    return Names({**defined, **left}, set(left), used, set(NAMESPACE.findall(text)))

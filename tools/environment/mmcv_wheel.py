@@ -80,7 +80,7 @@ def install(
         check_compiler(include)
         kind = f"CUDA {torch.cuda} and CPU" if toolkit else "CPU"
         build = build_environ(torch, toolkit, environ)
-        steps.note("mmcv is built once and kept: two minutes of one core, ten or more with CUDA")
+        steps.note("mmcv is built once and kept: about two minutes of one core, eight or more with CUDA")
         with steps.step(f"mmcv {mmcv}, its {kind} operators"), mmcv_build.scratch_folder(folder) as scratch:
             wheel = mmcv_build.build(
                 steps,

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .failures import AGAIN, NEEDS, Failure
+from .failures import AGAIN, Failure
 from .progress import Steps
 
 GIB = 2**30
-LEAST_FREE = {"CPU": 2 * GIB, "CUDA": 6 * GIB}  # of the environment's disk
+# Gigabytes that an environment takes with each build of torch, and pip's downloads while it installs them.
+NEEDED = {"CPU": (2.0, 0.0), "CUDA": (5.6, 3.4)}
 CPU_INDEX = "PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu"
 
 
@@ -35,10 +37,10 @@ def install(
         (torch,) = json.loads(report.read_text())["install"]
     needed = torch["metadata"].get("requires_dist", [])
     if any(re.match(r"(nvidia|cuda)-", name) for name in needed):
-        hint = "" if gpu_is_seen() else f"; no GPU is seen here, and with {CPU_INDEX} in front pip takes the CPU build"
+        hint = "" if gpu_is_seen() else f"; no GPU is seen, and {CPU_INDEX} takes the CPU build (1.6 GB)"
         check_disk(folder, "CUDA", hint)
         if hint:
-            steps.note(f"this torch is the CUDA build, whose environment takes 5.3 GB{hint} (1.6 GB)")
+            steps.note(f"this is torch's CUDA build, whose environment takes 5.3 GB{hint}")
     steps.run([*command, requirement], environ)
 
 
@@ -46,11 +48,14 @@ def check_disk(folder: Path, build: str, hint: str = "") -> None:
     """Raise Failure where the disk has no room for an environment with this build of torch."""
     while not folder.is_dir():
         folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    if free < LEAST_FREE[build]:
+    needed, downloads = NEEDED[build]
+    if folder.stat().st_dev == os.stat(tempfile.gettempdir()).st_dev:
+        needed += downloads
+    free = shutil.disk_usage(folder).free / GIB
+    if free < needed:
         raise Failure(
-            f"{folder} has {free / GIB:.1f} GB free, and the environment needs {NEEDS}{hint}: free some, or choose "
-            f"another disk with MMDET_LOSSES_VENV=FOLDER, {AGAIN}."
+            f"{folder} has {free:.1f} GB free, and an environment with torch's {build} build needs {needed:.0f} GB: "
+            f"free some, or choose another disk with MMDET_LOSSES_VENV=FOLDER, {AGAIN}{hint}."
         )
 
 
