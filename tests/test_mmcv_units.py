@@ -165,7 +165,7 @@ def test_units_that_do_not_build_give_way_to_single_files(tool: Tool, problem: s
     assert compiled(tool) == [GROUPED, PLAIN]
     reason = problem.splitlines()[0].removeprefix("grouped: ")
     assert f"do not build in a few units here ({reason})" in result.stderr and "one by one" in result.stderr
-    assert len(tool.cached()) == 1
+    assert len(tool.cached()) == 1 and len(tool.calls("-m", "pip", "download")) == 1
 
 
 @pytest.mark.parametrize(

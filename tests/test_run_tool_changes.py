@@ -219,11 +219,19 @@ def test_the_cpu_index_is_named_where_the_cuda_build_would_come_and_no_gpu_is_se
     tool: Tool, checkout: Path, seen: bool, cuda: bool
 ):
     module = checkout / "tools" / "environment" / "torch_install.py"
-    module.write_text(module.read_text() + f"\n\ndef gpu_is_seen() -> bool:\n    return {seen}\n")
+    devices = '("/dev/nvidiactl", "/dev/dxg", "/proc/driver/nvidia/version")'
+    text = module.read_text()
+    assert devices in text
+    module.write_text(text.replace(devices, '("/dev/null",)' if seen else '("/dev/there-is-none",)'))
     result = tool.run("true", **(CUDA if cuda else {}))
     assert result.returncode == 0
     hint = "PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu" in result.stderr
     assert hint == (cuda and not seen)
+
+
+def test_a_login_node_without_gpu_is_not_told_to_take_the_cpu_build(tool: Tool):
+    result = tool.run("true", FORCE_CUDA="1", **CUDA)
+    assert result.returncode == 0 and "whl/cpu" not in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -70,26 +70,28 @@ def build(interpreter_name: str, requirement: str, out: Path, install: bool) -> 
     out.mkdir(parents=True, exist_ok=True)
     steps = Steps(total=3 if install else 2, log=out / "build_mmcv.log")
     devices = ["cpu", *(["cuda"] if toolkit and torch.archs else [])]
-    with mmcv_build.scratch_folder(out) as scratch:
-        tools = out / "build-tools"
-        with steps.step("build tools"):
-            pip = [python, "-m", "pip", "install", "--quiet", "--upgrade", "--target", tools, *BUILD_TOOLS]
-            steps.run(pip, environ)
-        build = build_environ(torch, toolkit, environ)
-        build["PATH"] = f"{tools / 'bin'}{os.pathsep}{build.get('PATH', os.defpath)}"
-        build["PYTHONPATH"] = os.pathsep.join(filter(None, [str(tools), environ.get("PYTHONPATH")]))
+    tools = out / "build-tools"
+    try:
+        with mmcv_build.scratch_folder(out) as scratch:
+            with steps.step("build tools"):
+                pip = [python, "-m", "pip", "install", "--quiet", "--upgrade", "--target", tools, *BUILD_TOOLS]
+                steps.run(pip, environ)
+            build = build_environ(torch, toolkit, environ)
+            build["PATH"] = f"{tools / 'bin'}{os.pathsep}{build.get('PATH', os.defpath)}"
+            build["PYTHONPATH"] = os.pathsep.join(filter(None, [str(tools), environ.get("PYTHONPATH")]))
 
-        def use(wheel: Path) -> None:
-            target = scratch / "check"
-            shutil.rmtree(target, ignore_errors=True)
-            steps.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target, wheel], environ)
-            steps.run([python, "-c", CHECK, target, *devices], environ)
+            def use(wheel: Path) -> None:
+                target = scratch / "check"
+                shutil.rmtree(target, ignore_errors=True)
+                steps.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--target", target, wheel], environ)
+                steps.run([python, "-c", CHECK, target, *devices], environ)
 
-        kind = f"CUDA {torch.cuda} and CPU" if toolkit else "CPU"
-        with steps.step(f"{Path(requirement).name} for torch {torch.version}, its {kind} operators"):
-            built = mmcv_build.build(steps, python, requirement, scratch, build, use)
-        wheel = out / built.name
-        os.replace(built, wheel)
+            kind = f"CUDA {torch.cuda} and CPU" if toolkit else "CPU"
+            with steps.step(f"{Path(requirement).name} for torch {torch.version}, its {kind} operators"):
+                built = mmcv_build.build(steps, python, requirement, scratch, build, use)
+            wheel = out / built.name
+            os.replace(built, wheel)
+    finally:
         shutil.rmtree(tools, ignore_errors=True)
     if install:
         with steps.step("install"):

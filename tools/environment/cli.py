@@ -25,7 +25,7 @@ The environment (.venv in the checkout) is made first where it is missing or out
   MMDET_LOSSES_VENV     the environment's folder                  (default: .venv in the checkout)
   MMDET_LOSSES_CACHE    where the built mmcv is kept              (default: ~/.cache/mmdet_losses)
   MMDET_LOSSES_PYTHON   the Python to make the environment from   (default: this one, else one on PATH)
-  MAX_JOBS              compilers at a time                       (default: one per core)
+  MAX_JOBS              compilers at a time                       (default: one per core and 3 GB of memory)
 
 Exit code 125: the environment could not be made; 126, 127: COMMAND cannot be run, or was not found."""
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import tarfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -68,6 +69,7 @@ class Sources:
         self.requirement = requirement
         self.environ = environ
         self.grouped = False
+        self._downloaded = False
         self._state = scratch / "prepared.json"
         self._wanted = [RECIPE, str(python), requirement]
 
@@ -80,9 +82,10 @@ class Sources:
         return wanted == self._wanted
 
     def fetch(self, steps: Steps, grouped: bool) -> None:
-        """Download and unpack the sources, and group them where wanted."""
-        shutil.rmtree(self.scratch, ignore_errors=True)
-        self.scratch.mkdir(parents=True)
+        """Unpack the sources, downloaded where that was not done before, and group them where wanted."""
+        self._state.unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.scratch.mkdir(parents=True, exist_ok=True)
         local = Path(self.requirement)
         if local.is_dir():
             shutil.copytree(local, self.folder, ignore=shutil.ignore_patterns(".git", "build", "dist", "*.egg-info"))
@@ -110,16 +113,21 @@ class Sources:
 
     def _download(self, steps: Steps) -> Path:
         target = self.scratch / "sdist"
-        name = re.match(r"[\w.-]+", self.requirement)
-        options = ["--no-deps", "--no-build-isolation", "--no-binary", name.group() if name else ":all:"]
-        command = [self.python, "-m", "pip", "download", *options, "--dest", target, self.requirement]
-        steps.run(command, self.environ)
+        if not self._downloaded:
+            shutil.rmtree(target, ignore_errors=True)
+            name = re.match(r"[\w.-]+", self.requirement)
+            options = ["--no-deps", "--no-build-isolation", "--no-binary", name.group() if name else ":all:"]
+            command = [self.python, "-m", "pip", "download", *options, "--dest", target, self.requirement]
+            steps.run(command, self.environ)
+            self._downloaded = True
         (sdist,) = target.iterdir()
         return sdist
 
     def _unpack(self, sdist: Path) -> None:
         unpacked = self.scratch / "unpacked"
-        shutil.unpack_archive(sdist, unpacked)
+        shutil.rmtree(unpacked, ignore_errors=True)
+        safe = sdist.suffix != ".zip" and hasattr(tarfile, "data_filter")
+        shutil.unpack_archive(sdist, unpacked, **({"filter": "data"} if safe else {}))
         (top,) = unpacked.iterdir()
         os.replace(top, self.folder)
 
@@ -131,9 +139,9 @@ def scratch_folder(folder: Path) -> Iterator[Path]:
     leftovers.end_processes("TMPDIR", str(scratch))
     try:
         yield scratch
-    except Exception:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
-    finally:
+    except BaseException as error:
         leftovers.end_processes("TMPDIR", str(scratch))
+        if isinstance(error, Exception):
+            shutil.rmtree(scratch, ignore_errors=True)
+        raise
     shutil.rmtree(scratch, ignore_errors=True)

@@ -37,7 +37,7 @@ def install(
         (torch,) = json.loads(report.read_text())["install"]
     needed = torch["metadata"].get("requires_dist", [])
     if any(re.match(r"(nvidia|cuda)-", name) for name in needed):
-        hint = "" if gpu_is_seen() else f"; no GPU is seen, and {CPU_INDEX} takes the CPU build (1.6 GB)"
+        hint = "" if gpu_is_seen(environ) else f"; no GPU is seen, and {CPU_INDEX} takes the CPU build (1.6 GB)"
         check_disk(folder, "CUDA", hint)
         if hint:
             steps.note(f"this is torch's CUDA build, whose environment takes 5.3 GB{hint}")
@@ -59,7 +59,7 @@ def check_disk(folder: Path, build: str, hint: str = "") -> None:
         )
 
 
-def gpu_is_seen() -> bool:
-    """Whether there is an NVIDIA GPU with its driver, asked before torch is there."""
+def gpu_is_seen(environ: Mapping[str, str]) -> bool:
+    """Whether there is an NVIDIA GPU with its driver, or will be, asked before torch is there."""
     devices = ("/dev/nvidiactl", "/dev/dxg", "/proc/driver/nvidia/version")
-    return any(Path(device).exists() for device in devices)
+    return environ.get("FORCE_CUDA") == "1" or any(Path(device).exists() for device in devices)
