@@ -42,6 +42,9 @@ elif args[:3] == ["-m", "pip", "wheel"]:
     files = [str(path.relative_to(args[-1])) for path in pathlib.Path(args[-1]).rglob("*.cpp")]
     with open(home / "compiled", "a") as compiled:
         compiled.write(json.dumps(sorted(files)) + "\\n")
+    built = pathlib.Path(args[-1], "build")
+    with open(home / "objects", "a") as objects:
+        objects.write(json.dumps(sorted(path.name for path in built.rglob("*.*o"))) + "\\n")
     mode = os.environ.get("FAKE_BUILD", "ok")
     if mode.startswith("grouped: "):
         in_units = "unit_" in " ".join(files)
@@ -50,6 +53,9 @@ elif args[:3] == ["-m", "pip", "wheel"]:
     folder.mkdir()
     if mode == "hang":
         (folder / "mmcv-2.1.0-half.whl").write_bytes(b"half")
+        for name in ("temp.linux/finished.o", "lib.linux/mmcv/half.so"):
+            (built / name).parent.mkdir(parents=True)
+            (built / name).touch()
         (home / "building").write_text(str(os.getpid()))
         time.sleep(300)
     if mode == "orphan":

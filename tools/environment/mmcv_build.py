@@ -75,6 +75,8 @@ class Sources:
 
     def left_over(self) -> bool:
         """Whether an interrupted build has prepared these sources; its form is then kept."""
+        if Path(self.requirement).is_dir():  # it may have changed since
+            return False
         try:
             *wanted, self.grouped = json.loads(self._state.read_text())
         except (OSError, ValueError):
@@ -103,7 +105,9 @@ class Sources:
     def compile(self, steps: Steps, use: Callable[[Path], None]) -> Path:
         """Make the wheel and try it."""
         wheels = self.scratch / "wheels"
-        shutil.rmtree(wheels, ignore_errors=True)  # an interrupted build may have left half a wheel
+        # Of an interrupted build only the objects are kept, of which ninja knows the finished ones.
+        for half_done in (wheels, *self.folder.glob("build/lib*"), *self.folder.glob("build/bdist*")):
+            shutil.rmtree(half_done, ignore_errors=True)
         # A folder is never answered for by pip's cache or an index, which may hold a wheel for another torch.
         options = ["-v", "--use-pep517", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels]
         steps.run([self.python, "-m", "pip", "wheel", *options, self.folder], self.environ)
