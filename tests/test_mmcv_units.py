@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
-from tool_world import ROOT, Tool, wait_for, write_sources
+from tool_world import ROOT, Tool, alive, wait_for, write_sources
 
 CSRC = Path("mmcv/ops/csrc")
 
@@ -199,6 +200,7 @@ def build(tool: Tool, *arguments: object, **environ: str) -> subprocess.Complete
 
 def test_a_wheel_for_an_environment_of_ones_own(tool: Tool):
     out = tool.home / "out"
+    (out / "build").mkdir(parents=True)  # somebody's own
     result = build(tool, out)
     assert result.returncode == 0, result.stderr
     wheel = out / "mmcv-2.1.0-fake.whl"
@@ -206,11 +208,17 @@ def test_a_wheel_for_an_environment_of_ones_own(tool: Tool):
     assert compiled(tool) == [GROUPED]
     (run,) = tool.calls("-m", "pip", "wheel")
     # What the build needs besides torch is found there, and installed nowhere else.
-    tools = str(out / "build-tools")
+    tools = str(out / ".build-mmcv" / "tools")
     assert run["environ"]["PYTHONPATH"] == tools and run["environ"]["PATH"].startswith(f"{tools}/bin:")
     targets = [call["args"] for call in tool.calls("-m", "pip", "install")]
     assert targets and all("--target" in args for args in targets)
-    assert sorted(path.name for path in out.iterdir()) == ["build_mmcv.log", wheel.name]
+    assert sorted(path.name for path in out.iterdir()) == ["build", "build_mmcv.log", wheel.name]
+
+
+def test_a_folder_that_cannot_be_made_is_said(tool: Tool):
+    (tool.home / "file").touch()
+    result = build(tool, tool.home / "file" / "out")
+    assert result.returncode == 1 and "give another folder" in result.stderr and result.stderr.count("\n") == 1
 
 
 def test_a_wheel_is_installed_on_demand_only(tool: Tool):
@@ -251,3 +259,25 @@ def test_what_a_build_lacks_is_said_in_one_sentence(
     result = build(tool, *arguments, tool.home / "out", **environ)
     assert result.returncode == 1 and sentence in result.stderr and result.stderr.count("\n") == 1
     assert not (tool.home / "out").exists()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 1), (signal.SIGTERM, 143)])
+def test_an_interrupted_build_of_ones_own_goes_on(tool: Tool, number: signal.Signals, code: int):
+    command = [sys.executable, ROOT / "tools" / "build_mmcv.py", "--python", tool.python, tool.home / "out"]
+    process = subprocess.Popen(
+        list(map(str, command)),
+        env={**tool.environ, "FAKE_BUILD": "orphan"},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    wait_for(lambda: (tool.home / "building").exists() and (tool.home / "building").read_text())
+    process.send_signal(number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == code and "Traceback" not in err
+    if number == signal.SIGINT:
+        assert "interrupted; what is compiled is kept" in err
+    assert build(tool, tool.home / "out").returncode == 0
+    assert not alive(int((tool.home / "building").read_text()))
+    assert len(tool.calls("-m", "pip", "download")) == 1 and compiled(tool) == [GROUPED, GROUPED]
+    assert sorted(path.name for path in (tool.home / "out").iterdir()) == ["build_mmcv.log", "mmcv-2.1.0-fake.whl"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def main(description: str | None) -> None:
     parser.add_argument("--python", default=sys.executable, help="the interpreter to build for (this one)")
     parser.add_argument("--install", action="store_true", help="install the wheel, without its dependencies")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         wheel = build(arguments.python, arguments.mmcv, arguments.out.resolve(), arguments.install)
     except Failure as failure:
@@ -67,12 +69,16 @@ def build(interpreter_name: str, requirement: str, out: Path, install: bool) -> 
         major = (torch.cuda or "").split(".")[0]
         print(f"build_mmcv: no nvcc of CUDA {major} was found, so CPU operators are built", file=sys.stderr)
     check_compiler(facts["include"])
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        work = out / ".build-mmcv"  # a name that nobody else gives to a folder, for it is deleted
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Failure(f"{error.filename}: {error.strerror}: give another folder to put the wheel into.") from None
     steps = Steps(total=3 if install else 2, log=out / "build_mmcv.log")
     devices = ["cpu", *(["cuda"] if toolkit and torch.archs else [])]
-    tools = out / "build-tools"
+    tools = work / "tools"
     try:
-        with mmcv_build.scratch_folder(out) as scratch:
+        with mmcv_build.scratch_folder(work) as scratch:
             with steps.step("build tools"):
                 pip = [python, "-m", "pip", "install", "--quiet", "--upgrade", "--target", tools, *BUILD_TOOLS]
                 steps.run(pip, environ)
@@ -91,8 +97,10 @@ def build(interpreter_name: str, requirement: str, out: Path, install: bool) -> 
                 built = mmcv_build.build(steps, python, requirement, scratch, build, use)
             wheel = out / built.name
             os.replace(built, wheel)
-    finally:
-        shutil.rmtree(tools, ignore_errors=True)
+    except Exception:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    shutil.rmtree(work, ignore_errors=True)
     if install:
         with steps.step("install"):
             steps.run([python, "-m", "pip", "install", "--no-deps", "--force-reinstall", wheel], environ)
