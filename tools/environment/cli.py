@@ -1,21 +1,18 @@
-"""The command line of `tools/run`, and the life of the environment."""
+"""The command line of `tools/run`."""
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import hashlib
-import json
 import os
-import shutil
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from .failures import AGAIN, Failure
+from .checkout import mend
+from .failures import AGAIN, NEEDS, WRITABLE, Failure
 from .locks import Lock
+from .state import ROOT, Environment
 
 USAGE = """usage: tools/run COMMAND [ARGUMENT ...]
 
@@ -28,88 +25,9 @@ The environment (.venv in the checkout) is made first where it is missing or out
   MMDET_LOSSES_VENV     the environment's folder                  (default: .venv in the checkout)
   MMDET_LOSSES_CACHE    where the built mmcv is kept              (default: ~/.cache/mmdet_losses)
   MMDET_LOSSES_PYTHON   the Python to make the environment from   (default: this one, else one on PATH)
-  MAX_JOBS              compilers at a time                       (default: one per core)
+  MAX_JOBS              compilers at a time                       (default: one per core and 3 GB of memory)
 
 Exit code 125: the environment could not be made; 126, 127: COMMAND cannot be run, or was not found."""
-
-RECIPE = "1"  # raise it when the environment must be made again though no pin changed
-ROOT = Path(__file__).resolve().parents[2]
-PINS = Path(__file__).with_name("constraints.txt")
-MARKER = ".made-by-mmdet-losses.json"
-
-
-class Environment:
-    """The folder of the environment, and what is known about it."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.python = folder / "bin" / "python"
-        self.old = folder.with_name(folder.name + ".old")
-
-    def foreign(self) -> bool:
-        """Whether something is there that this tool did not make."""
-        if not os.path.lexists(self.folder) or (self.folder / MARKER).is_file():
-            return False
-        return not self.folder.is_dir() or any(self.folder.iterdir())
-
-    def stamp(self) -> dict[str, str]:
-        """What a finished environment's marker says while nothing has changed."""
-        return {
-            "recipe": hashlib.sha256(RECIPE.encode() + PINS.read_bytes()).hexdigest(),
-            "checkout": str(ROOT),
-            "folder": str(self.folder),
-            "python": os.path.realpath(self.python),
-        }
-
-    def finished(self) -> bool:
-        return bool(self._marker().get("stamp"))
-
-    def ready(self) -> bool:
-        return self._marker().get("stamp") == self.stamp() and self.python.exists()
-
-    def mark(self, finished: bool) -> None:
-        """Say whose folder this is and, once it is finished, what it was made from."""
-        text = {"note": "Made by tools/run; safe to delete.", "stamp": self.stamp() if finished else None}
-        temporary = self.folder / (MARKER + ".new")
-        temporary.write_text(json.dumps(text, indent=1))
-        os.replace(temporary, self.folder / MARKER)
-
-    def remove(self, folder: Path) -> None:
-        """Delete a folder, if it is this tool's; the marker goes last."""
-        if not (folder / MARKER).is_file():
-            return
-        for entry in folder.iterdir():
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry, ignore_errors=True)
-            elif entry.name != MARKER:
-                entry.unlink()
-        shutil.rmtree(folder)
-
-    @contextlib.contextmanager
-    def replacing(self) -> Iterator[None]:
-        """Make the environment inside this; on any failure the one before it comes back."""
-        if self.finished():
-            self.remove(self.old)
-            self.folder.rename(self.old)
-        else:
-            self.remove(self.folder)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.mark(finished=False)
-            yield
-            self.mark(finished=True)
-        except BaseException:
-            self.remove(self.folder)
-            if (self.old / MARKER).is_file() and not self.folder.exists():
-                self.old.rename(self.folder)
-            raise
-        self.remove(self.old)
-
-    def _marker(self) -> dict[str, object]:
-        try:
-            return json.loads((self.folder / MARKER).read_text())
-        except (OSError, ValueError):
-            return {}
 
 
 def ensure(environment: Environment) -> Lock:
@@ -122,11 +40,20 @@ def ensure(environment: Environment) -> Lock:
     lock = Lock(environment.folder.with_name(environment.folder.name + ".lock"), str(environment.folder))
     lock.shared()
     while not environment.ready():
+        if environment.stale() == {"project"} and environment.mendable() and not lock.attempt():
+            print(
+                f"tools/run: pyproject.toml has changed, but another process uses {environment.folder}: the package "
+                "is installed again by a later call",
+                file=sys.stderr,
+                flush=True,
+            )
+            lock.shared()
+            break
         lock.exclusive()
         if not environment.ready():
             from .make import make
 
-            make(environment, lock)
+            (mend if environment.mendable() else make)(environment, lock)
         lock.shared()
     return lock
 
@@ -160,14 +87,25 @@ def main(command: list[str]) -> NoReturn:
     except Failure as failure:
         _stop(str(failure), 125)
     except KeyboardInterrupt:
-        _stop(f"interrupted; nothing is lost: run the same command again to make {folder}.", 130)
+        _stop(f"interrupted. {_after_interrupt(environment)}", 130)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        remedy = "free 4 GB (15 GB for the CUDA build of torch)" if full else "make it writable"
+        remedy = f"free {NEEDS}" if error.errno in (errno.ENOSPC, errno.EDQUOT) else WRITABLE
         _stop(f"{error.filename or folder}: {error.strerror}; {remedy}, {AGAIN}.", 125)
     signal.signal(signal.SIGTERM, handler)
     lock.inherit()
     execute(environment, command)
+
+
+def _after_interrupt(environment: Environment) -> str:
+    """What is lost and what is kept."""
+    if environment.finished():
+        return f"{environment.folder} is still the one from before: the same command brings it up to date."
+    if environment.resumable():
+        return f"Nothing is lost: the same command goes on with building mmcv for {environment.folder}."
+    return (
+        f"The same command makes {environment.folder} again from its start, and finds what pip has downloaded and a "
+        "finished mmcv in their caches."
+    )
 
 
 def _stop(message: str, code: int) -> NoReturn:

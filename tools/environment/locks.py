@@ -28,6 +28,17 @@ class Lock:
     def exclusive(self) -> None:
         self._acquire(fcntl.LOCK_EX, f"waiting: {self.what} is in use by another process (Ctrl-C gives up)")
 
+    def attempt(self) -> bool:
+        """Make it exclusive where that is possible at once; otherwise it may be lost."""
+        try:
+            if self.fd >= 0:
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            self.release()
+        return True
+
     def release(self) -> None:
         if self.fd >= 0:
             os.close(self.fd)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import sys
 from pathlib import Path
 
-from . import interpreter, mmcv_wheel
-from .cli import PINS, ROOT, Environment
-from .failures import AGAIN, Failure
+from . import checkout, interpreter, mmcv_wheel, torch_build, torch_install
+from .failures import Failure
 from .locks import Lock
 from .progress import Steps
+from .state import PINS, Environment
 
 BUILD_TOOLS = ("pip", "setuptools", "wheel", "ninja")
 CHECK = "import cv2, torch, mmcv._ext, mmdet.models"
-LEAST_FREE = 4 * 2**30
 
 
 def pins() -> dict[str, str]:
@@ -36,7 +33,7 @@ def cache_folder() -> Path:
 
 
 def make(environment: Environment, lock: Lock) -> None:
-    """Make the environment from nothing; what a failure or an interrupt leaves is never used.
+    """Make the environment; what a failure or an interrupt leaves half done is never used.
 
     Args:
         environment: The environment to make, or to replace where it is out of date.
@@ -46,64 +43,52 @@ def make(environment: Environment, lock: Lock) -> None:
     if not facts:
         raise Failure(reason)
     pinned = pins()
-    torch, mmcv = version_of(pinned["torch"]), version_of(pinned["mmcv"])
+    mmcv = version_of(pinned["mmcv"])
     version = "{}.{}".format(*facts["version"])
     cache = cache_folder()
-    if not mmcv_wheel.cached(cache, mmcv, version, torch):
-        mmcv_wheel.check_compiler(facts["include"])
-    _check_disk(environment.folder)
+    if not mmcv_wheel.cached(cache, mmcv, version, version_of(pinned["torch"])):
+        torch_build.check_compiler(facts["include"])
+    torch_install.check_disk(environment.folder, "CPU")
 
     environment.folder.parent.mkdir(parents=True, exist_ok=True)
-    steps = Steps(total=6, log=environment.folder.with_name(environment.folder.name + ".log"))
+    steps = Steps(total=6, log=environment.log)
     steps.inherit = (lock.fd,) if lock.fd >= 0 else ()
     print(
         f"tools/run: making {environment.folder} with Python {version}, once (full log: {steps.log})",
         file=sys.stderr,
         flush=True,
     )
-    if not environment.finished() and environment.folder.exists():
-        print("tools/run: removing what an interrupted run left", file=sys.stderr, flush=True)
-    environ = _clean_environ(environment)
+    environ = checkout.clean_environ(environment)
     python = environment.python
-    install = [python, "-m", "pip", "install", "--constraint", PINS]
-    rest = [line for name, line in pinned.items() if name not in ("torch", "mmcv", *BUILD_TOOLS)]
+    resumed = environment.resumable() and os.path.realpath(python) == os.path.realpath(facts["executable"])
+    if resumed:
+        print("tools/run: going on after what an interrupted run finished", file=sys.stderr, flush=True)
+    elif not environment.finished() and environment.folder.exists():
+        environment.mark()
+        print("tools/run: removing what an interrupted run left", file=sys.stderr, flush=True)
     with environment.replacing():
-        with steps.step("environment and build tools"):
-            steps.run([facts["executable"], "-m", "venv", environment.folder], environ)
-            steps.run([*install, *(pinned[name] for name in BUILD_TOOLS)], environ)
-        with steps.step(f"torch {torch}"):
-            steps.run([*install, pinned["torch"]], environ)
-        with steps.step("mmengine, mmdet and what they need"):
-            steps.run([*install, "--no-deps", *rest], environ)
+        if resumed:
+            steps.number = 3
+        else:
+            _packages(steps, facts["executable"], environment, pinned, environ)
+            environment.mark(packages=True)
         mmcv_wheel.install(steps, python, version, mmcv, facts["include"], cache, environ)
-        with steps.step("mmdet_losses, from this checkout"):
-            steps.run([*install, "--no-deps", "--no-build-isolation", "--editable", ROOT], environ)
+        with steps.step(checkout.TITLE):
+            checkout.install(steps, environment)
         with steps.step("check"):
             steps.run([python, "-c", CHECK], environ)
 
 
-def _clean_environ(environment: Environment) -> dict[str, str]:
-    """The user's variables, less those that would send pip's or Python's work elsewhere."""
-    dropped = re.compile("PYTHON|PIP_(TARGET|PREFIX|ROOT|CONSTRAINT|BUILD_CONSTRAINT|REQUIRE_HASHES)$")
-    environ = {key: value for key, value in os.environ.items() if not dropped.match(key)}
-    environ.update(
-        PATH=f"{environment.folder / 'bin'}{os.pathsep}{environ.get('PATH', os.defpath)}",
-        VIRTUAL_ENV=str(environment.folder),
-        PIP_USER="0",
-        PIP_NO_INPUT="1",
-        PIP_PROGRESS_BAR="off",
-        PIP_ROOT_USER_ACTION="ignore",
-        PIP_DISABLE_PIP_VERSION_CHECK="1",
-    )
-    return environ
-
-
-def _check_disk(folder: Path) -> None:
-    while not folder.is_dir():
-        folder = folder.parent
-    free = shutil.disk_usage(folder).free
-    if free < LEAST_FREE:
-        raise Failure(
-            f"{folder} has {free / 2**30:.1f} GB free, and the environment needs 4 GB (15 GB with the CUDA "
-            f"build of torch): free some, or choose another disk with MMDET_LOSSES_VENV=FOLDER, {AGAIN}."
-        )
+def _packages(
+    steps: Steps, executable: str, environment: Environment, pinned: dict[str, str], environ: dict[str, str]
+) -> None:
+    """All packages but mmcv, which is built against them."""
+    install = [environment.python, "-m", "pip", "install", "--constraint", PINS]
+    with steps.step("environment and build tools"):
+        steps.run([executable, "-m", "venv", environment.folder], environ)
+        steps.run([*install, *(pinned[name] for name in BUILD_TOOLS)], environ)
+    with steps.step(f"torch {version_of(pinned['torch'])}"):
+        torch_install.install(steps, install, pinned["torch"], environment.folder, environ)
+    rest = [line for name, line in pinned.items() if name not in ("torch", "mmcv", *BUILD_TOOLS)]
+    with steps.step("mmengine, mmdet and what they need"):
+        steps.run([*install, "--no-deps", *rest], environ)

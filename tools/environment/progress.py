@@ -14,13 +14,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from .failures import Failure, diagnose
+from .failures import AGAIN, WRITABLE, Failure, diagnose, first_error
 
 
 class Steps:
     """Numbered steps of one build, shown on stderr, with the output of their commands in a log file."""
 
-    def __init__(self, total: int, log: Path):
+    def __init__(self, total: int, log: Path, append: bool = False):
         self.total = total
         self.log = log
         self.number = 0
@@ -28,9 +28,9 @@ class Steps:
         self.inherit: tuple[int, ...] = ()  # file descriptors, of locks, that commands keep open
         self.live = sys.stderr.isatty()
         try:
-            log.write_bytes(b"")
+            log.open("ab" if append else "wb").close()
         except OSError as error:
-            raise Failure(f"{log} cannot be written ({error.strerror}): make its folder writable.") from None
+            raise Failure(f"{log} cannot be written ({error.strerror}): {WRITABLE}, {AGAIN}.") from None
 
     @contextlib.contextmanager
     def step(self, title: str) -> Iterator[None]:
@@ -75,7 +75,7 @@ class Steps:
                         os.killpg(child.pid, signal.SIGKILL)
                     child.wait()
         if child.returncode:
-            raise Failure(self._explain(begin, child.returncode))
+            raise self._explain(begin, child.returncode)
 
     def _wait(self, child: subprocess.Popen[bytes], begin: int) -> None:
         start = shown = time.monotonic()
@@ -105,11 +105,13 @@ class Steps:
         else:
             print(f"{head}: {text}", file=sys.stderr, flush=True)
 
-    def _explain(self, begin: int, code: int) -> str:
+    def _explain(self, begin: int, code: int) -> Failure:
         output = self.log.read_bytes()[begin:].decode(errors="replace")
         tail = "\n".join(f"    {line}" for line in output.strip().splitlines()[-12:])
-        problem = f"step {self.number} ({self.title}) failed: {diagnose(output, code)}"
-        return f"{problem}\n  Log: {self.log}, which ends:\n{tail}"
+        meaning, of_the_build = diagnose(output, code)
+        problem = f"step {self.number} ({self.title}) failed: {meaning}"
+        message = f"{problem}\n  Log: {self.log}, which ends:\n{tail}"
+        return Failure(message, of_the_build, first_error(output, code))
 
 
 def _clock(seconds: float) -> str:
