@@ -3,7 +3,7 @@
 import pytest
 from command_line import ROOT
 from mmengine.config import Config
-from mmengine.registry import MODELS, Registry
+from mmengine.registry import MODELS, DefaultScope, Registry
 
 from mmdet_losses.lab import runtime
 from mmdet_losses.lab.benchmark.run import failure
@@ -134,6 +134,8 @@ def test_a_loss_that_another_scope_does_not_know():
         with pytest.raises(ToolError, match=r"unknown loss 'mmdet.CIoUUUULoss'"):
             check_losses(cfg("mmdet.CIoUUUULoss"))
         with (
+            # whatever scope a test before this one left
+            DefaultScope.overwrite_default_scope("their_scope"),
             pytest.raises(
                 ToolError, match=r'their_scope::model\. It is a loss of mmdet_losses.*type="mmdet_losses.CIoULoss"'
             ),

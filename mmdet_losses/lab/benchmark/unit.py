@@ -45,7 +45,7 @@ class Unit:
 
     def by_hand(self) -> bool:
         """Whether a hand-written kernel computes it."""
-        return "NativeLoss" in type(self.compute(self.calls[0]).grad_fn).__name__
+        return "WrittenLoss" in type(self.compute(self.calls[0]).grad_fn).__name__
 
     def memory(self) -> dict[str, int]:
         """Peak bytes beyond the input, the gradient included."""
