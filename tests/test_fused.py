@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -13,7 +14,18 @@ import torch
 from cases import CASES, map_target, over
 from torch import Tensor, nn
 
-from mmdet_losses import CATALOGUE, CIoULoss, FocalLoss, L1Loss, OptionError, QualityFocalLoss, fuse_losses
+from mmdet_losses import (
+    CATALOGUE,
+    CIoULoss,
+    CoordinateLoss,
+    FocalLoss,
+    IoUTypeLoss,
+    L1Loss,
+    OptionError,
+    QualityFocalLoss,
+    fuse_losses,
+)
+from mmdet_losses.functional import BoxPair, diou_terms
 from mmdet_losses.kernels import generated, written
 
 SIZES = [11, 0, 1, 2, 3, 17, 64, 5, 129, 33]
@@ -269,6 +281,39 @@ def test_torch_that_is_too_old_is_named_once(counting: Counting, monkeypatch: py
     assert f"needs torch 2.4 for losses without a hand-written kernel, and this is torch {torch.__version__}" in str(
         warning.message
     )
+
+
+class LogCosh(CoordinateLoss):
+    """A loss of one's own, whose function is a method of it."""
+
+    def __init__(self, scale: float = 1.0, **shared: object) -> None:
+        super().__init__(**shared)
+        self.scale = scale
+
+    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
+        step = (pred - target).abs() / self.scale
+        return (step + torch.nn.functional.softplus(-2 * step) - math.log(2)) * self.scale
+
+
+class Farther(IoUTypeLoss):
+    """A member of the IoU family, whose terms are a method of it."""
+
+    def __init__(self, scale: float = 1.0, **shared: object) -> None:
+        super().__init__(**shared)
+        self.scale = scale
+
+    def terms(self, pair: BoxPair) -> tuple[Tensor, ...]:
+        return tuple(self.scale * term for term in diou_terms(pair))
+
+
+@pytest.mark.parametrize("cls", [LogCosh, Farther])
+def test_losses_of_ones_own_have_kernels(cls: type[nn.Module], counting: Counting) -> None:
+    """With the options that the object has."""
+    pred, target, weight = box_batch(40)
+    weight = weight[:, None].expand(pred.shape)
+    for scale in (1.0, 0.5):
+        assert_same(cls(scale), pred, target, weight, avg_factor=9)
+    assert counting.graphs == 2
 
 
 def test_option_is_checked() -> None:
