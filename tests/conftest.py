@@ -8,6 +8,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import pytest
 import torch
 
+from mmdet_losses.kernels import generated
+
+
+def pytest_collection_modifyitems(items):
+    skip = pytest.mark.skip(reason="torch.compile takes every loss from torch 2.4 on")
+    for item in items:
+        if generated.TOO_OLD and item.get_closest_marker("compiler"):
+            item.add_marker(skip)
+
 
 @pytest.fixture(autouse=True)
 def _seed():

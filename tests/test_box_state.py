@@ -197,6 +197,7 @@ def test_mean_of_zero_is_finite(version):
     assert pred.grad.isfinite().all()
 
 
+@pytest.mark.compiler
 def test_under_the_compiler():
     torch._dynamo.reset()
     eager, compiled = wise(), wise()

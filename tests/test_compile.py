@@ -5,9 +5,7 @@ import torch
 from cases import CASES, map_target, over
 from torch import Tensor
 
-from mmdet_losses.kernels import generated
-
-pytestmark = pytest.mark.skipif(generated.TOO_OLD, reason="torch.compile takes every loss from torch 2.4 on")
+pytestmark = pytest.mark.compiler
 # the first is no number of columns, which the compiler would take for the same
 SIZES = [11, 0, 1, 2, 3, 17, 64, 5, 129, 33]
 

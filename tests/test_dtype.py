@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cases import BOX_CASES, CASES, DFL_CASES, cast, map_target, over, run
+from cases import BOX_CASES, CASES, DFL_CASES, autocast, cast, map_target, over, run
 
 LOW = [torch.float16, torch.bfloat16]
 
@@ -30,7 +30,7 @@ def test_autocast_changes_nothing(case, low):
     for dtype in (torch.float32, low):
         pred, target = case.batch(dtype=dtype)
         value, grad = run(case.build(), pred, target)
-        with torch.autocast("cpu", dtype=low):
+        with autocast(low):
             under, under_grad = run(case.build(), pred, target)
         assert under.dtype == torch.float32
         assert torch.equal(under, value)

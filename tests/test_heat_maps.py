@@ -168,6 +168,7 @@ def test_arguments_that_fit_no_order():
         loss(pred, target, INDS, LABELS, None, 4.0, "sum", 1)
 
 
+@pytest.mark.compiler
 def test_one_graph_with_named_peaks():
     torch._dynamo.reset()
     loss = ml.GaussianFocalLoss()

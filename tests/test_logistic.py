@@ -51,6 +51,7 @@ class Marked(torch.autograd.Function):
         return 7 * slope
 
 
+@pytest.mark.compiler
 def test_kernels_use_written_gradients() -> None:
     """Those of what reads the prediction itself too, which torch.compile differentiates through otherwise."""
     call = Call(Marked.apply, {}, (), None, None, "sum", 1.0, "elements", False, Marked)

@@ -491,6 +491,7 @@ def test_sum_of_many(used: Used) -> None:
     torch.testing.assert_close(often, once, rtol=1e-6, atol=0)
 
 
+@pytest.mark.compiler
 def test_without_kernels_one_warning_says_what_is_used(used: Used, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise build.BuildError("c++: it is not there")
@@ -606,6 +607,7 @@ def step():
 """
 
 
+@pytest.mark.compiler
 def test_failing_compiler(tmp_path: Path) -> None:
     script = SCRIPT + "step()\nstep()\nassert written.unavailable"
     said = run_script(

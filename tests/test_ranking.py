@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 import torch
-from cases import CLASSES, RANK_CASES, NoWaiting, map_target, never_select, over, run, spoil
+from cases import CLASSES, RANK_CASES, NoWaiting, autocast, map_target, never_select, over, run, spoil
 from cases.bad import DTYPES
 from test_compile import SIZES, Counting, _fresh_compiler  # noqa: F401  the fixture
 from torch import Tensor
@@ -280,7 +280,7 @@ def test_low_precision_is_upcast_first(case, low):
         assert grad.dtype == low
         assert torch.equal(value, expected)
         assert torch.equal(grad, expected_grad.to(low))
-        with torch.autocast("cpu", dtype=low):
+        with autocast(low):
             under, under_grad = run(case.build(), pred, target, **call)
         assert torch.equal(under, value)
         assert torch.equal(under_grad, grad)
@@ -292,6 +292,7 @@ def test_low_precision_is_upcast_first(case, low):
     assert narrow.dtype == torch.float32
 
 
+@pytest.mark.compiler
 @over(RANK_CASES)
 def test_one_graph_for_all_sizes(case):
     loss = case.build()

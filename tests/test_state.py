@@ -250,6 +250,7 @@ def test_nothing_commits_for_too_long(case):
         run(loss, *batch)
 
 
+@pytest.mark.compiler
 @over(STATEFUL_CASES)
 def test_compiled_calls_are_gathered(case):
     torch._dynamo.reset()

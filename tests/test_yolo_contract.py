@@ -310,6 +310,7 @@ class Counting:
         return graph.forward
 
 
+@pytest.mark.compiler
 @over_composites(COMPILED)
 def test_one_graph_for_all_sizes(case):
     """Batches, entries and maps of all sizes; 0 and 1 are compiled for themselves."""

@@ -9,7 +9,7 @@ import pytest
 from mmdet_losses import Stateful
 
 from .boxes import BOX_CASES, SIDE_CASES
-from .case import Case, NoWaiting, cast, map_target, never_select, run, spoil, target_rows
+from .case import Case, NoWaiting, autocast, cast, map_target, never_select, run, spoil, target_rows
 from .classification import CLS_CASES as STATELESS_CLS_CASES
 from .classification import REQUIRED
 from .coordinates import COORDINATE_CASES as ROWWISE_COORDINATE_CASES
@@ -34,6 +34,7 @@ __all__ = [
     "STATELESS_CASES",
     "Case",
     "NoWaiting",
+    "autocast",
     "cast",
     "draw_boxes",
     "draw_range",

@@ -108,6 +108,17 @@ def run(
     return value.detach(), pred.grad
 
 
+def autocast(dtype: torch.dtype) -> torch.autocast:
+    """Autocast of a CPU to a dtype; skips the test where torch has none."""
+    context = torch.autocast("cpu", dtype=dtype)
+    try:
+        with context:
+            pass
+    except RuntimeError as error:
+        pytest.skip(f"torch {torch.__version__}: {error}")
+    return context
+
+
 def spoil(pred: Tensor, target: Target, rows: Tensor) -> tuple[Tensor, Target]:
     """Copies with NaN, infinities and huge values, in turn, in the floating entries of some rows."""
     junk = torch.tensor([math.nan, math.inf, -math.inf, 3e38, 0.0, -7.0], dtype=torch.float64)
