@@ -54,7 +54,7 @@ class Marked(torch.autograd.Function):
 @pytest.mark.compiler
 def test_kernels_use_written_gradients() -> None:
     """Those of what reads the prediction itself too, which torch.compile differentiates through otherwise."""
-    call = Call(Marked.apply, {}, (), None, None, "sum", 1.0, "elements", False, Marked)
+    call = Call(Marked.apply, {}, "sum", 1.0, "elements", False, Marked)
     pred = torch.rand(5, 3)
     compile = torch.compile(fullgraph=True, backend="aot_eager")
     value, gradient = compile(generated.value_and_gradient)(call, pred, (), None, None)

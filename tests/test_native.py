@@ -37,7 +37,7 @@ from mmdet_losses import (
     VarifocalLoss,
 )
 from mmdet_losses.functional import giou_terms
-from mmdet_losses.kernels import Call, build, generated, library, written
+from mmdet_losses.kernels import build, generated, library, written
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernels are built on Linux")
 
@@ -380,8 +380,7 @@ def test_transforms_of_backward(used: Used) -> None:
     with torch.autograd.forward_ad.dual_level():
         dual = torch.autograd.forward_ad.make_dual(pred, torch.ones_like(pred))
         loss = FocalLoss()
-        call = Call(*loss.computation(), (dual, label), None, None, "mean", 1.0, "elements", True, FocalLoss)
-        assert written.compute(call) is None
+        assert written.compute(loss.call("mean"), (dual, label), None, None) is None
     torch.testing.assert_close(*found, rtol=1e-4, atol=1e-7)
 
 
@@ -400,7 +399,7 @@ def test_without_a_gradient(used: Used) -> None:
 
 def test_other_calls_are_not_taken(used: Used, monkeypatch: pytest.MonkeyPatch) -> None:
     """Options and inputs that the kernels do not know."""
-    monkeypatch.setattr(generated, "compute", lambda call: None)
+    monkeypatch.setattr(generated, "compute", lambda *call: None)
 
     class OwnTerms(GIoULoss):
         terms = staticmethod(lambda pair: (pair.iou,))

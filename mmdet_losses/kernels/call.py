@@ -12,14 +12,11 @@ from ..functional.reduce import weighted_loss
 
 
 class Call(NamedTuple):
-    """One call of a loss.
+    """One call of a loss, but for its tensors.
 
     Attributes:
         function: ``(pred, *targets, **arguments) -> unreduced loss``.
         arguments: Its options.
-        inputs: Prediction and targets.
-        weight: Weight, which broadcasts to the unreduced loss; see ``values``.
-        avg_factor: Divisor of reduction ``'mean'``.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``.
         loss_weight: Multiplies the result.
         values: What one value of the unreduced loss belongs to, see :attr:`mmdet_losses.Loss.values`.
@@ -29,9 +26,6 @@ class Call(NamedTuple):
 
     function: Callable[..., Tensor]
     arguments: dict[str, Any]
-    inputs: tuple[Tensor, ...]
-    weight: Tensor | None
-    avg_factor: Any
     reduction: str
     loss_weight: float | Tensor
     values: str
@@ -39,13 +33,15 @@ class Call(NamedTuple):
     owner: Hashable
 
 
-def eager(call: Call) -> Tensor:
-    """The weighted and reduced loss, operation by operation."""
-    return evaluate(call, call.inputs, call.weight, call.avg_factor)
+def eager(call: Call, inputs: Sequence[Tensor], weight: Tensor | None, avg_factor: Any) -> Tensor:
+    """The weighted and reduced loss, operation by operation.
 
-
-def evaluate(call: Call, inputs: Sequence[Tensor], weight: Tensor | None, avg_factor: Any) -> Tensor:
-    """:func:`eager` with other tensors in the place of the call's."""
+    Args:
+        call: The call.
+        inputs: Prediction and targets.
+        weight: Weight, which broadcasts to the unreduced loss; see ``values``.
+        avg_factor: Divisor of reduction ``'mean'``.
+    """
     loss = weighted_loss(
         partial(call.function, **call.arguments),
         inputs,

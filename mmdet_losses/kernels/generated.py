@@ -17,7 +17,7 @@ from ..functional.compiling import VERSION, is_compiling
 from ..functional.pairs import transposed
 from ..functional.reduce import keep_rows, mean_of_columns
 from . import written
-from .call import Call, evaluate
+from .call import Call, eager
 from .library import LARGE
 
 BACKEND = "inductor"
@@ -38,7 +38,7 @@ def total(
 ) -> Tensor:
     """The loss of a call, with its tensors as :func:`arrange` hands them to a kernel."""
     inputs = [tensor.t() if in_columns(call) else tensor for tensor in (pred, *targets)]
-    return evaluate(call, inputs, weight, avg_factor)
+    return eager(call, inputs, weight, avg_factor)
 
 
 def value_and_gradient(call: Call, pred: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
@@ -121,7 +121,7 @@ class GeneratedLoss(torch.autograd.Function):
         gradient, ctx.gradient = ctx.gradient, None
         if torch.is_grad_enabled():
             # a gradient of the gradient is wanted
-            value = evaluate(call, (pred, *targets), weight, avg_factor)
+            value = eager(call, (pred, *targets), weight, avg_factor)
             (gradient,) = torch.autograd.grad(value, pred, upstream, create_graph=True)
         else:
             if gradient is None:
@@ -147,7 +147,7 @@ def arranged_inputs(
     )
 
 
-def compute(call: Call) -> Tensor | None:
+def compute(call: Call, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_factor: Any) -> Tensor | None:
     """The loss of a call through its generated kernels; None where they cannot compute it.
 
     That is under another compiler, which takes the loss apart by itself, under transforms of functions, for targets or
@@ -157,19 +157,19 @@ def compute(call: Call) -> Tensor | None:
         call.owner in uncompiled
         or is_compiling()
         or torch._C._are_functorch_transforms_active()
-        or call.inputs[0].shape[0] < 2
-        or any(
-            tensor.requires_grad
-            for tensor in (*call.inputs[1:], call.weight, call.avg_factor)
-            if isinstance(tensor, Tensor)
-        )
+        or inputs[0].shape[0] < 2
+        or any(tensor.requires_grad for tensor in (*inputs[1:], weight, avg_factor) if isinstance(tensor, Tensor))
     ):
         return None
     if TOO_OLD:
         tell_too_old()
         return None
-    call = of_elements(call)
-    inputs, weight, avg_factor = call.inputs, call.weight, call.avg_factor
+    if call.function in ELEMENTS:
+        # summed at once: with a sum of each row first, the gradient would need a second pass
+        call = call._replace(function=ELEMENTS[call.function])
+        weight = None if weight is None else weight.unsqueeze(-1)
+        if avg_factor is None and call.reduction == "mean":
+            avg_factor = inputs[0].shape[0]
     if avg_factor is not None or call.reduction == "sum":
         inputs, weight = keep_rows(inputs, weight, most=0.5)
         if inputs[0].shape[0] < 2:
@@ -181,9 +181,8 @@ def compute(call: Call) -> Tensor | None:
         avg_factor = avg_factor.detach().to(pred.device).reshape(())
     elif avg_factor is not None:
         avg_factor = torch.full((), avg_factor, device=pred.device)
-    recipe = call._replace(inputs=(), weight=None, avg_factor=None)
     try:
-        value = GeneratedLoss.apply(recipe, avg_factor, weight, pred, *targets)
+        value = GeneratedLoss.apply(call, avg_factor, weight, pred, *targets)
     except torch.cuda.OutOfMemoryError:
         raise
     except Exception as error:  # of whatever kind: what is wrong with the inputs, the eager path says in its own words
@@ -195,17 +194,6 @@ def compute(call: Call) -> Tensor | None:
         return None
     written.tell_unavailable()
     return value
-
-
-def of_elements(call: Call) -> Call:
-    """A call of rows as the same call of their elements: summed at once, so that the gradient needs no second pass."""
-    function = ELEMENTS.get(call.function)
-    if function is None:
-        return call
-    weight = None if call.weight is None else call.weight.unsqueeze(-1)
-    divides = call.reduction == "mean" and call.avg_factor is None
-    avg_factor = call.inputs[0].shape[0] if divides else call.avg_factor
-    return call._replace(function=function, weight=weight, avg_factor=avg_factor)
 
 
 @cache

@@ -15,9 +15,8 @@ from torch.autograd import forward_ad
 
 from .. import functional as F
 from ..functional.compiling import is_compiling
-from ..functional.iou import linear_cost
 from .build import BuildError
-from .call import Call, evaluate
+from .call import Call, eager
 from .library import kernel, threads_for
 
 ENABLED = os.environ.get("MMDET_LOSSES_NATIVE", "1") != "0"
@@ -56,7 +55,6 @@ class Plan(NamedTuple):
 
     Attributes:
         launch: Computes value and gradient of the plan's inputs.
-        targets: The targets as the kernel reads them.
         values: How many values the mean is of.
         kind: Which loss of the kernel.
         first, second: Its options.
@@ -65,7 +63,6 @@ class Plan(NamedTuple):
     """
 
     launch: Callable[..., Result]
-    targets: tuple[Tensor, ...]
     values: int
     kind: int = 0
     first: float = 0.0
@@ -75,7 +72,8 @@ class Plan(NamedTuple):
 
 
 Result = tuple[Tensor, Tensor | None]
-Prepare = Callable[..., Plan | None]
+Prepared = tuple[Plan, Sequence[Tensor]]
+"""A plan, and the targets as the kernel reads them."""
 
 
 def usable(tensor: Any, wanted: torch.dtype = torch.float32) -> Tensor | None:
@@ -108,8 +106,10 @@ def run(name: str, pred: Tensor, slope: bool, *arguments: Any) -> Result:
     return value, gradient
 
 
-def run_boxes(plan: Plan, scale: float, pred: Tensor, weight: Tensor | None, slope: bool) -> Result:
-    inputs = pred.data_ptr(), plan.targets[0].data_ptr(), address(weight)
+def run_boxes(
+    plan: Plan, scale: float, pred: Tensor, targets: Sequence[Tensor], weight: Tensor | None, slope: bool
+) -> Result:
+    inputs = pred.data_ptr(), targets[0].data_ptr(), address(weight)
     return run("boxes", pred, slope, plan.kind, *inputs, plan.form, pred.shape[0], scale, plan.first, plan.second)
 
 
@@ -120,7 +120,7 @@ def prepare_boxes(
     weight: Tensor | None,
     first: float = 0.0,
     second: float = 0.0,
-) -> Plan | None:
+) -> Prepared | None:
     shape = pred.shape
     if len(shape) != 2 or shape[1] != 4 or len(targets) != 1:
         return None
@@ -133,11 +133,13 @@ def prepare_boxes(
             return None
         form = 4 if weight.ndim == 2 else 1
     values = 4 * shape[0] if kind == "bounded" else shape[0]
-    return Plan(run_boxes, (target,), values, BOXES[kind], float(first), float(second), form)
+    return Plan(run_boxes, values, BOXES[kind], float(first), float(second), form), [target]
 
 
-def run_logits(plan: Plan, scale: float, pred: Tensor, weight: Tensor | None, slope: bool) -> Result:
-    first, last = plan.targets[0], plan.targets[-1]
+def run_logits(
+    plan: Plan, scale: float, pred: Tensor, targets: Sequence[Tensor], weight: Tensor | None, slope: bool
+) -> Result:
+    first, last = targets[0], targets[-1]
     label = first if first.dtype is torch.int64 else None
     dense = last if last.dtype is torch.float32 else None
     inputs = pred.data_ptr(), address(label), address(dense), address(weight)
@@ -155,7 +157,7 @@ def prepare_logits(
     second: float = 0.0,
     factor: float = 1.0,
     values: int | None = None,
-) -> Plan | None:
+) -> Prepared | None:
     """A plan for logits of any shape with a dense target, or with labels of their rows and perhaps a value of each."""
     shape = pred.shape
     labelled = targets[0].ndim < pred.ndim
@@ -171,7 +173,7 @@ def prepare_logits(
         else:
             return None
     values = pred.numel() if values is None else values
-    return Plan(run_logits, tuple(found), values, kind, float(first), float(second), form, factor)
+    return Plan(run_logits, values, kind, float(first), float(second), form, factor), found
 
 
 def focal(
@@ -184,7 +186,7 @@ def focal(
     activated: bool,
     epsilon: float,
     weigh_poly: bool,
-) -> Plan | None:
+) -> Prepared | None:
     if activated or epsilon or isinstance(alpha, Tensor):
         return None
     kind = HARD_FOCAL if gamma == 2 else HARD_FOCAL_OF_ANY_POWER
@@ -199,12 +201,14 @@ def focal(
 
 def cross_entropy(
     *inputs: Any, class_weight: Tensor | None = None, label_smoothing: float = 0.0, smoothing_mode: str = ""
-) -> Plan | None:
+) -> Prepared | None:
     return None if class_weight is not None or label_smoothing else prepare_logits(CROSS_ENTROPY, *inputs)
 
 
-def run_softmax(plan: Plan, scale: float, pred: Tensor, weight: Tensor | None, slope: bool) -> Result:
-    inputs = pred.data_ptr(), plan.targets[0].data_ptr(), address(weight)
+def run_softmax(
+    plan: Plan, scale: float, pred: Tensor, targets: Sequence[Tensor], weight: Tensor | None, slope: bool
+) -> Result:
+    inputs = pred.data_ptr(), targets[0].data_ptr(), address(weight)
     return run("softmax", pred, slope, *inputs, *pred.shape, scale)
 
 
@@ -215,34 +219,36 @@ def softmax(
     *,
     class_weight: Tensor | None,
     label_smoothing: float,
-) -> Plan | None:
+) -> Prepared | None:
     if class_weight is not None or label_smoothing or targets[0].is_floating_point():
         return None
     label = usable(targets[0], torch.int64)
-    return None if label is None else Plan(run_softmax, (label,), pred.shape[0])
+    return None if label is None else (Plan(run_softmax, pred.shape[0]), [label])
 
 
-def smooth_l1(*inputs: Any, beta: float) -> Plan | None:
+def smooth_l1(*inputs: Any, beta: float) -> Prepared | None:
     return prepare_logits(SMOOTH_ABSOLUTE if beta else ABSOLUTE, *inputs, beta)
 
 
-def quality(pred: Tensor, *inputs: Any, beta: float, activated: bool) -> Plan | None:
+def quality(pred: Tensor, *inputs: Any, beta: float, activated: bool) -> Prepared | None:
     return None if activated or beta != 2 else prepare_logits(QUALITY, pred, *inputs, values=pred.shape[0])
 
 
-def varifocal(*inputs: Any, alpha: float, gamma: float, iou_weighted: bool) -> Plan | None:
+def varifocal(*inputs: Any, alpha: float, gamma: float, iou_weighted: bool) -> Prepared | None:
     kind = VARIFOCAL if iou_weighted else UNWEIGHTED_VARIFOCAL
     return prepare_logits(kind, *inputs, alpha) if gamma == 2 else None
 
 
-def run_distribution(plan: Plan, scale: float, pred: Tensor, weight: Tensor | None, slope: bool) -> Result:
-    inputs = pred.data_ptr(), plan.targets[0].data_ptr(), address(weight)
+def run_distribution(
+    plan: Plan, scale: float, pred: Tensor, targets: Sequence[Tensor], weight: Tensor | None, slope: bool
+) -> Result:
+    inputs = pred.data_ptr(), targets[0].data_ptr(), address(weight)
     return run("distribution", pred, slope, *inputs, *pred.shape, scale, plan.first, plan.second)
 
 
 def distribution(
     pred: Tensor, targets: Sequence[Tensor], weight: Tensor | None, *, y_min: float, y_max: float | None
-) -> Plan | None:
+) -> Prepared | None:
     target = usable(targets[0])
     rows, bins = pred.shape
     if target is None or bins > MOST_BINS:
@@ -250,7 +256,7 @@ def distribution(
     start, density = 0.0, 1.0
     if y_min or y_max is not None:
         start, density = y_min, (bins - 1) / ((bins - 1 if y_max is None else y_max) - y_min)
-    return Plan(run_distribution, (target,), rows, first=float(start), second=float(density))
+    return Plan(run_distribution, rows, 0, float(start), float(density)), [target]
 
 
 MEMBERS: dict[Callable, str] = {
@@ -264,47 +270,44 @@ MEMBERS: dict[Callable, str] = {
 """Kernels of the members of the IoU family, by what they add to the overlap."""
 
 
-def unmodified(
-    power: float = 1,
-    inner_ratio: float = 1,
-    focaler: Any = None,
-    focus: Any = None,
-    cost: Callable = linear_cost,
-    ratio: Any = None,
-) -> bool:
-    """Whether a loss of the IoU family is as published."""
-    slots = focaler is None and focus is None and ratio is None and cost is linear_cost
-    return slots and power == 1 and inner_ratio == 1
-
-
-def member(*inputs: Any, terms: Callable, **slots: Any) -> Plan | None:
-    options = {}
-    if isinstance(terms, partial) and not terms.args:
-        terms, options = terms.func, terms.keywords
+def member(
+    pred: Tensor,
+    targets: Sequence[Tensor],
+    weight: Tensor | None,
+    *,
+    terms: Callable,
+    power: float,
+    inner_ratio: float,
+    focaler: Any,
+    focus: Any,
+    mode: str = "",
+    eps: float = 0.0,
+    **others: Any,
+) -> Prepared | None:
+    """A loss of the IoU family as published; with a mode, the IoU loss, which has no terms."""
+    if power != 1 or inner_ratio != 1 or focaler is not None or focus is not None or others:
+        return None
+    if mode:
+        plain = terms is F.no_terms and (mode != "log" or eps >= TINY)
+        return prepare_boxes(mode, pred, targets, weight, eps) if plain else None
+    gate = None
+    if type(terms) is partial and not terms.args:
+        gate, terms = terms.keywords.get("alpha_gate"), terms.func
     kind = MEMBERS.get(terms)
-    if kind is None or not unmodified(**slots):
-        return None
-    gate = options.get("alpha_gate")
-    return prepare_boxes(kind, *inputs, -math.inf if gate is None else gate)
+    return prepare_boxes(kind, pred, targets, weight, -math.inf if gate is None else gate) if kind else None
 
 
-def iou(*inputs: Any, mode: str, eps: float, terms: Callable, **slots: Any) -> Plan | None:
-    if terms is not F.no_terms or not unmodified(**slots) or (mode == "log" and eps < TINY):
-        return None
-    return prepare_boxes(mode, *inputs, eps)
-
-
-def extended(*inputs: Any, smooth_point: float) -> Plan | None:
+def extended(*inputs: Any, smooth_point: float) -> Prepared | None:
     return prepare_boxes("extended", *inputs, smooth_point)
 
 
-def bounded(*inputs: Any, beta: float, eps: float) -> Plan | None:
+def bounded(*inputs: Any, beta: float, eps: float) -> Prepared | None:
     return prepare_boxes("bounded", *inputs, beta, eps)
 
 
-PREPARE: dict[Callable[..., Tensor], Prepare] = {
+PREPARE: dict[Callable[..., Tensor], Callable[..., Prepared | None]] = {
     F.box_iou_loss: member,
-    F.iou_loss: iou,
+    F.iou_loss: member,
     F.extended_iou_loss: extended,
     F.bounded_iou_loss: bounded,
     F.sigmoid_focal_loss: focal,
@@ -325,27 +328,33 @@ class WrittenLoss(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, plan: Plan, scale: float, call: Call, pred: Tensor, weight: Tensor | None, *targets: Tensor
+        ctx: Any,
+        plan: Plan,
+        scale: float,
+        call: Call,
+        avg_factor: Any,
+        pred: Tensor,
+        weight: Tensor | None,
+        *targets: Tensor,
     ) -> Tensor:
-        # tensors are kept once, where autograd frees them
-        ctx.plan, ctx.scale, ctx.call = plan._replace(targets=()), scale, call._replace(inputs=(), weight=None)
+        ctx.again = plan, scale, call, avg_factor
         ctx.save_for_backward(pred, weight, *targets)
-        value, ctx.gradient = launch(plan, scale, pred, weight, True)
+        value, ctx.gradient = launch(plan, scale, pred, targets, weight, True)
         return value
 
     @staticmethod
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         gradient, ctx.gradient = ctx.gradient, None
-        pred, weight, *targets = ctx.saved_tensors
+        (plan, scale, call, avg_factor), (pred, weight, *targets) = ctx.again, ctx.saved_tensors
         if torch.is_grad_enabled():
             # a gradient of the gradient is wanted
-            value = evaluate(ctx.call, (pred, *targets), weight, ctx.call.avg_factor)
+            value = eager(call, (pred, *targets), weight, avg_factor)
             (gradient,) = torch.autograd.grad(value, pred, upstream, create_graph=True)
         else:
             if gradient is None:  # it was handed on before
-                _, gradient = launch(ctx.plan._replace(targets=targets), ctx.scale, pred, weight, True)
+                _, gradient = launch(plan, scale, pred, targets, weight, True)
             gradient = scaled(gradient, upstream)
-        return (None, None, None, gradient, None, *[None] * len(targets))
+        return (None, None, None, None, gradient, None, *[None] * len(targets))
 
 
 def scaled(gradient: Tensor, upstream: Tensor) -> Tensor:
@@ -357,30 +366,34 @@ def scaled(gradient: Tensor, upstream: Tensor) -> Tensor:
     return gradient if factor == 1 else gradient.mul_(factor)
 
 
-def launch(plan: Plan, scale: float, pred: Tensor, weight: Tensor | None, slope: bool) -> Result:
+def launch(
+    plan: Plan, scale: float, pred: Tensor, targets: Sequence[Tensor], weight: Tensor | None, slope: bool
+) -> Result:
     """Value and, if wanted, gradient."""
-    return plan.launch(plan, scale, pred if pred.is_contiguous() else pred.contiguous(), weight, slope)
+    return plan.launch(plan, scale, pred if pred.is_contiguous() else pred.contiguous(), targets, weight, slope)
 
 
-def compute(call: Call) -> Tensor | None:
+def compute(call: Call, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_factor: Any) -> Tensor | None:
     """The loss of a call through a hand-written kernel; None where there is none for it."""
     if not ENABLED or unavailable is not None or is_compiling():
         return None
     prepare = PREPARE.get(call.function)
     if prepare is None or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return None
-    pred, *targets = call.inputs
+    pred, *targets = inputs
     if type(pred) not in PLAIN or pred.dtype is not torch.float32 or not pred.is_cpu or not pred.numel():
         return None
-    weight = None if call.weight is None else usable_weight(call.weight)
-    if isinstance(call.loss_weight, Tensor) or (weight is None and call.weight is not None):
+    if weight is not None:
+        weight = usable_weight(weight)
+        if weight is None:
+            return None
+    prepared = prepare(pred, targets, weight, **call.arguments)
+    if prepared is None or isinstance(call.loss_weight, Tensor):
         return None
-    plan = prepare(pred, targets, weight, **call.arguments)
-    if plan is None:
-        return None
+    plan, targets = prepared
     scale = call.loss_weight * plan.factor
     if call.reduction == "mean":
-        divisor = plan.values if call.avg_factor is None else call.avg_factor
+        divisor = plan.values if avg_factor is None else avg_factor
         if isinstance(divisor, Tensor):
             if divisor.requires_grad or not divisor.is_cpu:
                 return None
@@ -389,8 +402,8 @@ def compute(call: Call) -> Tensor | None:
     try:
         scale = float(scale)
         if pred.requires_grad and torch.is_grad_enabled():
-            return WrittenLoss.apply(plan, scale, call, pred, weight, *plan.targets)
-        return launch(plan, scale, pred, weight, False)[0]
+            return WrittenLoss.apply(plan, scale, call, avg_factor, pred, weight, *targets)
+        return launch(plan, scale, pred, targets, weight, False)[0]
     except BuildError as error:
         note_unavailable(str(error))
         return None

@@ -79,6 +79,12 @@ class Loss(nn.Module):
     """Whether its gradient is finite wherever the loss is."""
     fixed: ClassVar[tuple[str, ...]] = ()
     """Options of its bases that the loss sets itself and does not take."""
+    writes_unreduced: ClassVar[bool] = False
+    """Whether the class computes the unreduced loss in a method of its own."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        cls.writes_unreduced = cls.unreduced is not Loss.unreduced
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         known = options_of(cls)
@@ -163,7 +169,12 @@ class Loss(nn.Module):
         """Check and align the inputs, then compute, weight and reduce the loss."""
         check_floating("pred", pred)
         inputs, weight = self.align(pred, target, weight)
-        return self.evaluate_aligned(inputs, weight, avg_factor, reduction)
+        loss = self.evaluate_aligned(inputs, weight, avg_factor, reduction)
+        return self.shaped(loss, pred) if loss.ndim else loss
+
+    def shaped(self, loss: Tensor, pred: Tensor) -> Tensor:
+        """The unreduced loss in the shape that :meth:`align` took from the prediction."""
+        return loss
 
     def evaluate_aligned(
         self, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_factor: Any, reduction: str
@@ -171,33 +182,14 @@ class Loss(nn.Module):
         """Compute, weight and reduce the loss of aligned inputs."""
         if self.debug:
             self.check_values(inputs, weight)
-        function, arguments = self.computation()
-        call = Call(
-            function,
-            arguments,
-            inputs,
-            weight,
-            avg_factor,
-            reduction,
-            self.loss_weight,
-            self.values,
-            self.tame,
-            type(self),
-        )
         with without_autocast(inputs[0].device.type):
-            return compute(call, self.fused and self.fusible)
+            return compute(self.call(reduction), inputs, weight, avg_factor, self.fused and self.fusible)
 
-    def computation(self) -> tuple[Callable[..., Tensor], dict[str, Any]]:
-        """The function of the unreduced loss and its arguments; :meth:`unreduced`, where a class writes its own."""
-        if self.writes_unreduced:
-            return self.unreduced, {}
-        return self.function, self.arguments()
-
-    writes_unreduced: ClassVar[bool] = False
-
-    def __init_subclass__(cls, **keywords: Any) -> None:
-        super().__init_subclass__(**keywords)
-        cls.writes_unreduced = cls.unreduced is not Loss.unreduced
+    def call(self, reduction: str) -> Call:
+        """What kernels have to know of the loss: its function and arguments, or :meth:`unreduced` of its own."""
+        own = self.writes_unreduced
+        function, arguments = (self.unreduced, {}) if own else (self.function, self.arguments())
+        return Call(function, arguments, reduction, self.loss_weight, self.values, self.tame, type(self))
 
     def arguments(self) -> dict[str, Any]:
         """What the function is called with, beside the inputs."""

@@ -48,9 +48,8 @@ class BoxLoss(Loss):
             pred, target = pred.reshape(-1, 4), target.reshape(-1, 4)
         return (pred, target), weight
 
-    def evaluate(self, pred: Tensor, *args: object) -> Tensor:
-        loss = super().evaluate(pred, *args)
-        return loss.reshape(pred.shape[:-1]) if loss.ndim and pred.ndim != 2 else loss
+    def shaped(self, loss: Tensor, pred: Tensor) -> Tensor:
+        return loss.reshape(pred.shape[:-1])
 
     def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
         super().check_values(inputs, None if weight is None else mean_of_columns(weight))
@@ -91,7 +90,7 @@ class IoUTypeLoss(BoxLoss):
     terms: ClassVar[Terms] = staticmethod(F.no_terms)
     """What the loss adds to the overlap."""
     term_options: ClassVar[tuple[str, ...]] = ()
-    """Options that its terms take."""
+    """Options that its terms take; one that is None is left out."""
 
     def __init__(
         self,
@@ -118,10 +117,13 @@ class IoUTypeLoss(BoxLoss):
         self.focus = build_focus(focus)
 
     def arguments(self) -> dict[str, Any]:
-        terms = self.terms
+        arguments = super().arguments()
+        arguments["terms"] = self.terms
         if self.term_options:
-            terms = partial(terms, **{name: getattr(self, name) for name in self.term_options})
-        return {"terms": terms, **super().arguments()}
+            options = {name: value for name in self.term_options if (value := getattr(self, name)) is not None}
+            if options:
+                arguments["terms"] = partial(self.terms, **options)
+        return arguments
 
     def observed_pair(self, pred: Tensor, target: Tensor) -> F.BoxPair:
         """The geometry that the focus observes: the one that the loss is computed on."""

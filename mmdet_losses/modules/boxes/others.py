@@ -123,9 +123,8 @@ class BoundedIoULoss(Loss):
         weight = None if weight is None else weight.expand(pred.shape).reshape(-1, 4)
         return (pred.reshape(-1, 4), target.reshape(-1, 4)), weight
 
-    def evaluate(self, pred: Tensor, *args: object) -> Tensor:
-        loss = super().evaluate(pred, *args)
-        return loss.reshape(pred.shape) if loss.ndim else loss
+    def shaped(self, loss: Tensor, pred: Tensor) -> Tensor:
+        return loss.reshape(pred.shape)
 
     def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
         super().check_values(inputs, None if weight is None else weight.abs().amax(-1))

@@ -109,9 +109,8 @@ class FocalLoss(FocalForm):
     def last_label(self, pred: Tensor) -> int:
         return super().last_label(pred) if self.use_sigmoid else pred.shape[-1] - 1
 
-    def evaluate(self, pred: Tensor, *args: Any) -> Tensor:
-        loss = super().evaluate(pred, *args)
-        return loss if self.use_sigmoid or loss.ndim == 0 else loss.reshape(pred.shape[:-1])
+    def shaped(self, loss: Tensor, pred: Tensor) -> Tensor:
+        return loss if self.use_sigmoid else loss.reshape(pred.shape[:-1])
 
     @property
     def function(self) -> Callable[..., Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor
 from typing_extensions import Unpack
@@ -159,6 +158,5 @@ class QualityFocalLoss(ClassificationLoss):
             targets = (label.reshape(-1), score.reshape(-1))
         return (pred.flatten(0, -2), *targets), row_weight(weight, lead)
 
-    def evaluate(self, pred: Tensor, *args: Any) -> Tensor:
-        loss = super().evaluate(pred, *args)
-        return loss.reshape(pred.shape[:-1]) if loss.ndim else loss
+    def shaped(self, loss: Tensor, pred: Tensor) -> Tensor:
+        return loss.reshape(pred.shape[:-1])
