@@ -188,7 +188,7 @@ class Loss(nn.Module):
     def call(self, reduction: str) -> Call:
         """What kernels have to know of the loss: its function and arguments, or :meth:`unreduced` of its own."""
         own = self.writes_unreduced
-        function, arguments = (self.unreduced, {}) if own else (self.function, self.arguments())
+        function, arguments = (by_method, {"loss": self}) if own else (self.function, self.arguments())
         return Call(function, arguments, reduction, self.loss_weight, self.values, self.tame, type(self))
 
     def arguments(self) -> dict[str, Any]:
@@ -227,3 +227,8 @@ class Loss(nn.Module):
         """The options that this object holds."""
         held = [name for name in self.option_names() if isinstance(getattr(self, name, None), str | float | int)]
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in held)
+
+
+def by_method(pred: Tensor, *targets: Tensor, loss: Loss) -> Tensor:
+    """:meth:`Loss.unreduced` as a function; the compiler of older torch takes each bound method for a new one."""
+    return loss.unreduced(pred, *targets)

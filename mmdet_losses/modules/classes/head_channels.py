@@ -210,6 +210,7 @@ class EqualizationLoss(CustomClassifier, FocalForm):
         tensor(0.1269)
     """
 
+    function = staticmethod(F.equalization_loss)
     paper = "https://arxiv.org/abs/2003.05176"
 
     def __init__(
@@ -240,5 +241,5 @@ class EqualizationLoss(CustomClassifier, FocalForm):
         self.check_per_class("class_frequency", pred)
         return super().align(pred, target, weight)
 
-    def unreduced(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.equalization_loss(pred, target, self.per_class, lambda_=self.lambda_)
+    def arguments(self) -> dict[str, Any]:
+        return {"class_frequency": self.per_class, "lambda_": self.lambda_}
