@@ -8,7 +8,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 from cases import never_select
-from cases.composite import CLASSES, COMPOSITE_CASES, EMPTY, SCENES, over_composites
+from cases.composite import CLASSES, COMPOSITE_CASES, EMPTY, SCENES, over_composites, run
 from mmengine.model import BaseModel
 
 import mmdet_losses as ml
@@ -21,13 +21,6 @@ WEIGHT = torch.tensor([1.0, 0.0, 0.5, 2.0, 0.0, 1.5])
 DELETED = WEIGHT == 0
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 over_dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=lambda dtype: str(dtype).removeprefix("torch."))
-
-
-def run(case, loss, maps, target, *args, **call):
-    leaves = [one.detach().clone().requires_grad_() for one in maps]
-    value = loss(case.pred(leaves), target, *args, **call)
-    value.sum().backward()
-    return value.detach(), [leaf.grad for leaf in leaves]
 
 
 @pytest.fixture(params=["select", "replace"])
@@ -292,46 +285,6 @@ def test_nothing_is_read_back(case, monkeypatch):
         value.backward()
         assert value.device.type == "meta" and value.shape == ()
     assert all(leaf.grad.shape == leaf.shape for leaf in leaves)
-
-
-FIRST = list({case.name: case for case in reversed(COMPOSITE_CASES)}.values())
-COMPILED = FIRST + [case for case in COMPOSITE_CASES if case.options.get("loss_box") == "DIoULoss"]
-"""One of each class, distributions, and an anchor alone; each compilation takes seconds."""
-
-
-class Counting:
-    """A compiler that runs graphs as they are and counts them."""
-
-    def __init__(self):
-        self.graphs = 0
-
-    def __call__(self, graph, inputs):
-        self.graphs += 1
-        return graph.forward
-
-
-@pytest.mark.compiler
-@over_composites(COMPILED)
-def test_one_graph_for_all_sizes(case):
-    """Batches, entries and maps of all sizes; 0 and 1 are compiled for themselves."""
-    torch._dynamo.reset()
-    loss, backend = case.build(), Counting()
-    compiled = torch.compile(loss, fullgraph=True, dynamic=True, backend=backend)
-    _, truths = case.batch(8)
-    # no two sizes of the first call are equal, which the compiler would take for the same size ever after
-    maps = [torch.randn(8, one.shape[1], 10 + 3 * level, 17 + 5 * level) for level, one in enumerate(case.maps(1))]
-    for images, entries in ((7, 3), (2, 4), (8, 2), (0, 4), (1, 2)):
-        some = [one[:images, :, images % 2 :] for one in maps]
-        weight = torch.ones(images)
-        weight[::3] = 0
-        call = [one.contiguous() for one in some], truths[:images, :entries].contiguous(), weight
-        eager, eager_grads = run(case, loss, *call)
-        value, grads = run(case, compiled, *call)
-        torch.testing.assert_close(value, eager, rtol=1e-5, atol=1e-6)
-        for grad, other in zip(grads, eager_grads, strict=True):
-            torch.testing.assert_close(grad, other, rtol=1e-5, atol=1e-6)
-    assert backend.graphs <= 3
-    torch._dynamo.reset()
 
 
 @over_composites()

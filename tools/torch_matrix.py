@@ -28,10 +28,11 @@ PYTHONS = {
 }
 """Each torch with the oldest and the newest Python, of those that the project declares, that has a wheel of it."""
 
+GRAPHS = "one_graph or inductor"
 COLUMNS = {
     "functions": ["tests/test_functional.py", "tests/test_check_values.py", "tests/test_torch_names.py"],
     "modules": ["tests/test_oracle.py", "tests/test_module_protocol.py", "tests/test_avg_factor.py"],
-    "one graph": ["tests/test_compile.py"],
+    "one graph": ["tests/test_compile.py", "tests/test_yolo_compile.py", "tests/test_ranking.py", "-k", GRAPHS],
     "fused": ["tests/test_native.py", "tests/test_fused.py", "-k", "is_eager or real_kernels or too_old"],
 }
 """What is run of the tests. 'fused' compiles kernels, those written by hand and those of torch.compile."""

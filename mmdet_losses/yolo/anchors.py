@@ -12,8 +12,8 @@ from typing_extensions import Unpack
 from ..modules.options import Shared, check_option
 from .base import CompositeLoss, Detections, check_flavor
 from .decode import decode
-from .encode import DenseTarget, encode, ignore_overlapping, read_truths
-from .layout import Level, Rows, rows_of, table
+from .encode import DenseTarget, encode, ignore_overlapping, read_truths, with_objectness
+from .layout import Level, Rows, num_rows, rows_of, table
 
 Anchors = Sequence[Sequence[tuple[float, float]]]
 
@@ -31,9 +31,10 @@ class Predictions(NamedTuple):
     rows: Rows
     scale_x_y: float | Tensor
 
-    def boxes(self) -> Tensor:
-        """Predicted boxes in pixels, ``(B, N, 4)``."""
-        return decode(self.raw[..., :4], self.rows, self.scale_x_y)
+
+def boxes_of(found: Predictions) -> Tensor:
+    """Predicted boxes in pixels, ``(B, N, 4)``."""
+    return decode(found.raw[..., :4], found.rows, found.scale_x_y)
 
 
 class AnchorLoss(CompositeLoss):
@@ -97,7 +98,7 @@ class AnchorLoss(CompositeLoss):
                 f"({', '.join(str(len(anchors)) for anchors in self.anchors)}) and C classes, 1 or more, got "
                 f"{', '.join(str(one.shape[1]) for one in maps)}."
             )
-        return sum(level.rows for level in self.levels(maps)), entries.pop() - 5
+        return sum(num_rows(level) for level in self.levels(maps)), entries.pop() - 5
 
     def offset_scale(self, levels: Sequence[Level], like: Tensor) -> float | Tensor:
         """Scale of the logistic offset."""
@@ -111,8 +112,8 @@ class AnchorLoss(CompositeLoss):
         """The target with predictions of no object ignored that overlap one by more than ``ignore_thr``."""
         if self.ignore_thr is None:
             return dense
-        objectness = ignore_overlapping(dense.objectness, found.boxes(), read_truths(target), self.ignore_thr)
-        return dense._replace(objectness=objectness)
+        objectness = ignore_overlapping(dense.objectness, boxes_of(found), read_truths(target), self.ignore_thr)
+        return with_objectness(dense, objectness)
 
     def channels(self, num_classes: int) -> tuple[int, ...]:
         return tuple(len(anchors) * (5 + num_classes) for anchors in self.anchors)
@@ -126,7 +127,7 @@ class AnchorLoss(CompositeLoss):
 
     def detections(self, maps: Sequence[Tensor]) -> Detections:
         found = self.predictions(maps)
-        return Detections(found.boxes(), found.raw[..., 4].sigmoid(), self.class_scores(found.raw[..., 5:]))
+        return Detections(boxes_of(found), found.raw[..., 4].sigmoid(), self.class_scores(found.raw[..., 5:]))
 
     def predictions(self, maps: Sequence[Tensor]) -> Predictions:
         """The maps as rows."""
@@ -144,7 +145,8 @@ class AnchorLoss(CompositeLoss):
             return found, target
         with torch.no_grad():
             dense = encode(target, self.levels(maps), classes, **self.encoding())
-            return found, self.ignored(found._replace(raw=found.raw.detach()), target, dense)
+            detached = Predictions(found.raw.detach(), found.rows, found.scale_x_y)
+            return found, self.ignored(detached, target, dense)
 
     def compute(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> dict[str, Tensor]:
         return self.compute_rows(*self.prepare(maps, target))

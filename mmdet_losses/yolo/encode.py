@@ -12,7 +12,7 @@ from torch import Tensor
 from ..functional.classification import one_hot
 from ..functional.dtype import upcast
 from .decode import centre_and_size, pairwise_iou, shape_iou
-from .layout import Level, constants, rows_of
+from .layout import Level, constants, num_rows, prior_boxes, rows_of
 
 
 class DenseTarget(NamedTuple):
@@ -35,6 +35,11 @@ class DenseTarget(NamedTuple):
     pair_row: Tensor | None = None
     pair_box: Tensor | None = None
     pair_share: Tensor | None = None
+
+
+def with_objectness(dense: DenseTarget, objectness: Tensor) -> DenseTarget:
+    """The target with another objectness."""
+    return DenseTarget(objectness, dense.box, dense.classes, dense.pair_row, dense.pair_box, dense.pair_share)
 
 
 class Truths(NamedTuple):
@@ -77,7 +82,7 @@ def match(truths: Truths, levels: Sequence[Level], iou_thr: float | None = None)
         cell = row.clamp(0, level.height - 1) * level.width + column.clamp(0, level.width - 1)
         count = len(level.anchors)
         index.append(start + cell.unsqueeze(-1) * count + torch.arange(count, device=cell.device))
-        start = start + level.rows
+        start = start + num_rows(level)
     shapes = torch.stack([constants(anchor, size) for level in levels for anchor in level.anchors])
     iou = shape_iou(size, shapes)
     positive = one_hot(iou.argmax(-1), shapes.shape[0])
@@ -135,7 +140,7 @@ def encode(
     index, positive = match(truths, levels, iou_thr)
     owner = owner_of_rows(index, positive, count, first)
     found = owner > 0
-    prior = rows.prior()
+    prior = prior_boxes(rows)
     box = truths.box.gather(1, owner.unsqueeze(-1).expand(-1, -1, 4))
     box = torch.where(found.unsqueeze(-1), box, prior)
     if several_classes:

@@ -14,7 +14,7 @@ from ..modules.options import Shared, check_option
 from .base import Detections, summed
 from .decode import decode, encode_offsets
 from .encode import DenseTarget, encode
-from .layout import Level, Rows, rows_of, table
+from .layout import Level, Rows, num_rows, rows_of, table
 from .parts import BoxObjective, build_loss, is_stateful, summed_loss
 
 AVERAGES = ("cells", "objects", "sum")
@@ -116,7 +116,7 @@ class GridObjectnessLoss(BoxObjective):
                 f"pred must be one map with {self.box_channels} channels for the box and 1 or more for objectness, "
                 f"got {', '.join(str(one.shape[1]) for one in maps)} channels."
             )
-        return self.level(maps).rows, classes
+        return num_rows(self.level(maps)), classes
 
     def channels(self, num_classes: int) -> tuple[int, ...]:
         return (self.box_channels + num_classes,)

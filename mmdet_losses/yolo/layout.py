@@ -24,11 +24,6 @@ class Level(NamedTuple):
     stride: float
     anchors: tuple[tuple[float, float], ...]
 
-    @property
-    def rows(self) -> int:
-        """Number of predictions."""
-        return self.height * self.width * len(self.anchors)
-
 
 class Rows(NamedTuple):
     """What is known of each of ``N`` predictions beforehand: level by level, then cells in reading order, then anchors.
@@ -45,10 +40,17 @@ class Rows(NamedTuple):
     anchor: Tensor
     image: Tensor
 
-    def prior(self) -> Tensor:
-        """The anchors as boxes about the middle of their cells, in pixels, ``(N, 4)``."""
-        centre = (self.cell + 0.5) * self.stride
-        return torch.cat([centre - self.anchor / 2, centre + self.anchor / 2], -1)
+
+# Functions, and not methods of the tuples: the compiler of torch before 2.13 does not trace those.
+def num_rows(level: Level) -> int:
+    """Number of predictions of a level."""
+    return level.height * level.width * len(level.anchors)
+
+
+def prior_boxes(rows: Rows) -> Tensor:
+    """The anchors as boxes about the middle of their cells, in pixels, ``(N, 4)``."""
+    centre = (rows.cell + 0.5) * rows.stride
+    return torch.cat([centre - rows.anchor / 2, centre + rows.anchor / 2], -1)
 
 
 def constants(values: Sequence[float], like: Tensor) -> Tensor:
@@ -61,7 +63,7 @@ def cells_of(level: Level, like: Tensor) -> Tensor:
     shape = (level.height, level.width, len(level.anchors))
     column = torch.arange(level.width, device=like.device).reshape(1, -1, 1).expand(shape)
     row = torch.arange(level.height, device=like.device).reshape(-1, 1, 1).expand(shape)
-    return torch.stack([column, row], -1).reshape(level.rows, 2).to(like.dtype)
+    return torch.stack([column, row], -1).reshape(num_rows(level), 2).to(like.dtype)
 
 
 def rows_of(levels: Sequence[Level], like: Tensor) -> Rows:
@@ -70,9 +72,9 @@ def rows_of(levels: Sequence[Level], like: Tensor) -> Rows:
     for level in levels:
         cells = level.height * level.width
         cell.append(cells_of(level, like))
-        stride.append(like.new_full((level.rows, 1), level.stride))
+        stride.append(like.new_full((num_rows(level), 1), level.stride))
         anchor.append(torch.stack([constants(size, like) for size in level.anchors]).repeat(cells, 1))
-        extent = [like.new_full((level.rows,), side * level.stride) for side in (level.width, level.height)]
+        extent = [like.new_full((num_rows(level),), side * level.stride) for side in (level.width, level.height)]
         image.append(torch.stack(extent, -1))
     return Rows(torch.cat(cell), torch.cat(stride), torch.cat(anchor), torch.cat(image))
 
@@ -80,7 +82,7 @@ def rows_of(levels: Sequence[Level], like: Tensor) -> Rows:
 def table(maps: Sequence[Tensor], levels: Sequence[Level], entries: int) -> Tensor:
     """Maps ``(B, anchors * entries, H, W)`` as ``(B, N, entries)``."""
     flat = [
-        one.permute(0, 2, 3, 1).reshape(one.shape[0], level.rows, entries)
+        one.permute(0, 2, 3, 1).reshape(one.shape[0], num_rows(level), entries)
         for one, level in zip(maps, levels, strict=True)
     ]
     return torch.cat(flat, 1)

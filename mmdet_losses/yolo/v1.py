@@ -14,7 +14,7 @@ from ..modules.options import Shared, check_option
 from .base import CompositeLoss, Detections, check_flavor, summed
 from .decode import aligned_iou, centre_and_size, corners, encode_offsets
 from .encode import DenseTarget, encode
-from .layout import Level, Rows, rows_of, table
+from .layout import Level, Rows, num_rows, rows_of, table
 
 ACTIVATIONS = ("linear", "logistic")
 LEAST_SIZE = 1e-6
@@ -109,7 +109,7 @@ class YOLOv1Loss(CompositeLoss):
                 f"pred must be one map with 5 * {self.boxes_per_cell} channels for boxes and 1 or more for classes, "
                 f"got {', '.join(str(one.shape[1]) for one in maps)} channels."
             )
-        return self.level(maps).rows, classes
+        return num_rows(self.level(maps)), classes
 
     def activate(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Offsets, roots of sizes and confidences of raw boxes ``(B, N, boxes, 5)``."""

@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 from ..modules.base import published
 from ..modules.options import Shared, check_option
-from .anchors import AnchorLoss, Anchors, Predictions
+from .anchors import AnchorLoss, Anchors, Predictions, boxes_of
 from .base import summed
 from .decode import aligned_iou, centre_and_size, encode_offsets, small_object_scale
 from .encode import DenseTarget
@@ -128,7 +128,7 @@ class YOLOv2Loss(AnchorLoss):
             place, size = encode_offsets(target.box, rows)
             return ((raw[..., :2].sigmoid() - place) ** 2 + (raw[..., 2:] - size) ** 2).sum(-1)
         unit = rows.image if self.units == "image" else rows.stride
-        pairs = zip(centre_and_size(found.boxes()), centre_and_size(target.box), strict=True)
+        pairs = zip(centre_and_size(boxes_of(found)), centre_and_size(target.box), strict=True)
         return sum((((one - other) / unit) ** 2).sum(-1) for one, other in pairs)
 
     def class_error(self, logits: Tensor, classes: Tensor, half: float) -> Tensor:
@@ -142,7 +142,7 @@ class YOLOv2Loss(AnchorLoss):
         raw, half = found.raw, 0.5 if self.flavor == "darknet" else 1.0
         objects, others = target.objectness == 1, target.objectness == 0
         with torch.no_grad():
-            quality = aligned_iou(found.boxes(), target.box) if self.rescore else torch.ones_like(raw[..., 4])
+            quality = aligned_iou(boxes_of(found), target.box) if self.rescore else torch.ones_like(raw[..., 4])
         scale = small_object_scale(target.box, found.rows) if self.coord_scale else 1.0
         score = raw[..., 4].sigmoid()
         terms = {

@@ -13,10 +13,10 @@ from ..functional.classification import sigmoid_cross_entropy
 from ..modules.base import published
 from ..modules.errors import OptionError
 from ..modules.options import Shared, check_option
-from .anchors import AnchorLoss, Anchors, Predictions
+from .anchors import AnchorLoss, Anchors, Predictions, boxes_of
 from .base import summed
-from .encode import DenseTarget, ignore_overlapping, read_truths
-from .layout import Level
+from .encode import DenseTarget, ignore_overlapping, read_truths, with_objectness
+from .layout import Level, num_rows
 from .parts import BoxObjective, build_loss, summed_loss
 
 COCO_ANCHORS = (
@@ -121,22 +121,21 @@ class YOLOv4Loss(AnchorLoss, BoxObjective):
         return {"iou_thr": self.iou_thr, "several_boxes": self.flavor == "darknet"}
 
     def offset_scale(self, levels: Sequence[Level], like: Tensor) -> Tensor:
-        scales = [like.new_full((level.rows, 1), s) for level, s in zip(levels, self.scale_x_y, strict=True)]
+        scales = [like.new_full((num_rows(level), 1), s) for level, s in zip(levels, self.scale_x_y, strict=True)]
         return torch.cat(scales)
 
     def ignored(self, found: Predictions, target: Tensor, dense: DenseTarget) -> DenseTarget:
         if self.flavor == "paper" or self.ignore_thr is None:
             return super().ignored(found, target, dense)
         likely = (found.raw[..., 5:].sigmoid() > LIKELY_CLASS).any(-1)
-        boxes, truths = found.boxes(), read_truths(target)
-        return dense._replace(
-            objectness=ignore_overlapping(dense.objectness, boxes, truths, self.ignore_thr, where=likely)
-        )
+        boxes, truths = boxes_of(found), read_truths(target)
+        objectness = ignore_overlapping(dense.objectness, boxes, truths, self.ignore_thr, where=likely)
+        return with_objectness(dense, objectness)
 
     @staticmethod
     def pairs(found: Predictions, target: DenseTarget) -> tuple[Tensor, Tensor, Tensor]:
         """Predicted boxes, boxes of their objects and weights, ``(B, K, 4)`` twice and ``(B, K)``."""
-        boxes = found.boxes()
+        boxes = boxes_of(found)
         if target.pair_row is None:
             return boxes, target.box, (target.objectness == 1).to(boxes.dtype)
         boxes = boxes.gather(1, target.pair_row.unsqueeze(-1).expand(-1, -1, 4))

@@ -287,3 +287,11 @@ def over_composites(cases=COMPOSITE_CASES):
     import pytest
 
     return pytest.mark.parametrize("case", cases, ids=lambda case: case.id)
+
+
+def run(case, loss, maps, target, *args, **call):
+    """Value and gradients of the maps."""
+    leaves = [one.detach().clone().requires_grad_() for one in maps]
+    value = loss(case.pred(leaves), target, *args, **call)
+    value.sum().backward()
+    return value.detach(), [leaf.grad for leaf in leaves]
