@@ -95,7 +95,7 @@ def softmax_cross_entropy(
     if target.is_floating_point():
         target = target.to(pred.dtype)
         if label_smoothing:
-            # as torch does it, where the compiler of torch before 2.6 fixes the number of rows
+            # as torch does it, where the compiler of torch 2.4 fixes the number of rows
             target = target * (1 - label_smoothing) + label_smoothing / max(pred.shape[1], 1)
             label_smoothing = 0.0
     class_weight = None if class_weight is None else class_weight.to(pred)

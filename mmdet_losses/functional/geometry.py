@@ -68,7 +68,7 @@ class Box(NamedTuple):
     y2: Tensor
 
 
-# Functions, and not methods of the tuple: the compiler of torch before 2.13 does not trace those.
+# Functions, and not methods of the tuple, which older compilers do not trace: torch 2.10 for one.
 def size_of(box: Box) -> tuple[Tensor, Tensor]:
     """Signed width and height."""
     return box.x2 - box.x1, box.y2 - box.y1

@@ -108,7 +108,7 @@ def shape_terms(pair: BoxPair, scale: float = 0.0) -> tuple[Tensor, ...]:
 def mpdiou_terms(pair: BoxPair, img_shape: tuple[float, float]) -> tuple[Tensor, ...]:
     """MPDIoU: squared distances of the two corners over the squared diagonal of the image ``(h, w)``."""
     height, width = img_shape
-    # not math.hypot, which the compiler of torch before 2.6 takes for an operation of tensors
+    # not math.hypot, which the compiler of torch 2.4 takes for an operation of tensors
     share = pair.unit / (height * height + width * width) ** 0.5
     pred, target = pair.pred, pair.target
     return (

@@ -41,7 +41,7 @@ class Rows(NamedTuple):
     image: Tensor
 
 
-# Functions, and not methods of the tuples: the compiler of torch before 2.13 does not trace those.
+# Functions, and not methods of the tuples, which older compilers do not trace: torch 2.10 for one.
 def num_rows(level: Level) -> int:
     """Number of predictions of a level."""
     return level.height * level.width * len(level.anchors)
