@@ -30,10 +30,29 @@ PYTHONS = {
 
 GRAPHS = "one_graph or inductor"
 COLUMNS = {
-    "functions": ["tests/test_functional.py", "tests/test_check_values.py", "tests/test_torch_names.py"],
-    "modules": ["tests/test_oracle.py", "tests/test_module_protocol.py", "tests/test_avg_factor.py"],
-    "one graph": ["tests/test_compile.py", "tests/test_yolo_compile.py", "tests/test_ranking.py", "-k", GRAPHS],
-    "fused": ["tests/test_native.py", "tests/test_fused.py", "-k", "is_eager or real_kernels or too_old"],
+    "functions": [
+        "tests/losses/test_functional.py",
+        "tests/losses/test_check_values.py",
+        "tests/package/test_torch_names.py",
+    ],
+    "modules": [
+        "tests/losses/test_oracle.py",
+        "tests/contract/test_module_protocol.py",
+        "tests/contract/test_avg_factor.py",
+    ],
+    "one graph": [
+        "tests/contract/test_compile.py",
+        "tests/yolo/test_yolo_compile.py",
+        "tests/losses/test_ranking.py",
+        "-k",
+        GRAPHS,
+    ],
+    "fused": [
+        "tests/kernels/test_native.py",
+        "tests/kernels/test_fused.py",
+        "-k",
+        "is_eager or real_kernels or too_old",
+    ],
 }
 """What is run of the tests. 'fused' compiles kernels, those written by hand and those of torch.compile."""
 

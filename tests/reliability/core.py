@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from cases import CASES, RANK_CASES, Case
+from cases import CASES, RANK_CASES, Case, run
 from torch import Tensor
 
 ALL_CASES = CASES + RANK_CASES
@@ -150,7 +150,4 @@ def generator(*seed: int) -> torch.Generator:
 
 def value_and_gradient(case: Case, pred: Tensor, target: Any, **options: Any) -> tuple[Tensor, Tensor]:
     """Unreduced loss and the gradient of its sum."""
-    leaf = pred.detach().clone().requires_grad_()
-    value = case.build(reduction="none", **options)(leaf, target)
-    (gradient,) = torch.autograd.grad(value.sum(), leaf)
-    return value.detach(), gradient
+    return run(case.build(reduction="none", **options), pred, target)

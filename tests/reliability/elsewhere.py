@@ -5,56 +5,62 @@ from .core import Elsewhere, NotShown, add
 
 def ranking(*tests: str) -> list[str]:
     """Tests of ranking losses, which have a file of their own."""
-    return [f"tests/test_ranking.py::test_{name}" for name in tests]
+    return [f"tests/losses/test_ranking.py::test_{name}" for name in tests]
 
 
 for entry in (
-    Elsewhere(1, "check values", "published and hand-computed values, 1e-8 or better", ("tests/test_check_values.py",)),
+    Elsewhere(
+        1, "check values", "published and hand-computed values, 1e-8 or better", ("tests/losses/test_check_values.py",)
+    ),
     Elsewhere(
         3,
         "second oracle",
         "mmdet where it is right, 1e-5 in float32; both sides of every deviation",
-        ("tests/test_vs_mmdet.py", "tests/test_ledger.py"),
+        ("tests/mmdetection/test_vs_mmdet.py", "tests/mmdetection/test_ledger.py"),
     ),
     Elsewhere(
         18,
         "weight forms",
         "every form of a weight, and an error for every other",
-        ("tests/test_weights.py", *ranking("weight_per_element", "errors")),
+        ("tests/contract/test_weights.py", *ranking("weight_per_element", "errors")),
     ),
     Elsewhere(
         19,
         "reduction",
         "reductions, divisors, loss_weight, upstream gradient",
-        ("tests/test_avg_factor.py", *ranking("reductions", "upstream_gradient")),
+        ("tests/contract/test_avg_factor.py", *ranking("reductions", "upstream_gradient")),
     ),
     Elsewhere(
         23,
         "compile",
         "one graph, 10 sizes, at most 3 compilations, equal to eager",
-        ("tests/test_compile.py", *ranking("one_graph_for_all_sizes")),
+        ("tests/contract/test_compile.py", *ranking("one_graph_for_all_sizes")),
     ),
     Elsewhere(
         27,
         "state and copies",
         "copies, pickles, saved and loaded state are equal",
-        ("tests/test_module_protocol.py", "tests/test_state.py", *ranking("module")),
+        ("tests/contract/test_module_protocol.py", "tests/contract/test_state.py", *ranking("module")),
     ),
     Elsewhere(
         26,
         "several processes",
         "two processes, one without positives: nothing waits, and gradients and statistics are those of one",
-        ("tests/test_two_processes.py", "tests/test_distributed.py"),
+        ("tests/mmdetection/test_two_processes.py", "tests/tools/test_distributed.py"),
         False,
     ),
     Elsewhere(
-        28, "registry", "orders of import, scopes, every name from its config", ("tests/test_registry.py",), False
+        28,
+        "registry",
+        "orders of import, scopes, every name from its config",
+        ("tests/mmdetection/test_registry.py",),
+        False,
     ),
     Elsewhere(
         29,
         "detectors",
         "heads build, train a step and give finite gradients",
-        ("tests/test_heads.py", "tests/test_gfl_head.py", "tests/test_configs.py"),
+        ("tests/mmdetection/test_heads.py", "tests/mmdetection/test_gfl_head.py", "tests/package/test_configs.py"),
         False,
     ),
     NotShown(24, "CUDA graph", "capture and 100 replays", "needs a GPU; `tools/gpu_check.py` trains on one"),

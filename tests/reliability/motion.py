@@ -7,8 +7,8 @@ import math
 import torch
 from cases import Case
 from cases.draw import uniform
+from cases.pull import pull_share
 from cases.regimes import box, contained, disjoint, draw_boxes, overlap, tall_and_wide
-from pull import pull_share
 from torch import Tensor
 
 from .core import Tally, generator, measured

@@ -16,12 +16,12 @@ Which of 33 properties hold for which losses, measured: every figure here is wri
 tools/run python tools/reliability.py
 ```
 
-and [`tests/test_reliability.py`](../tests/test_reliability.py) asserts the same in every run of the tests. `--scale 50`
-draws 50 times as many random rows. The figures are in [`reliability.json`](reliability.json).
+and [`test_reliability.py`](../tests/contract/test_reliability.py) asserts the same in every run of the tests.
+`--scale 50` draws 50 times as many random rows. The figures are in [`reliability.json`](reliability.json).
 
 The [objectives of grid detectors](yolo/README.md) take maps and ground truth and not rows:
-[`tests/test_yolo_contract.py`](../tests/test_yolo_contract.py) and
-[`tests/test_yolo_oracle.py`](../tests/test_yolo_oracle.py) are their suite.
+[`test_yolo_contract.py`](../tests/yolo/test_yolo_contract.py) and
+[`test_yolo_oracle.py`](../tests/yolo/test_yolo_oracle.py) are their suite.
 """
 
 LEGEND = """\
@@ -185,7 +185,7 @@ def property_row(
         error = f"{figure(worst[0])} ({entry['unit']}; {worst[1]})" if worst and entry["unit"] else ""
     elif kind in ("tests", "named"):
         files = dict.fromkeys(test.partition("::")[0] for test in entry["tests"])
-        links = ", ".join(f"[{file.removeprefix('tests/')}](../{file})" for file in files)
+        links = ", ".join(f"[{file.rpartition('/')[2]}](../{file})" for file in files)
         count = f"{tests:,} tests" if tests is not None else ""
         on = links
     else:

@@ -16,7 +16,7 @@ from mmdet_losses.lab.reference import page
 from mmdet_losses.registry import LOSSES
 from mmdet_losses.yolo import encode_anchors, encode_cells, pad_truths
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -64,9 +64,9 @@ def test_links_files_and_tests_exist(page):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
         if "://" not in target:
             assert (page.parent / target).exists(), target
-    for path in re.findall(r"\b((?:configs|tools)/[\w./-]+\.(?:py|sh))\b", text):
+    for path in re.findall(r"(?<!tests/)\b((?:configs|tools)/[\w./-]+\.(?:py|sh))\b", text):
         assert (ROOT / path).exists(), path
-    tests = "\n".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
+    tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     for name in re.findall(r"`(test_\w+)`", text):
         assert f"def {name}(" in tests, name
 

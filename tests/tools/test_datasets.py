@@ -19,7 +19,7 @@ from mmengine.logging import MMLogger
 import mmdet_losses.lab.datasets  # noqa: F401  registers them
 from mmdet_losses.lab.data_root import merge_options, set_data_root
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 BCCD = Path(os.environ.get("MMDET_LOSSES_BCCD") or ROOT / "data" / "bccd")
 BOXES = [[10, 10, 30, 20], [40, 5, 0, 0], [40, 5, 0.5, 8], [30, 30, 12, 12]]
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from cases import BOX_CASES, SIDE_CASES, one_per_class, over
-from pull import disjoint_pairs, pull_share
+from cases.pull import disjoint_pairs, pull_share
 
 PULLING = ("GIoULoss", "DIoULoss", "CIoULoss", "SIoULoss", "WIoULoss", "NWDLoss")
 FEW = 20_000

@@ -11,7 +11,7 @@ import pytest
 
 import mmdet_losses as ml
 
-PACKAGE = Path(__file__).resolve().parents[1] / "mmdet_losses"
+PACKAGE = Path(__file__).resolve().parents[2] / "mmdet_losses"
 LAYERS = ("functional", "kernels", "modules", "yolo")
 """From the lowest up; what is in none of them stands above all."""
 

@@ -11,7 +11,7 @@ from mmengine.structures import InstanceData
 import mmdet_losses
 from mmdet_losses.registry import LOSSES
 
-CONFIGS = Path(__file__).parents[1] / "configs"
+CONFIGS = Path(__file__).parents[2] / "configs"
 BASES = {
     "retinanet": "retinanet/retinanet_r50_fpn_giou_8xb2-1x_coco.py",
     "fcos": "fcos/fcos_r50-caffe_fpn_gn-head_iou_8xb2-1x_coco.py",

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-PACKAGE = Path(__file__).resolve().parents[1] / "mmdet_losses"
+PACKAGE = Path(__file__).resolve().parents[2] / "mmdet_losses"
 LISTED = Path(__file__).with_suffix(".txt")
 NEWER = {
     "torch.compiler.is_compiling": "functional/compiling.py",

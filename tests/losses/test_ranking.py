@@ -8,7 +8,7 @@ import pytest
 import torch
 from cases import CLASSES, RANK_CASES, NoWaiting, autocast, map_target, never_select, over, run, spoil
 from cases.bad import DTYPES
-from test_compile import SIZES, Counting, _fresh_compiler  # noqa: F401  the fixture
+from cases.compiler import SIZES, Counting, fresh_compiler  # noqa: F401  the fixture
 from torch import Tensor
 
 import mmdet_losses as ml
@@ -293,6 +293,7 @@ def test_low_precision_is_upcast_first(case, low):
 
 
 @pytest.mark.compiler
+@pytest.mark.usefixtures("fresh_compiler")
 @over(RANK_CASES)
 def test_one_graph_for_all_sizes(case):
     loss = case.build()

@@ -16,9 +16,9 @@ from mmengine.config import Config
 import mmdet_losses
 from mmdet_losses.lab.data_root import merge_options
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "configs").rglob("*.py"))
-# tests/test_yolo_heads.py has those of grid detectors
+# tests/yolo/test_yolo_heads.py has those of grid detectors
 LEAVES = [file for file in FILES if "_base_" not in file.parts and file.parent.name != "yolo"]
 NAME = re.compile(
     r"(?P<head>retinanet|fcos|atss|gfl)_(?P<backbone>r50-caffe|r50|r18)_fpn(_gn-head)?_(?P<loss>[a-z0-9-]+)"

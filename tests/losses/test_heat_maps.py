@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from cases import run
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor
@@ -18,13 +19,6 @@ INDS, LABELS = torch.tensor([3, 0, 7, 7]), torch.tensor([1, 4, 0, 2])
 def drawn(seed: int = 0) -> tuple[Tensor, Tensor]:
     g = torch.Generator().manual_seed(seed)
     return torch.rand(N, CLASSES, generator=g).clamp(0.01, 0.99), torch.rand(N, CLASSES, generator=g)
-
-
-def run(loss, pred, target, *args, **call):
-    pred = pred.clone().requires_grad_()
-    value = loss(pred, target, *args, **call)
-    value.sum().backward()
-    return value.detach(), pred.grad
 
 
 def assert_same(ours, theirs):

@@ -3,29 +3,9 @@
 import pytest
 import torch
 from cases import CASES, map_target, over
-from torch import Tensor
+from cases.compiler import SIZES, Counting, fresh_compiler  # noqa: F401  the fixture
 
-pytestmark = pytest.mark.compiler
-# the first is no number of columns, which the compiler would take for the same
-SIZES = [11, 0, 1, 2, 3, 17, 64, 5, 129, 33]
-
-
-class Counting:
-    """A compiler that runs graphs as they are and counts them."""
-
-    def __init__(self) -> None:
-        self.graphs = 0
-
-    def __call__(self, graph: torch.fx.GraphModule, inputs: list[Tensor]):
-        self.graphs += 1
-        return graph.forward
-
-
-@pytest.fixture(autouse=True)
-def _fresh_compiler():
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
+pytestmark = [pytest.mark.compiler, pytest.mark.usefixtures("fresh_compiler")]
 
 
 def batch(case, n: int):

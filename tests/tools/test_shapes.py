@@ -169,7 +169,7 @@ ensure_shapes(sys.argv[1], spec, progress=slow, log=print)
 def start(folder: Path, sign: Path, pause: float) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-c", CHILD, str(folder), str(sign), str(pause)],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -19,7 +19,7 @@ from mmengine.structures import InstanceData
 
 import mmdet_losses  # noqa: F401
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs" / "yolo").glob("*.py"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs" / "yolo").glob("*.py"))
 NAME = re.compile(
     r"(?P<detector>yolov3|grid)_(?P<backbone>d53|r18)(_fpn)?_(?P<objective>yolov[1-4]|grid|four-losses)"
     r"_\dxb(?P<batch>\d)-(ms-608-273e|12e|4e)_(?P<data>coco|bccd|shapes)"

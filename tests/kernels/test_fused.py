@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import torch
-from cases import CASES, map_target, over
+from cases import CASES, map_target, over, run
+from cases.compiler import SIZES, Counting
 from torch import Tensor, nn
 
 from mmdet_losses import (
@@ -28,19 +29,7 @@ from mmdet_losses import (
 from mmdet_losses.functional import BoxPair, diou_terms
 from mmdet_losses.kernels import generated, written
 
-SIZES = [11, 0, 1, 2, 3, 17, 64, 5, 129, 33]
 FUSIBLE = [case for case in CASES if case.build().fusible]
-
-
-class Counting:
-    """A compiler that runs graphs as they are and counts them."""
-
-    def __init__(self) -> None:
-        self.graphs = 0
-
-    def __call__(self, graph: torch.fx.GraphModule, inputs: list[Tensor]) -> Callable:
-        self.graphs += 1
-        return graph.forward
 
 
 @pytest.fixture(autouse=True)
@@ -65,21 +54,14 @@ def inductor(counting: Counting, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generated, "BACKEND", "inductor")
 
 
-def value_and_gradient(loss: nn.Module, pred: Tensor, *args: object, **call: object) -> tuple[Tensor, Tensor]:
-    leaf = pred.clone().requires_grad_()
-    value = loss(leaf, *args, **call)
-    value.backward()
-    return value.detach(), leaf.grad
-
-
 def assert_same(loss: nn.Module, pred: Tensor, *args: object, rtol: float = 1e-4, **call: object) -> None:
     """The fused loss against itself without kernels; nothing fell back to eager."""
     with warnings.catch_warnings():
         warnings.filterwarnings("error", ".*fused=True", UserWarning)
         loss.fused = True
-        value, gradient = value_and_gradient(loss, pred, *args, **call)
+        value, gradient = run(loss, pred, *args, **call)
     loss.fused = False
-    expected, slope = value_and_gradient(loss, pred, *args, **call)
+    expected, slope = run(loss, pred, *args, **call)
     torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-7)
     torch.testing.assert_close(gradient, slope, rtol=rtol, atol=1e-7)
 

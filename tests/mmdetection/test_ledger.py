@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from cases import run
 from oracle import boxes as oracle
 from oracle import coordinates
 
@@ -24,13 +25,6 @@ def one_box(*corners: float, dtype: torch.dtype = torch.float32) -> torch.Tensor
 
 def ours_and_stock(name: str, **options):
     return getattr(ml, name)(**options), stock(name)(**options)
-
-
-def run(loss, pred, target, *args, **call):
-    pred = pred.clone().requires_grad_()
-    value = loss(pred, target, *args, **call)
-    value.sum().backward()
-    return value.detach(), pred.grad
 
 
 # ----------------------------------------------------------------------------------------------- definitions

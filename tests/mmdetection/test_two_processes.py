@@ -28,7 +28,7 @@ over_combinations = pytest.mark.parametrize("combination", COMBINATIONS, ids="-"
 def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     """Of rank 0, rank 1 and the process alone; all losses in one start of the three, each with one thread."""
     folder = tmp_path_factory.mktemp("two_processes")
-    path = os.pathsep.join(filter(None, [str(TESTS), str(TESTS.parent), os.environ.get("PYTHONPATH")]))
+    path = os.pathsep.join(filter(None, [str(TESTS.parent), str(TESTS.parents[1]), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": path}
     logs = [folder / f"rank{rank}.log" for rank in range(3)]
     processes = []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "tools" / "dataset_converters" / "bccd.py"
+SCRIPT = Path(__file__).parents[2] / "tools" / "dataset_converters" / "bccd.py"
 
 OBJECT = (
     "<object><name>{}</name><difficult>0</difficult><bndbox><xmin>{}</xmin><ymin>{}</ymin>"

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from cases.compiler import Counting, fresh_compiler  # noqa: F401  the fixture
 from cases.composite import COMPOSITE_CASES, over_composites, run
-from test_compile import Counting
 
 FIRST = list({case.name: case for case in reversed(COMPOSITE_CASES)}.values())
 COMPILED = FIRST + [case for case in COMPOSITE_CASES if case.options.get("loss_box") == "DIoULoss"]
@@ -11,10 +11,10 @@ COMPILED = FIRST + [case for case in COMPOSITE_CASES if case.options.get("loss_b
 
 
 @pytest.mark.compiler
+@pytest.mark.usefixtures("fresh_compiler")
 @over_composites(COMPILED)
 def test_one_graph_for_all_sizes(case):
     """Batches, entries and maps of all sizes; 0 and 1 are compiled for themselves."""
-    torch._dynamo.reset()
     loss, backend = case.build(), Counting()
     compiled = torch.compile(loss, fullgraph=True, dynamic=True, backend=backend)
     _, truths = case.batch(8)
@@ -31,4 +31,3 @@ def test_one_graph_for_all_sizes(case):
         for grad, other in zip(grads, eager_grads, strict=True):
             torch.testing.assert_close(grad, other, rtol=1e-5, atol=1e-6)
     assert backend.graphs <= 3
-    torch._dynamo.reset()

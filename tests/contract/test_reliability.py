@@ -14,7 +14,7 @@ from reliability.bad_inputs import BOXES, ENTRIES
 import mmdet_losses as ml
 from mmdet_losses.registry import LOSSES
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 MEASURED = [
     pytest.param(entry, case, id=f"{entry.number}-{entry.title.replace(' ', '_')}-{case.id}")

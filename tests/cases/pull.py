@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from cases import Case
 from torch import Tensor
+
+from cases import Case
 
 PAIRS = 200_000
 
