@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from oracle import boxes
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -17,6 +18,37 @@ import mmdet_losses as ml
 
 Target = Tensor | tuple[Tensor, Tensor]
 Draw = Callable[[torch.Generator, int], tuple[Tensor, Target]]
+
+
+@dataclass(frozen=True)
+class Sum:
+    """A member of the IoU family as the scalar reference composes it, see ``oracle.boxes.compose``.
+
+    Attributes:
+        penalties: What it adds to its cost of the overlap.
+        cost: Its cost of an overlap.
+        own: The multipliers that belong to it.
+        zoom: Ratio by which both boxes are scaled first.
+        fixed: The modifiers that it sets.
+    """
+
+    penalties: Callable[..., Sequence]
+    cost: Callable = lambda overlap: 1 - overlap
+    own: tuple[Callable, ...] = ()
+    zoom: float = 1.0
+    fixed: dict[str, Any] = field(default_factory=dict)
+
+    def reference(self, **modifiers: Any) -> Callable:
+        """The loss of a pair of boxes with further modifiers."""
+        options = self.fixed | modifiers
+        focus = (*self.own, *options.pop("focus", ()))
+
+        def loss(p: Sequence, t: Sequence) -> Any:
+            if self.zoom != 1:
+                p, t = boxes.scaled(p, self.zoom), boxes.scaled(t, self.zoom)
+            return boxes.compose(p, t, self.penalties, self.cost, focus=focus, **options)
+
+        return loss
 
 
 @dataclass(frozen=True)
@@ -35,6 +67,7 @@ class Case:
         whole: Whether a row's loss depends on the other rows, and its mean is over what the loss counts itself; the
             reference then takes all rows and returns the values of each.
         prepare: Sets the statistics of a loss that has some.
+        sum: Of a member of the IoU family, what it is made of; tests put every modifier on it.
     """
 
     name: str
@@ -47,6 +80,7 @@ class Case:
     kind: str = "cls"
     whole: bool = False
     prepare: Callable[[torch.nn.Module], None] | None = None
+    sum: Sum | None = None
 
     @property
     def id(self) -> str:

@@ -1,92 +1,23 @@
 """Every member of the IoU family with every modifier, and the named forms as the slots that they stand for."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import torch
-from cases import draw_boxes
+from cases import BOX_CASES, Case, draw_boxes, over
+from cases.boxes import iou_quality, wise
 from cases.regimes import disjoint, overlap
 from oracle import boxes
-from oracle.dual import freeze, value_and_grad
+from oracle.dual import value_and_grad
 
 import mmdet_losses as ml
 import mmdet_losses.functional as F
 
 N = 12
-ALL = ("power", "inner_ratio", "focaler", "focus")
+SLOTS = ("power", "inner_ratio", "focaler", "focus")
+MEMBERS = [case for case in BOX_CASES if case.sum]
 
-
-@dataclass(frozen=True)
-class Member:
-    """A loss of the family as the scalar reference has it.
-
-    Attributes:
-        penalties: What it adds to its cost of the overlap.
-        cost: Its cost of an overlap.
-        own: The multipliers that belong to it.
-        zoom: Ratio by which both boxes are scaled first.
-        slots: The modifiers that it takes.
-        fixed: The modifiers that it sets.
-    """
-
-    name: str
-    options: dict[str, Any]
-    penalties: Callable
-    cost: Callable = lambda overlap: 1 - overlap
-    own: tuple[Callable, ...] = ()
-    zoom: float = 1.0
-    slots: tuple[str, ...] = ALL
-    fixed: dict[str, Any] = field(default_factory=dict)
-
-
-def without(name: str) -> tuple[str, ...]:
-    return tuple(slot for slot in ALL if slot != name)
-
-
-def iou_quality(p, t):
-    return freeze(boxes.pair(p, t).iou) ** 0.5
-
-
-def wise(p, t):
-    return boxes.wise_factor(p, t, 3) * boxes.wise_attention(p, t)
-
-
-PENALTIES = boxes.PENALTIES
-MEMBERS = {
-    "IoU, log": Member("IoULoss", {}, PENALTIES["iou"], lambda x: -boxes.log(x) if x > 1e-6 else -boxes.log(1e-6)),
-    "IoU, linear": Member("IoULoss", {"mode": "linear"}, PENALTIES["iou"]),
-    "IoU, square": Member("IoULoss", {"mode": "square"}, PENALTIES["iou"], lambda x: 1 - x * x),
-    "GIoU": Member("GIoULoss", {}, PENALTIES["giou"]),
-    "DIoU": Member("DIoULoss", {}, PENALTIES["diou"]),
-    "CIoU": Member("CIoULoss", {}, PENALTIES["ciou"]),
-    "EIoU": Member("EIoULoss", {}, PENALTIES["eiou"]),
-    "SIoU": Member("SIoULoss", {}, PENALTIES["siou"]),
-    "MPDIoU": Member("MPDIoULoss", {}, PENALTIES["mpdiou"]),
-    "Shape-IoU": Member("ShapeIoULoss", {}, PENALTIES["shape"]),
-    "PIoU v1": Member("PowerfulIoULoss", {"version": 1}, PENALTIES["powerful"]),
-    "PIoU v2": Member("PowerfulIoULoss", {}, PENALTIES["powerful"], own=(boxes.powerful_attention,)),
-    "UIoU": Member("UnifiedIoULoss", {"ratio": 1.4}, PENALTIES["ciou"], zoom=1.4),
-    "Focal UIoU": Member(
-        "UnifiedIoULoss",
-        {"ratio": 0.8, "focal": "focal", "base": "diou"},
-        PENALTIES["diou"],
-        own=(lambda p, t: 1 - iou_quality(p, t),),
-        zoom=0.8,
-    ),
-    "Focal-EIoU": Member("FocalEIoULoss", {}, PENALTIES["eiou"], own=(iou_quality,), slots=without("focus")),
-    "WIoU": Member("WIoULoss", {}, PENALTIES["iou"], own=(wise,), slots=without("focus")),
-    "alpha-GIoU": Member(
-        "AlphaIoULoss", {"base": "giou"}, PENALTIES["giou"], slots=without("power"), fixed={"power": 3.0}
-    ),
-    "Inner-SIoU": Member(
-        "InnerIoULoss", {"base": "siou"}, PENALTIES["siou"], slots=without("inner_ratio"), fixed={"ratio": 0.7}
-    ),
-    "Focaler-Shape-IoU": Member(
-        "FocalerIoULoss", {"base": "shape"}, PENALTIES["shape"], slots=without("focaler"), fixed={"interval": (0, 0.95)}
-    ),
-}
 
 # by name: the slot, its value, and the same for the reference
 MODIFIERS = {
@@ -106,20 +37,8 @@ MODIFIERS = {
 }
 
 
-def reference(member: Member, modifiers: dict[str, Any]) -> Callable:
-    options = member.fixed | modifiers
-    focus = (*member.own, *options.pop("focus", ()))
-
-    def loss(p, t):
-        if member.zoom != 1:
-            p, t = boxes.scaled(p, member.zoom), boxes.scaled(t, member.zoom)
-        return boxes.compose(p, t, member.penalties, member.cost, focus=focus, **options)
-
-    return loss
-
-
-def check(member: Member, options: dict[str, Any], expected: Callable) -> None:
-    loss = getattr(ml, member.name)(reduction="none", **member.options, **options)
+def check(case: Case, options: dict[str, Any], expected: Callable) -> None:
+    loss = case.build(reduction="none", **options)
     drawn = [regime(torch.Generator().manual_seed(9), N) for regime in (draw_boxes, overlap, disjoint)]
     pred, target = (torch.cat(part) for part in zip(*drawn, strict=True))
     pred.requires_grad_()
@@ -134,58 +53,47 @@ def check(member: Member, options: dict[str, Any], expected: Callable) -> None:
 
 
 @pytest.mark.parametrize("modifier", MODIFIERS)
-@pytest.mark.parametrize("member", MEMBERS)
-def test_member_with_modifier(member, modifier):
+@over(MEMBERS)
+def test_member_with_modifier(case, modifier):
     slot, value, expected = MODIFIERS[modifier]
-    member = MEMBERS[member]
-    if slot in member.slots:
-        check(member, {slot: value}, reference(member, expected))
+    if slot in case.loss_class.option_names():
+        check(case, {slot: value}, case.sum.reference(**expected))
     else:
         with pytest.raises(ValueError, match=f"has no option '{slot}'"):
-            getattr(ml, member.name)(**{slot: value})
+            case.build(**{slot: value})
 
 
-@pytest.mark.parametrize("member", MEMBERS)
-def test_member_with_all_modifiers(member):
-    member = MEMBERS[member]
+@over(MEMBERS)
+def test_member_with_all_modifiers(case):
     chosen = [MODIFIERS[name] for name in ("power", "grown", "focaler", "WiseFocus")]
-    chosen = [(slot, value, expected) for slot, value, expected in chosen if slot in member.slots]
+    chosen = [(slot, value, more) for slot, value, more in chosen if slot in case.loss_class.option_names()]
     options = {slot: value for slot, value, _ in chosen}
-    check(member, options, reference(member, {k: v for _, _, expected in chosen for k, v in expected.items()}))
+    check(case, options, case.sum.reference(**{key: value for _, _, more in chosen for key, value in more.items()}))
 
 
-@pytest.mark.parametrize("member", MEMBERS)
-def test_reference_composes_the_published_losses(member):
+def test_a_member_lacks_a_modifier_only_if_it_sets_it_itself():
+    lacking = {case.name: set(SLOTS) - set(case.loss_class.option_names()) for case in MEMBERS}
+    assert {name: slots for name, slots in lacking.items() if slots} == {
+        "AlphaIoULoss": {"power"},
+        "FocalEIoULoss": {"focus"},
+        "FocalerIoULoss": {"focaler"},
+        "InnerIoULoss": {"inner_ratio"},
+        "WIoULoss": {"focus"},
+    }
+
+
+@over(MEMBERS)
+def test_reference_composes_the_published_losses(case):
     """The general sum of the reference is the closed form of each loss that it has one for."""
-    closed = {
-        "IoU, log": boxes.iou_log,
-        "IoU, linear": boxes.iou_linear,
-        "IoU, square": boxes.iou_square,
-        "GIoU": boxes.giou,
-        "DIoU": boxes.diou,
-        "CIoU": boxes.ciou,
-        "EIoU": boxes.efficient_iou,
-        "SIoU": boxes.siou,
-        "MPDIoU": boxes.mpdiou,
-        "Shape-IoU": boxes.shape_iou,
-        "PIoU v1": lambda p, t: boxes.powerful_iou(p, t, version=1),
-        "PIoU v2": boxes.powerful_iou,
-        "UIoU": lambda p, t: boxes.unified_iou(p, t, 1.4),
-        "Focal UIoU": lambda p, t: boxes.unified_iou(p, t, 0.8, "focal", base=boxes.diou),
-        "Focal-EIoU": boxes.focal_efficient_iou,
-        "WIoU": boxes.wise_iou,
-        "alpha-GIoU": lambda p, t: boxes.alpha_iou(p, t, base="giou"),
-        "Inner-SIoU": lambda p, t: boxes.inner(p, t, 0.7, boxes.siou),
-        "Focaler-Shape-IoU": lambda p, t: boxes.focaler(p, t, base=boxes.shape_iou),
-    }[member]
-    composed = reference(MEMBERS[member], {})
+    composed = case.sum.reference()
     for p, t in zip(*(x.tolist() for x in draw_boxes(torch.Generator().manual_seed(5), N)), strict=True):
-        assert composed(p, t) == pytest.approx(closed(p, t), rel=1e-9, abs=1e-12)
+        assert composed(p, t) == pytest.approx(case.reference(p, t)[0], rel=1e-9, abs=1e-12)
 
 
 def test_every_member_is_here():
-    members = {name for name, loss in ml.CATALOGUE.items() if issubclass(loss, ml.IoUTypeLoss)}
-    assert {member.name for member in MEMBERS.values()} == members - {"EfficientIoULoss"}
+    """Its row in ``tests/cases/boxes.py`` is a ``member``."""
+    family = {loss.__name__ for loss in ml.CATALOGUE.values() if issubclass(loss, ml.IoUTypeLoss)}
+    assert {case.name for case in MEMBERS} == family
 
 
 # a named form, and the slot form that it stands for
