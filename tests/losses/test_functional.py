@@ -2,68 +2,88 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import re
 from contextlib import nullcontext
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
-from cases import CASES, map_target, over
+from cases import CASES, Case, map_target, over
 from torch import Tensor
 
 import mmdet_losses as ml
 from mmdet_losses import functional as F
 from mmdet_losses.functional.longtail import equalization_v2_weight
 from mmdet_losses.functional.reduce import match_rank
+from mmdet_losses.modules.boxes.family import Modifiers
 
 N = 40
 
-# class, its options, function, its options; the input is that of the class's first case, or of the form named last
+# A public function names the class that it is the formula of: "see :class:`~mmdet_losses.GIoULoss`".
+NAMES = {name: re.search(r":class:`~mmdet_losses\.(\w+)`", getattr(F, name).__doc__ or "") for name in F.__all__}
+FUNCTIONS = {name: found[1] for name, found in NAMES.items() if found and name.endswith(("_loss", "_cross_entropy"))}
+"""Name of a function -> name of its class."""
+BATCH = {"average_precision_loss", "rank_sort_loss"}
+"""Of ranking, which takes the whole batch."""
+
+
+def needed(function: str) -> set[str]:
+    """Arguments without a default beside the inputs: the state of its class, as a rule."""
+    parameters = inspect.signature(getattr(F, function)).parameters.values()
+    return {p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty}
+
+
+def functions_of(case: Case) -> list[str]:
+    """The functions of a case's class that compute what its options ask for."""
+    own = [name for name, cls in FUNCTIONS.items() if cls == case.name and name not in BATCH]
+    function = case.build().function
+    own = own if len(own) < 2 else [name for name in own if getattr(F, name) is function]
+    return [name for name in own if needed(name) <= set(case.options)]
+
+
+def arguments(function: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Options of a class as its function takes them; the others say which function it is, as ``use_sigmoid``."""
+    parameters = inspect.signature(getattr(F, function)).parameters
+    slots = Modifiers.__annotations__ if "slots" in parameters else ()
+    known = {name: value for name, value in options.items() if name in parameters or name in slots}
+    return {name: torch.tensor(value) if isinstance(value, list) else value for name, value in known.items()}
+
+
+DERIVED = [
+    pytest.param(case, function, id=f"{function}-{case.id}")
+    for case in CASES
+    if not case.whole
+    for function in functions_of(case)
+]
+
+# more options than the cases have: class, its options, function, its options
 PAIRS = [
-    ("L1Loss", {}, F.l1_loss, {}),
-    ("MSELoss", {}, F.mse_loss, {}),
-    ("SmoothL1Loss", {}, F.smooth_l1_loss, {}),
-    ("SmoothL1Loss", {"beta": 0.3}, F.smooth_l1_loss, {"beta": 0.3}),
-    ("BalancedL1Loss", {}, F.balanced_l1_loss, {}),
-    ("BalancedL1Loss", {"alpha": 0.7}, F.balanced_l1_loss, {"alpha": 0.7}),
-    ("IoULoss", {}, F.iou_loss, {}),
     ("IoULoss", {"mode": "square", "power": 2.0}, F.iou_loss, {"mode": "square", "power": 2.0}),
-    ("GIoULoss", {}, F.giou_loss, {}),
     ("GIoULoss", {"power": 2.0}, F.giou_loss, {"power": 2.0}),
-    ("DIoULoss", {}, F.diou_loss, {}),
     ("DIoULoss", {"inner_ratio": 1.3}, F.diou_loss, {"inner_ratio": 1.3}),
-    ("CIoULoss", {}, F.ciou_loss, {}),
     ("CIoULoss", {"alpha_gate": 0.5, "power": 2.0}, F.ciou_loss, {"alpha_gate": 0.5, "power": 2.0}),
-    ("EIoULoss", {}, F.eiou_loss, {}),
+    ("SmoothL1Loss", {"beta": 0.3}, F.smooth_l1_loss, {"beta": 0.3}),
+    ("BalancedL1Loss", {"alpha": 0.7}, F.balanced_l1_loss, {"alpha": 0.7}),
     ("EIoULoss", {"focaler": (0.1, 0.8)}, F.eiou_loss, {"focaler": (0.1, 0.8)}),
-    ("SIoULoss", {}, F.siou_loss, {}),
     ("SIoULoss", {"power": 3.0}, F.siou_loss, {"power": 3.0}),
-    ("FocalEIoULoss", {}, F.focal_eiou_loss, {}),
     ("FocalEIoULoss", {"gamma": 2.0, "power": 2.0}, F.focal_eiou_loss, {"gamma": 2.0, "power": 2.0}),
-    ("FocalEIoULoss", {"detach": False}, F.focal_eiou_loss, {"detach": False}),
-    ("AlphaIoULoss", {}, F.alpha_iou_loss, {}),
     (
         "AlphaIoULoss",
         {"alpha": 2.0, "base": "giou", "inner_ratio": 0.8},
         F.alpha_iou_loss,
         {"alpha": 2.0, "base": "giou", "inner_ratio": 0.8},
     ),
-    ("InnerIoULoss", {}, F.inner_iou_loss, {}),
     ("InnerIoULoss", {"power": 2.0}, F.inner_iou_loss, {"power": 2.0}),
-    ("FocalerIoULoss", {}, F.focaler_iou_loss, {}),
     ("FocalerIoULoss", {"power": 2.0}, F.focaler_iou_loss, {"power": 2.0}),
-    ("WIoULoss", {}, F.wise_iou_loss, {}),
-    ("WIoULoss", {"version": 2}, F.wise_iou_loss, {"version": 2}),
     ("WIoULoss", {"version": 2, "gamma": 1.5}, F.wise_iou_loss, {"version": 2, "gamma": 1.5}),
     ("WIoULoss", {"power": 2.0}, F.wise_iou_loss, {"power": 2.0}),
-    ("MPDIoULoss", {}, F.mpdiou_loss, {}),
     ("MPDIoULoss", {"power": 2.0}, F.mpdiou_loss, {"power": 2.0}),
-    ("ShapeIoULoss", {}, F.shape_iou_loss, {}),
     ("ShapeIoULoss", {"scale": 1.0, "power": 2.0}, F.shape_iou_loss, {"scale": 1.0, "power": 2.0}),
-    ("PowerfulIoULoss", {}, F.powerful_iou_loss, {}),
     ("PowerfulIoULoss", {"version": 1, "power": 2.0}, F.powerful_iou_loss, {"version": 1, "power": 2.0}),
     ("PowerfulIoULoss", {"lambd": 2.0}, F.powerful_iou_loss, {"lambd": 2.0}),
-    ("PowerfulIoULoss", {"detach": False}, F.powerful_iou_loss, {"detach": False}),
     ("PowerfulIoULoss", {"focus": {"type": "IoUFocus"}}, F.powerful_iou_loss, {"focus": F.iou_focus}),
     (
         "UnifiedIoULoss",
@@ -74,28 +94,16 @@ PAIRS = [
     ("UnifiedIoULoss", {"ratio": 2.0}, F.unified_iou_loss, {"ratio": 2.0}),
     ("UnifiedIoULoss", {"ratio": 2.0, "focal": "focal"}, F.unified_iou_loss, {"ratio": 2.0, "focal": "focal"}),
     ("UnifiedIoULoss", {"ratio": 0.7, "power": 2.0}, F.unified_iou_loss, {"ratio": 0.7, "power": 2.0}),
-    ("ExtendedIoULoss", {}, F.extended_iou_loss, {}),
-    ("BoundedIoULoss", {}, F.bounded_iou_loss, {}),
-    ("NWDLoss", {}, F.wasserstein_loss, {}),
-    ("NWDLoss", {"mode": "norm_sqrt"}, F.wasserstein_loss, {"mode": "norm_sqrt"}),
-    ("CrossEntropyLoss", {}, F.softmax_cross_entropy, {}),
     ("CrossEntropyLoss", {"label_smoothing": 0.1}, F.softmax_cross_entropy, {"label_smoothing": 0.1}),
-    ("CrossEntropyLoss", {"use_sigmoid": True}, F.sigmoid_cross_entropy, {}),
     (
         "CrossEntropyLoss",
         {"use_sigmoid": True, "label_smoothing": 0.1},
         F.sigmoid_cross_entropy,
         {"label_smoothing": 0.1},
     ),
-    ("FocalLoss", {}, F.sigmoid_focal_loss, {}),
     ("FocalLoss", {"use_sigmoid": False}, F.softmax_focal_loss, {}),
     ("Poly1FocalLoss", {}, F.sigmoid_focal_loss, {"epsilon": 1.0}),
     ("Poly1FocalLoss", {"use_sigmoid": False}, F.softmax_focal_loss, {"epsilon": 1.0}),
-    ("AsymmetricLoss", {}, F.asymmetric_loss, {}),
-    ("GaussianFocalLoss", {}, F.gaussian_focal_loss, {}),
-    ("QualityFocalLoss", {}, F.quality_focal_loss, {}),
-    ("VarifocalLoss", {}, F.varifocal_loss, {}),
-    ("DistributionFocalLoss", {}, F.distribution_focal_loss, {}),
     (
         "EQLV2Loss",
         {"num_classes": 5, "mu": 90.0, "alpha": 2.0, "gamma": 0.1, "class_weight": (1.0, 2.0, 0.5, 3.0, 1.5, 0.7)},
@@ -132,10 +140,21 @@ def input_of(name: str, options: dict) -> tuple[Tensor, Tensor | tuple[Tensor, T
     PAIRS,
     ids=lambda x: x if isinstance(x, str) else getattr(x, "__name__", None),
 )
-def test_function_is_its_class(name, options, function, given):
-    pred, target = input_of(name, options)
+def test_function_with_options_is_its_class(name, options, function, given):
+    compare(getattr(ml, name)(reduction="none", **options), partial(function, **given), *input_of(name, options))
+
+
+@pytest.mark.parametrize(("case", "function"), DERIVED)
+def test_function_is_its_class(case, function):
+    """Of the same options, and so of the same defaults."""
+    given = arguments(function, case.options)
+    compare(case.build(reduction="none"), partial(getattr(F, function), **given), *case.batch(N, seed=3))
+
+
+def compare(loss, function, pred, target):
+    """Value and gradient."""
     results = []
-    for compute in (getattr(ml, name)(reduction="none", **options), lambda p, t: function(p, t, **given)):
+    for compute in (loss, function):
         leaf = pred.clone().requires_grad_()
         value = compute(leaf, target)
         value.sum().backward()
@@ -145,12 +164,24 @@ def test_function_is_its_class(name, options, function, given):
     torch.testing.assert_close(other_grad, grad, rtol=1e-5, atol=1e-7)
 
 
+def test_every_loss_has_a_function_that_names_it():
+    """Or, outside of the IoU family, is computed by the one of another loss."""
+    for name, cls in ml.CATALOGUE.items():
+        own = [function for function, named in FUNCTIONS.items() if named == name]
+        if issubclass(cls, ml.IoUTypeLoss) and name == cls.__name__:
+            assert len(own) == 1, f"{name}: write a function whose docstring says: see :class:`~mmdet_losses.{name}`"
+        function = getattr(cls, "function", None)
+        if inspect.isfunction(function):
+            assert getattr(F, function.__name__, None) is function, f"{name}: its function is not public"
+
+
 def test_every_function_of_a_loss_is_compared():
-    """But those that take the state of a class, which has tests of its own, and ranking's, of the whole batch."""
-    own = {"seesaw_class_loss", "equalization_loss", "average_precision_loss", "rank_sort_loss"}
+    """But for the parts of others."""
     parts = {"box_iou_loss", "pair_loss", "reduce_loss", "weighted_loss", "authentic_smooth_l1_loss"}
-    losses = {name for name in F.__all__ if name.endswith("_loss")} - own - parts
-    assert losses - {function.__name__ for _, _, function, _ in PAIRS} == set()
+    compared = {value for param in DERIVED for value in param.values if isinstance(value, str)}
+    compared |= {function.__name__ for _, _, function, _ in PAIRS}
+    losses = {name for name in F.__all__ if name.endswith(("_loss", "_cross_entropy"))}
+    assert losses - compared == parts | BATCH | {"seesaw_class_loss"}
 
 
 def test_defaults_of_what_losses_are_made_of():
