@@ -1,7 +1,8 @@
 #!/usr/bin/env python
 """List every registered loss: its slot in a head, its options with their defaults, and its paper.
 
-From Python, mmdet_losses.registry.MODELS.module_dict has the same names.
+From Python, mmdet_losses.registry.MODELS.module_dict has the same names. With --write, makes anew what the documentation
+says of each loss: docs/reference.md, the README's table and the marked lists of docs/losses.md.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import inspect
 import sys
 from contextlib import redirect_stdout
 from difflib import get_close_matches
+from pathlib import Path
 
 with redirect_stdout(sys.stderr):  # the log line of the import does not belong into the table
-    from mmdet_losses.lab.reference import page
+    from mmdet_losses.lab.reference import documents, page
     from mmdet_losses.modules import Loss
     from mmdet_losses.registry import LOSSES
 
+ROOT = Path(__file__).resolve().parents[1]
 HEADER = ("loss", "slot", "options", "paper")
 
 
@@ -65,8 +68,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("filter", nargs="?", default="", help="only losses whose name or slot contains this")
     parser.add_argument("--format", choices=["text", "markdown", "page"], default="text")
+    parser.add_argument("--write", action="store_true", help="write docs/reference.md and the tables of other pages")
     args = parser.parse_args()
 
+    if args.write:
+        for path, text in documents(ROOT).items():
+            changed = not path.exists() or path.read_text() != text
+            path.write_text(text)
+            print(f"{path.relative_to(ROOT)}: {'written' if changed else 'as it was'}")
+        return
     if args.format == "page":
         print(page(), end="")
         return

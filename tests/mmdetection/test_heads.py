@@ -22,10 +22,10 @@ BASES = {
 }
 BOX_LOSSES = [name for name, loss in LOSSES.items() if loss.slot == "bbox"]
 LABELLED = {case.name for case in CLS_CASES if case.draw is draw_labels_background and not case.per_row}
-"""Losses of labels with background, but for those whose head predicts other channels."""
+"""Losses of labels with background."""
 # a name, or a name with options, of losses that take logits and labels
 LABEL_LOSSES = [
-    *sorted(LABELLED - {"CrossEntropyCustomLoss", "EqualizationLoss"}),
+    *sorted(LABELLED - {"EqualizationLoss"}),
     ("FocalLoss", {"use_sigmoid": False}),
     ("FocalLoss", {"alpha": [0.25, 0.5, 0.75, 0.25]}),
     ("CrossEntropyLoss", {"use_sigmoid": False}),

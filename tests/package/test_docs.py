@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mmdet_losses import modules
-from mmdet_losses.lab.reference import page
+from mmdet_losses.lab import reference
 from mmdet_losses.registry import LOSSES
 from mmdet_losses.yolo import encode_anchors, encode_cells, pad_truths
 
@@ -29,7 +29,7 @@ def test_example_of_the_docstring_runs(name):
     assert doctest.DocTestRunner().run(test).failed == 0
 
 
-def test_readme_has_every_loss_with_a_config_line_that_builds():
+def test_config_lines_of_the_readme_build():
     table = (ROOT / "README.md").read_text().split("## Losses")[1].split("##")[0]
     rows = [line for line in table.splitlines() if line.startswith("| `")]
     named = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
@@ -38,6 +38,12 @@ def test_readme_has_every_loss_with_a_config_line_that_builds():
         options = eval(row.split("|")[5].strip().strip("`").partition("=")[2], {"dict": dict})
         assert options.pop("type") in row.split("|")[1]
         LOSSES[re.search(r"`(\w+)`", row).group(1)](**options)
+
+
+def test_the_table_of_slots_has_every_loss():
+    """What takes labels or boxes is found by ``tools/list_losses.py --write``; name any other in its row."""
+    section = (ROOT / "docs" / "losses.md").read_text().split("## Which slot takes what")[1].split("\n## ")[0]
+    assert {loss.__name__ for loss in LOSSES.values()} - set(re.findall(r"`(\w+)", section)) == set()
 
 
 @pytest.mark.parametrize("function", [encode_anchors, encode_cells, pad_truths], ids=lambda function: function.__name__)
@@ -117,6 +123,7 @@ def test_losses_of_your_own_build_from_a_config(tmp_path):
     assert "reg_decoded_bbox=True" in result.stdout
 
 
-def test_page_of_all_losses_is_that_of_the_registry():
-    """``tools/list_losses.py --format page > docs/reference.md`` makes it anew."""
-    assert (ROOT / "docs" / "reference.md").read_text() == page()
+@pytest.mark.parametrize("path", reference.documents(ROOT), ids=lambda path: path.name)
+def test_what_the_pages_say_of_the_losses_is_up_to_date(path):
+    """Make it anew: ``tools/list_losses.py --write``."""
+    assert path.read_text() == reference.documents(ROOT)[path]
