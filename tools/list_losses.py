@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """List every registered loss: its slot in a head, its options with their defaults, and its paper.
 
-From Python, mmdet_losses.registry.MODELS.module_dict has the same names. With --write, makes anew what the documentation
-says of each loss: docs/reference.md, the README's table and the marked lists of docs/losses.md.
+From Python, mmdet_losses.registry.MODELS.module_dict has the same names. With --write, makes anew what the
+documentation says of each loss: docs/reference.md, the README's table and the marked lists of docs/losses.md.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ COMMON = ("reduction", "loss_weight", "debug", "fused")
 MODIFIERS = ("power", "inner_ratio", "focaler", "focus")
 
 
-PAGES = ("README.md", "docs/losses.md")
+PAGES = ("README.md", "docs/losses.md", "docs/fused.md")
 """Pages with parts that are made here, see :func:`filled`."""
 MARKED = re.compile(r"(<!-- losses: ([\w ]+) -->).*?(<!-- end -->)", re.DOTALL)
 HEADS = {
@@ -100,8 +100,8 @@ SLOT_NAMES = {"GaussianFocalLoss": "loss_center_heatmap"}
 
 def documents(root: Path) -> dict[Path, str]:
     """Every page that is made here, or has parts that are, with its text."""
-    filled_pages = {root / name: filled((root / name).read_text()) for name in PAGES}
-    return {root / "docs/reference.md": page(), **filled_pages}
+    marked = {root / name: filled((root / name).read_text()) for name in PAGES}
+    return {root / "docs/reference.md": page(), **marked}
 
 
 def filled(text: str) -> str:
@@ -216,6 +216,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "of deltas": lambda: of_slot("bbox"),
     "of distances": lambda: of_slot("dfl"),
     "composite": lambda: of_slot("composite"),
+    "not fused": lambda: listed(cls.__name__ for cls in in_file_order() if not cls.fusible),
 }
 """What is made, by its name in the pages."""
 
