@@ -64,7 +64,13 @@ for entry in (
         False,
     ),
     NotShown(24, "CUDA graph", "capture and 100 replays", "needs a GPU; `tools/gpu_check.py` trains on one"),
-    NotShown(30, "fused path", "32 steps like the reference", "there is one implementation of each loss"),
+    Elsewhere(
+        30,
+        "fused path",
+        "value and gradient of every kernel, by hand and generated, those of the eager path",
+        ("tests/kernels/test_fused.py", "tests/kernels/test_native.py"),
+        False,
+    ),
     NotShown(
         31, "overfit", "16 images, AP50 0.95", "takes hours; [comparison.md](comparison.md) has trained detectors"
     ),

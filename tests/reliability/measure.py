@@ -12,7 +12,7 @@ import re
 import subprocess
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -80,13 +80,16 @@ def losses_of(item: pytest.Item) -> set[str]:
     return {LOSSES[name].__name__ for name in cases or named or text if name in LOSSES}
 
 
-def run_tests(files: list[str]) -> Collector:
+def run_tests(files: list[str], only: Collection[str] = ()) -> Collector:
+    """Tests of the files, or those of some losses."""
     collector = Collector()
     # Not the options of pyproject.toml: what is collected has to be run in this process.
     arguments = ["-o", "addopts=", "-q", "-p", "no:cacheprovider", "--disable-warnings", "--rootdir", str(ROOT)]
+    if only:
+        arguments += ["-k", " or ".join(only)]
     with contextlib.redirect_stdout(io.StringIO()) as output:
         code = pytest.main([*arguments, *(str(ROOT / file) for file in files)], plugins=[collector])
-    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED):
         raise RuntimeError(f"pytest could not run {', '.join(files)}:\n{output.getvalue()}")
     return collector
 
@@ -124,16 +127,17 @@ def aliases() -> dict[str, list[str]]:
     return {own: sorted(found, key=lambda name: name != own) for own, found in sorted(names.items())}
 
 
-def run_suite(scale: int, processes: int, say: Say) -> dict[str, Any]:
-    """All figures of the table, as they are written to JSON."""
+def run_suite(scale: int, processes: int, say: Say, only: Collection[str] = ()) -> dict[str, Any]:
+    """All figures of the table, as they are written to JSON; or those of some losses."""
     start = time.perf_counter()
-    cells: dict[str, dict[str, Any]] = {name: {} for name in aliases()}
+    losses = {name: names for name, names in aliases().items() if not only or name in only}
+    cells: dict[str, dict[str, Any]] = {name: {} for name in losses}
     jobs = [
         (number, index, scale)
         for number, entry in sorted(PROPERTIES.items())
         if isinstance(entry, Property)
         for index, case in enumerate(ALL_CASES)
-        if entry.applies(case)
+        if case.name in losses and entry.applies(case)
     ]
     done: dict[int, list[float]] = defaultdict(lambda: [0, 0, 0.0])
     forms = Counter(number for number, _, _ in jobs)
@@ -155,7 +159,7 @@ def run_suite(scale: int, processes: int, say: Say) -> dict[str, Any]:
     tests: dict[str, dict[str, Any]] = {}
     for number, entry in sorted(PROPERTIES.items()):
         if isinstance(entry, Elsewhere) and entry.run:
-            collector = run_tests(list(entry.tests))
+            collector = run_tests(list(entry.tests), only)
             tests[str(number)] = {
                 name: {
                     "passed": sum(count[name][0] for count in collector.counts.values() if name in count),
@@ -182,7 +186,7 @@ def run_suite(scale: int, processes: int, say: Say) -> dict[str, Any]:
                 "cells": cells[name],
                 "tests": {number: counts[name] for number, counts in tests.items()},
             }
-            for name, names in aliases().items()
+            for name, names in losses.items()
         },
     }
 
