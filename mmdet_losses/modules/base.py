@@ -6,17 +6,20 @@ import inspect
 import math
 import numbers
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
-from typing_extensions import Self
+from typing_extensions import Self, dataclass_transform
 
 from ..functional.dtype import without_autocast
 from ..kernels import Call, compute
+from .declared import BOOLEAN, declared, keep_options, option
 from .inputs import check_floating, check_rows
-from .options import check_option, check_reduction, options_of, unknown_option
+from .options import check_reduction, options_of, unknown_option
 from .state import Stateful
+
+L = TypeVar("L", bound="Loss")
 
 INPUT_NAMES = ("pred", "target", "target[1]")
 
@@ -24,16 +27,24 @@ CATALOGUE: dict[str, type[Loss]] = {}
 """Every published loss under its name and its aliases."""
 
 
-def published(*aliases: str) -> Callable[[type[Loss]], type[Loss]]:
-    """Class decorator: puts a loss into the :data:`CATALOGUE`, from which it is registered, listed and tested."""
+@dataclass_transform(eq_default=False, field_specifiers=(option,))
+def published(*aliases: str) -> Callable[[type[L]], type[L]]:
+    """Class decorator: puts a loss into the :data:`CATALOGUE`, from which it is registered, listed and tested.
 
-    def add(cls: type[Loss]) -> type[Loss]:
+    Its options are those that its body declares, see :mod:`~mmdet_losses.modules.declared`, unless it has a
+    constructor of its own.
+    """
+
+    def add(cls: type[L]) -> type[L]:
+        if "__init__" not in vars(cls):
+            declared(cls)
         CATALOGUE.update(dict.fromkeys((cls.__name__, *aliases), cls))
         return cls
 
     return add
 
 
+@declared
 class Loss(nn.Module):
     """Base of all losses: ``forward(pred, target, weight, avg_factor, reduction_override) -> Tensor``.
 
@@ -66,7 +77,7 @@ class Loss(nn.Module):
     """Whether prediction and target can be exchanged."""
     unit: ClassVar[str] = ""
     """Unit that its boxes have to be in, since it compares them with a length; empty where any unit will do."""
-    function: Callable[..., Tensor] | None = None
+    function: ClassVar[Callable[..., Tensor] | None] = None
     """The function of the unreduced loss, ``(pred, *targets, **arguments)``."""
     passes: ClassVar[tuple[str, ...]] = ()
     """Options that the function takes, under its names for them."""
@@ -75,12 +86,15 @@ class Loss(nn.Module):
     weight may have one per coordinate, which are averaged; ``'sides'`` of boxes, each of which needs the whole row."""
     fusible: ClassVar[bool] = True
     """Whether there are kernels of it; losses that sort, count or iterate have none."""
-    tame: bool = False
+    tame: ClassVar[bool] = False
     """Whether its gradient is finite wherever the loss is."""
     fixed: ClassVar[tuple[str, ...]] = ()
     """Options of its bases that the loss sets itself and does not take."""
     writes_unreduced: ClassVar[bool] = False
     """Whether the class computes the unreduced loss in a method of its own."""
+
+    debug: bool = option(default=False, kw_only=True)
+    fused: bool = option(default=False, check=BOOLEAN, kw_only=True)
 
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
@@ -98,11 +112,9 @@ class Loss(nn.Module):
     ) -> None:
         super().__init__()
         check_reduction("reduction", reduction)
-        check_option("fused", fused, isinstance(fused, bool), "True or False")
         self.reduction = reduction
         self.loss_weight = loss_weight
-        self.debug = debug
-        self.fused = fused
+        keep_options(self, Loss, {"debug": debug, "fused": fused})
 
     @classmethod
     def options(cls) -> dict[str, inspect.Parameter]:

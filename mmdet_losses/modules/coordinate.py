@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from torch import Tensor
-from typing_extensions import Unpack
 
 from .. import functional as F
 from .base import Loss, published
+from .declared import at_least, more_than, option
 from .inputs import check_same_shape, element_weight
-from .options import Shared, check_option
 
 
 class CoordinateLoss(Loss):
@@ -44,6 +43,9 @@ class L1Loss(CoordinateLoss):
 
     function = staticmethod(F.l1_loss)
 
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+
 
 @published()
 class MSELoss(CoordinateLoss):
@@ -65,6 +67,9 @@ class MSELoss(CoordinateLoss):
     """
 
     function = staticmethod(F.mse_loss)
+
+    reduction: str = "mean"
+    loss_weight: float = 1.0
 
 
 @published()
@@ -97,12 +102,9 @@ class SmoothL1Loss(CoordinateLoss):
     passes = ("beta",)
     paper = "https://arxiv.org/abs/1504.08083"
 
-    def __init__(
-        self, beta: float = 1.0, reduction: str = "mean", loss_weight: float = 1.0, **shared: Unpack[Shared]
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        check_option("beta", beta, beta >= 0, "0 or more")
-        self.beta = beta
+    beta: float = option(default=1.0, check=at_least(0))
+    reduction: str = "mean"
+    loss_weight: float = 1.0
 
 
 @published()
@@ -135,18 +137,8 @@ class BalancedL1Loss(CoordinateLoss):
     passes = ("alpha", "gamma", "beta")
     paper = "https://arxiv.org/abs/1904.02701"
 
-    def __init__(
-        self,
-        alpha: float = 0.5,
-        gamma: float = 1.5,
-        beta: float = 1.0,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        for name, value in (("alpha", alpha), ("gamma", gamma), ("beta", beta)):
-            check_option(name, value, value > 0, "more than 0")
-        self.alpha = alpha
-        self.gamma = gamma
-        self.beta = beta
+    alpha: float = option(default=0.5, check=more_than(0))
+    gamma: float = option(default=1.5, check=more_than(0))
+    beta: float = option(default=1.0, check=more_than(0))
+    reduction: str = "mean"
+    loss_weight: float = 1.0

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from typing_extensions import Unpack
 
 from .. import functional as F
 from .base import Loss, published
+from .declared import declared, option, whole
 from .inputs import check_floating, check_rows, check_target, row_weight
-from .options import Shared, check_option
+from .options import check_option
 
 
 @published()
@@ -49,19 +49,13 @@ class DistributionFocalLoss(Loss):
     paper = "https://arxiv.org/abs/2006.04388"
     best = None
 
-    def __init__(
-        self,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        *,
-        y_min: float = 0.0,
-        y_max: float | None = None,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        check_range(y_min, y_max)
-        self.y_min = y_min
-        self.y_max = y_max
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+    y_min: float = option(default=0.0, kw_only=True)
+    y_max: float | None = option(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_range(self.y_min, self.y_max)
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
         if pred.ndim != 2 or pred.shape[1] < 2:
@@ -86,6 +80,7 @@ class DistributionFocalLoss(Loss):
         check_rows(f"{type(self).__name__}: target", target, good, weight, expected)
 
 
+@declared
 class Integral(nn.Module):
     """Expectation of a discrete distribution: turns logits over bins into the distances that they stand for.
 
@@ -110,13 +105,12 @@ class Integral(nn.Module):
         tensor([1.9198])
     """
 
-    def __init__(self, y_min: float = 0.0, y_max: float | None = None, bins: int = 17) -> None:
-        super().__init__()
-        check_option("bins", bins, isinstance(bins, int) and bins >= 2, "an integer of 2 or more")
-        check_range(y_min, bins - 1 if y_max is None else y_max)
-        self.y_min = y_min
-        self.y_max = y_max
-        self.bins = bins
+    y_min: float = 0.0
+    y_max: float | None = None
+    bins: int = option(default=17, check=whole(2))
+
+    def __post_init__(self) -> None:
+        check_range(self.y_min, self.bins - 1 if self.y_max is None else self.y_max)
 
     def forward(self, pred: Tensor) -> Tensor:
         """Distances of logits ``(*, bins)`` or ``(*, k * bins)``."""

@@ -6,16 +6,17 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from typing_extensions import Unpack
 
 from .. import functional as F
 from ..functional.reduce import blank
 from .base import published
 from .classes.base import ClassificationLoss
 from .coordinate import CoordinateLoss
+from .declared import TRUE, Check, more_than, option, whole
 from .inputs import check_labels_or_dense, either, element_weight
-from .options import Shared, check_option
 from .state import Stateful
+
+MOMENTUM = Check(lambda value: 0 <= value < 1, "at least 0 and below 1")
 
 
 class HarmonizedLoss(Stateful):
@@ -26,18 +27,17 @@ class HarmonizedLoss(Stateful):
 
     fusible = False
 
-    def keep_bins(self, bins: int, momentum: float, last_edge: float) -> None:
-        """Check the options and declare the buffers, which are MMDetection's."""
-        check_option("bins", bins, isinstance(bins, int) and bins > 0, "a whole number above 0")
-        check_option("momentum", momentum, 0 <= momentum < 1, "at least 0 and below 1")
-        self.bins = bins
-        self.momentum = momentum
-        edges = F.bin_edges(bins)
+    bins: int
+    momentum: float
+
+    def keep_bins(self, last_edge: float) -> None:
+        """Declare the buffers, which are MMDetection's."""
+        edges = F.bin_edges(self.bins)
         edges[-1] = last_edge
         self.register_buffer("edges", edges)
-        if momentum > 0:
-            self.register_buffer("acc_sum", torch.zeros(bins))
-            self.keep_sums(counts=(bins,), calls=())
+        if self.momentum > 0:
+            self.register_buffer("acc_sum", torch.zeros(self.bins))
+            self.keep_sums(counts=(self.bins,), calls=())
         else:
             self.keep_sums()
 
@@ -138,18 +138,14 @@ class GHMC(HarmonizedLoss, ClassificationLoss):
     function = staticmethod(F.sigmoid_cross_entropy)
     paper = "https://arxiv.org/abs/1811.05181"
 
-    def __init__(
-        self,
-        bins: int = 10,
-        momentum: float = 0,
-        use_sigmoid: bool = True,
-        loss_weight: float = 1.0,
-        reduction: str = "mean",
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        self.check_sigmoid(use_sigmoid)
-        self.keep_bins(bins, momentum, 1 + 1e-6)
+    bins: int = option(default=10, check=whole(1))
+    momentum: float = option(default=0, check=MOMENTUM)
+    use_sigmoid: bool = option(default=True, check=TRUE)
+    loss_weight: float = 1.0
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        self.keep_bins(1 + 1e-6)
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
         check_labels_or_dense(pred, target)
@@ -194,19 +190,14 @@ class GHMR(HarmonizedLoss, CoordinateLoss):
     passes = ("mu",)
     paper = "https://arxiv.org/abs/1811.05181"
 
-    def __init__(
-        self,
-        mu: float = 0.02,
-        bins: int = 10,
-        momentum: float = 0,
-        loss_weight: float = 1.0,
-        reduction: str = "mean",
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        check_option("mu", mu, mu > 0, "more than 0")
-        self.mu = mu
-        self.keep_bins(bins, momentum, 1e3)
+    mu: float = option(default=0.02, check=more_than(0))
+    bins: int = option(default=10, check=whole(1))
+    momentum: float = option(default=0, check=MOMENTUM)
+    loss_weight: float = 1.0
+    reduction: str = "mean"
+
+    def __post_init__(self) -> None:
+        self.keep_bins(1e3)
 
     def gradient_norm(self, pred: Tensor, target: Tensor) -> Tensor:
         return F.authentic_smooth_l1_gradient_norm(pred, target, mu=self.mu)

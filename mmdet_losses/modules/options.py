@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import inspect
+from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
+
+from torch import nn
 
 from ..functional.reduce import REDUCTIONS
 from .errors import OptionError, ReductionError
-
-if TYPE_CHECKING:
-    from .base import Loss
 
 
 class Shared(TypedDict, total=False):
@@ -21,21 +21,29 @@ class Shared(TypedDict, total=False):
     fused: bool
 
 
-@cache
-def options_of(cls: type[Loss]) -> dict[str, inspect.Parameter]:
-    """The options of a class, as :meth:`Loss.options` returns them."""
+def parameters_of(line: Iterable[type]) -> dict[str, inspect.Parameter]:
+    """Options of the constructors along a line of bases, up to the first that takes no further keywords."""
     found: dict[str, inspect.Parameter] = {}
-    for base in cls.__mro__:
+    for base in line:
+        if base is nn.Module:
+            break
         if "__init__" in vars(base):
             signature = list(inspect.signature(base.__init__).parameters.values())[1:]
             named = [parameter for parameter in signature if parameter.kind is not parameter.VAR_KEYWORD]
             found |= {parameter.name: parameter for parameter in named if parameter.name not in found}
             if len(named) == len(signature):
                 break
-    return {name: parameter for name, parameter in found.items() if name not in cls.fixed}
+    return found
 
 
-def unknown_option(cls: type[Loss], name: str) -> OptionError:
+@cache
+def options_of(cls: type[nn.Module]) -> dict[str, inspect.Parameter]:
+    """Options of a class by name: those of its constructor, and behind its ``**keywords`` those of the next base."""
+    fixed = getattr(cls, "fixed", ())
+    return {name: parameter for name, parameter in parameters_of(cls.__mro__).items() if name not in fixed}
+
+
+def unknown_option(cls: type[nn.Module], name: str) -> OptionError:
     """The error for a keyword that a class does not take."""
     known = options_of(cls)
     if name in Shared.__annotations__:

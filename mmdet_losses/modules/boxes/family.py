@@ -13,6 +13,7 @@ from ... import functional as F
 from ...functional.iou import Terms
 from ...functional.reduce import mean_of_columns
 from ..base import Loss
+from ..declared import Check, declared, keep_options, more_than, none_or, option, take_options
 from ..inputs import check_same_shape, row_weight
 from ..options import Shared, check_option
 from ..state import Stateful
@@ -64,6 +65,12 @@ class Modifiers(Shared, total=False):
     focus: Mapping | nn.Module | None
 
 
+INTERVAL = Check(
+    lambda value: len(value) == 2 and 0 <= value[0] < value[1] <= 1, "an interval (d, u) with 0 <= d < u <= 1"
+)
+
+
+@declared
 class IoUTypeLoss(BoxLoss):
     """Base of the IoU family: ``focus * ((1 - overlap**power) + sum(term**power))``.
 
@@ -92,29 +99,24 @@ class IoUTypeLoss(BoxLoss):
     term_options: ClassVar[tuple[str, ...]] = ()
     """Options that its terms take; one that is None is left out."""
 
+    power: float = option(default=1.0, check=more_than(0), kw_only=True)
+    inner_ratio: float = option(default=1.0, check=more_than(0), kw_only=True)
+    focaler: tuple[float, float] | None = option(default=None, check=none_or(INTERVAL), kw_only=True)
+    focus: Mapping | nn.Module | None = option(default=None, kw_only=True)
+
     def __init__(
         self,
         eps: float = 1e-6,
         reduction: str = "mean",
         loss_weight: float = 1.0,
-        *,
-        power: float = 1.0,
-        inner_ratio: float = 1.0,
-        focaler: tuple[float, float] | None = None,
-        focus: Mapping | nn.Module | None = None,
-        **shared: Unpack[Shared],
+        **modifiers: Unpack[Modifiers],
     ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
+        own = take_options(IoUTypeLoss, modifiers)
+        super().__init__(reduction, loss_weight, **modifiers)
         check_option("eps", eps, eps >= 0, "0 or more")
-        check_option("power", power, power > 0, "more than 0")
-        check_option("inner_ratio", inner_ratio, inner_ratio > 0, "more than 0")
-        interval = focaler is None or (len(focaler) == 2 and 0 <= focaler[0] < focaler[1] <= 1)
-        check_option("focaler", focaler, interval, "None or an interval (d, u) with 0 <= d < u <= 1")
         self.eps = eps
-        self.power = power
-        self.inner_ratio = inner_ratio
-        self.focaler = focaler if focaler is None else tuple(focaler)
-        self.focus = build_focus(focus)
+        keep_options(self, IoUTypeLoss, own | {"focus": build_focus(own["focus"])})
+        self.focaler = None if self.focaler is None else tuple(self.focaler)
 
     def arguments(self) -> dict[str, Any]:
         arguments = super().arguments()

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from ... import functional as F
+from ..declared import SHARE, at_least, declared, more_than, one_of, option
 from ..errors import OptionError
-from ..options import check_option
 from ..state import Stateful
 
 
+@declared
 class IoUFocus(nn.Module):
     """Focal-EIoU's multiplier ``IoU**gamma``: the better a box fits already, the more it counts.
 
@@ -23,11 +24,8 @@ class IoUFocus(nn.Module):
         detach: Whether the multiplier is a constant for the gradient, as in the known implementations.
     """
 
-    def __init__(self, gamma: float = 0.5, *, detach: bool = True) -> None:
-        super().__init__()
-        check_option("gamma", gamma, gamma >= 0, "0 or more")
-        self.gamma = gamma
-        self.detach = detach
+    gamma: float = option(default=0.5, check=at_least(0))
+    detach: bool = option(default=True, kw_only=True)
 
     def forward(self, pair: F.BoxPair) -> Tensor:
         return F.iou_focus(pair, self.gamma, self.detach)
@@ -36,6 +34,7 @@ class IoUFocus(nn.Module):
         return f"gamma={self.gamma}, detach={self.detach}"
 
 
+@declared
 class WiseFocus(Stateful):
     """Wise-IoU's multiplier: attention to the distance of the centres, and to what a box of ordinary quality is.
 
@@ -59,27 +58,14 @@ class WiseFocus(Stateful):
             arrive over a training: ``1 - 0.05**(1 / n)`` for ``n`` iterations.
     """
 
-    def __init__(
-        self,
-        version: int = 3,
-        *,
-        alpha: float = 1.9,
-        delta: float = 3.0,
-        gamma: float = 0.5,
-        momentum: float = 0.01,
-    ) -> None:
-        super().__init__()
-        check_option("version", version, version in (1, 2, 3), "1, 2 or 3")
-        check_option("alpha", alpha, alpha > 1, "more than 1")
-        check_option("delta", delta, delta > 0, "more than 0")
-        check_option("gamma", gamma, gamma >= 0, "0 or more")
-        check_option("momentum", momentum, 0 < momentum <= 1, "more than 0 and at most 1")
-        self.version = version
-        self.alpha = alpha
-        self.delta = delta
-        self.gamma = gamma
-        self.momentum = momentum
-        if version == 1:
+    version: int = option(default=3, check=one_of((1, 2, 3)))
+    alpha: float = option(default=1.9, check=more_than(1), kw_only=True)
+    delta: float = option(default=3.0, check=more_than(0), kw_only=True)
+    gamma: float = option(default=0.5, check=at_least(0), kw_only=True)
+    momentum: float = option(default=0.01, check=SHARE, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.version == 1:
             self.keep_sums()
         else:
             self.register_buffer("iou_mean", torch.ones(()))
@@ -112,6 +98,7 @@ class WiseFocus(Stateful):
         return ", ".join(f"{name}={getattr(self, name)}" for name in ("version", *names))
 
 
+@declared
 class PowerfulFocus(nn.Module):
     """Powerful-IoU v2's multiplier ``u(lambd q)``: most attention to boxes of medium quality ``q = exp(-P)``.
 
@@ -124,11 +111,8 @@ class PowerfulFocus(nn.Module):
         detach: Whether the multiplier is a constant for the gradient; the authors' code lets the gradient through.
     """
 
-    def __init__(self, lambd: float = 1.3, *, detach: bool = True) -> None:
-        super().__init__()
-        check_option("lambd", lambd, lambd > 0, "more than 0")
-        self.lambd = lambd
-        self.detach = detach
+    lambd: float = option(default=1.3, check=more_than(0))
+    detach: bool = option(default=True, kw_only=True)
 
     def forward(self, pair: F.BoxPair) -> Tensor:
         return F.powerful_focus(pair, self.lambd, self.detach)

@@ -6,15 +6,16 @@ import math
 import warnings
 from typing import Any
 
-from typing_extensions import Unpack
-
 from ... import functional as F
 from ..base import published
+from ..declared import Check, at_least, between, more_than, none_or, one_of, option
 from ..errors import OptionError
 from ..options import check_option
-from .family import IoUTypeLoss, Modifiers
+from .family import IoUTypeLoss
 
 IOU_MODES = ("linear", "square", "log")
+
+SIZE = Check(lambda size: len(size) == 2 and min(size) > 0, "(height, width), both more than 0")
 
 
 @published()
@@ -47,23 +48,17 @@ class IoULoss(IoUTypeLoss):
     paper = "https://arxiv.org/abs/1608.01471"
     bounds = (0.0, -math.log(1e-6))
 
-    def __init__(
-        self,
-        linear: bool = False,
-        eps: float = 1e-6,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        mode: str = "log",
-        **modifiers: Unpack[Modifiers],
-    ) -> None:
-        super().__init__(eps, reduction, loss_weight, **modifiers)
-        if linear:
-            warnings.warn("linear=True is deprecated, write mode='linear'.", DeprecationWarning, stacklevel=2)
-            mode = "linear"
-        check_option("mode", mode, mode in IOU_MODES, f"one of {', '.join(map(repr, IOU_MODES))}")
-        check_option("eps", eps, mode != "log" or eps > 0, "more than 0 in mode 'log'")
-        self.linear = linear
-        self.mode = mode
+    linear: bool = False
+    eps: float = 1e-6
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+    mode: str = option(default="log", check=one_of(IOU_MODES))
+
+    def __post_init__(self) -> None:
+        if self.linear:
+            warnings.warn("linear=True is deprecated, write mode='linear'.", DeprecationWarning, stacklevel=3)
+            self.mode = "linear"
+        check_option("eps", self.eps, self.mode != "log" or self.eps > 0, "more than 0 in mode 'log'")
 
 
 @published()
@@ -92,6 +87,10 @@ class GIoULoss(IoUTypeLoss):
     bounds = (0.0, 2.0)
     terms = staticmethod(F.giou_terms)
 
+    eps: float = 1e-6
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+
 
 @published()
 class DIoULoss(IoUTypeLoss):
@@ -118,6 +117,10 @@ class DIoULoss(IoUTypeLoss):
     paper = "https://arxiv.org/abs/1911.08287"
     bounds = (0.0, 2.0)
     terms = staticmethod(F.diou_terms)
+
+    eps: float = 1e-6
+    reduction: str = "mean"
+    loss_weight: float = 1.0
 
 
 @published()
@@ -152,18 +155,10 @@ class CIoULoss(IoUTypeLoss):
     terms = staticmethod(F.ciou_terms)
     term_options = ("alpha_gate",)
 
-    def __init__(
-        self,
-        eps: float = 1e-6,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        *,
-        alpha_gate: float | None = None,
-        **modifiers: Unpack[Modifiers],
-    ) -> None:
-        super().__init__(eps, reduction, loss_weight, **modifiers)
-        check_option("alpha_gate", alpha_gate, alpha_gate is None or 0 <= alpha_gate <= 1, "None or from 0 to 1")
-        self.alpha_gate = alpha_gate
+    eps: float = 1e-6
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+    alpha_gate: float | None = option(default=None, check=none_or(between(0, 1)), kw_only=True)
 
 
 @published("EfficientIoULoss")
@@ -194,20 +189,17 @@ class EIoULoss(IoUTypeLoss):
     bounds = (0.0, 4.0)
     terms = staticmethod(F.eiou_terms)
 
-    def __init__(
-        self,
-        eps: float = 1e-6,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        smooth_point: None = None,
-        **modifiers: Unpack[Modifiers],
-    ) -> None:
-        if smooth_point is not None:
+    eps: float = 1e-6
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+    smooth_point: None = None
+
+    def __post_init__(self) -> None:
+        if self.smooth_point is not None:
             raise OptionError(
-                f"smooth_point is an option of Extended-IoU, which mmdet calls EIoULoss, got {smooth_point!r}: "
+                f"smooth_point is an option of Extended-IoU, which mmdet calls EIoULoss, got {self.smooth_point!r}: "
                 "write type='ExtendedIoULoss' for it. EIoULoss is Efficient-IoU here (arXiv 2101.08158)."
             )
-        super().__init__(eps, reduction, loss_weight, **modifiers)
 
 
 EfficientIoULoss = EIoULoss
@@ -245,21 +237,17 @@ class SIoULoss(IoUTypeLoss):
     bounds = (0.0, 1 + (1 - math.exp(-2)) + (1 - math.exp(-1)) ** 4)
     terms = staticmethod(F.siou_terms)
 
-    def __init__(
-        self,
-        eps: float = 1e-6,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        neg_gamma: bool = True,
-        **modifiers: Unpack[Modifiers],
-    ) -> None:
-        if not neg_gamma:
+    eps: float = 1e-6
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+    neg_gamma: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.neg_gamma:
             raise OptionError(
-                f"neg_gamma must be True, got {neg_gamma!r}: with the other sign the loss falls as boxes move apart. "
-                "Leave the option out."
+                f"neg_gamma must be True, got {self.neg_gamma!r}: with the other sign the loss falls as boxes move "
+                "apart. Leave the option out."
             )
-        super().__init__(eps, reduction, loss_weight, **modifiers)
-        self.neg_gamma = True
 
 
 @published()
@@ -296,19 +284,13 @@ class MPDIoULoss(IoUTypeLoss):
     unit = "pixels"
     scale_invariant = False
 
-    def __init__(
-        self,
-        img_shape: tuple[float, float] = (640, 640),
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        *,
-        eps: float = 1e-6,
-        **modifiers: Unpack[Modifiers],
-    ) -> None:
-        super().__init__(eps, reduction, loss_weight, **modifiers)
-        sides = isinstance(img_shape, tuple | list) and len(img_shape) == 2 and min(img_shape) > 0
-        check_option("img_shape", img_shape, sides, "(height, width), both more than 0")
-        self.img_shape = tuple(img_shape)
+    img_shape: tuple[float, float] = option(default=(640, 640), check=SIZE)
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+    eps: float = option(default=1e-6, kw_only=True)
+
+    def __post_init__(self) -> None:
+        self.img_shape = tuple(self.img_shape)
 
 
 @published()
@@ -345,18 +327,10 @@ class ShapeIoULoss(IoUTypeLoss):
     bounds = (0.0, 3 + (1 - math.exp(-2)) ** 4 / 2)
     symmetric = False
 
-    def __init__(
-        self,
-        scale: float = 0.0,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        *,
-        eps: float = 1e-6,
-        **modifiers: Unpack[Modifiers],
-    ) -> None:
-        super().__init__(eps, reduction, loss_weight, **modifiers)
-        check_option("scale", scale, scale >= 0, "0 or more")
-        self.scale = scale
+    scale: float = option(default=0.0, check=at_least(0))
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+    eps: float = option(default=1e-6, kw_only=True)
 
 
 @published()
@@ -394,23 +368,12 @@ class PowerfulIoULoss(IoUTypeLoss):
     symmetric = False
     terms = staticmethod(F.powerful_terms)
 
-    def __init__(
-        self,
-        version: int = 2,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        *,
-        lambd: float = 1.3,
-        detach: bool = True,
-        eps: float = 1e-6,
-        **modifiers: Unpack[Modifiers],
-    ) -> None:
-        super().__init__(eps, reduction, loss_weight, **modifiers)
-        check_option("version", version, version in (1, 2), "1 or 2")
-        check_option("lambd", lambd, lambd > 0, "more than 0")
-        self.version = version
-        self.lambd = lambd
-        self.detach = detach
+    version: int = option(default=2, check=one_of((1, 2)))
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+    lambd: float = option(default=1.3, check=more_than(0), kw_only=True)
+    detach: bool = option(default=True, kw_only=True)
+    eps: float = option(default=1e-6, kw_only=True)
 
     def arguments(self) -> dict[str, Any]:
         focus = F.powerful_multiplier(self.version, self.lambd, self.detach, self.focus)

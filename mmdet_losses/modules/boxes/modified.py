@@ -11,33 +11,24 @@ from typing_extensions import Unpack
 
 from ... import functional as F
 from ..base import published
-from ..options import check_option
+from ..declared import at_least, declared, more_than, none_or, one_of, option
 from ..state import Annealed
 from .family import IoUTypeLoss, Modifiers
 from .focus import IoUFocus, WiseFocus
 from .members import EIoULoss
 
 
+@declared
 class BasedIoULoss(IoUTypeLoss):
     """Base of the forms that modify another loss of the family, ``base``, whose terms they take."""
-
-    def __init__(
-        self,
-        base: str,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        *,
-        eps: float = 1e-6,
-        **modifiers: Unpack[Modifiers],
-    ) -> None:
-        check_option("base", base, base in F.BASES, f"one of {', '.join(map(repr, F.BASES))}")
-        super().__init__(eps, reduction, loss_weight, **modifiers)
-        self.base = base
 
     @property
     def terms(self) -> F.Terms:
         """Terms of the base loss."""
         return F.BASES[self.base]
+
+    base: str = option(default="iou", check=one_of(F.BASES), kw_only=True)
+    eps: float = option(default=1e-6, kw_only=True)
 
 
 @published()
@@ -69,20 +60,9 @@ class AlphaIoULoss(BasedIoULoss):
 
     paper = "https://arxiv.org/abs/2110.13675"
     bounds = (0.0, 4.0)
-    fixed = ("power",)
-
-    def __init__(
-        self,
-        alpha: float = 3.0,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        *,
-        base: str = "iou",
-        eps: float = 1e-6,
-        **modifiers: Unpack[Modifiers],
-    ) -> None:
-        check_option("alpha", alpha, alpha > 0, "more than 0")
-        super().__init__(base, reduction, loss_weight, eps=eps, power=alpha, **modifiers)
+    power: float = option(default=3.0, check=more_than(0), alias="alpha")
+    reduction: str = "mean"
+    loss_weight: float = 1.0
 
     @property
     def alpha(self) -> float:
@@ -119,20 +99,9 @@ class InnerIoULoss(BasedIoULoss):
 
     paper = "https://arxiv.org/abs/2311.02877"
     bounds = (0.0, 4.0)
-    fixed = ("inner_ratio",)
-
-    def __init__(
-        self,
-        ratio: float = 0.7,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        *,
-        base: str = "iou",
-        eps: float = 1e-6,
-        **modifiers: Unpack[Modifiers],
-    ) -> None:
-        check_option("ratio", ratio, ratio > 0, "more than 0")
-        super().__init__(base, reduction, loss_weight, eps=eps, inner_ratio=ratio, **modifiers)
+    inner_ratio: float = option(default=0.7, check=more_than(0), alias="ratio")
+    reduction: str = "mean"
+    loss_weight: float = 1.0
 
     @property
     def ratio(self) -> float:
@@ -179,10 +148,9 @@ class FocalerIoULoss(BasedIoULoss):
         loss_weight: float = 1.0,
         *,
         base: str = "iou",
-        eps: float = 1e-6,
         **modifiers: Unpack[Modifiers],
     ) -> None:
-        super().__init__(base, reduction, loss_weight, eps=eps, focaler=(d, u), **modifiers)
+        super().__init__(reduction=reduction, loss_weight=loss_weight, base=base, focaler=(d, u), **modifiers)
 
     @property
     def d(self) -> float:
@@ -346,30 +314,17 @@ class UnifiedIoULoss(BasedIoULoss, Annealed):
     paper = "https://arxiv.org/abs/2408.06636"
     bounds = (0.0, 4.0)
 
-    def __init__(
-        self,
-        ratio: float | None = None,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        *,
-        schedule: str = "linear",
-        focal: str | None = None,
-        gamma: float = 0.5,
-        base: str = "ciou",
-        eps: float = 1e-6,
-        **modifiers: Unpack[Modifiers],
-    ) -> None:
-        super().__init__(base, reduction, loss_weight, eps=eps, **modifiers)
-        check_option("ratio", ratio, ratio is None or ratio > 0, "None or more than 0")
-        check_option("schedule", schedule, schedule in SCHEDULES, f"one of {', '.join(map(repr, SCHEDULES))}")
-        check_option("focal", focal, focal in FOCALS, f"one of {', '.join(map(repr, FOCALS))}")
-        check_option("gamma", gamma, gamma >= 0, "0 or more")
-        self.ratio = ratio
-        self.schedule = schedule
-        self.focal = focal
-        self.gamma = gamma
-        if ratio is None:
-            self.register_buffer("annealed_ratio", torch.tensor(SCHEDULES[schedule](0.0)))
+    ratio: float | None = option(default=None, check=none_or(more_than(0)))
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+    schedule: str = option(default="linear", check=one_of(SCHEDULES), kw_only=True)
+    focal: str | None = option(default=None, check=one_of(FOCALS), kw_only=True)
+    gamma: float = option(default=0.5, check=at_least(0), kw_only=True)
+    base: str = option(default="ciou", check=one_of(F.BASES), kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.ratio is None:
+            self.register_buffer("annealed_ratio", torch.tensor(SCHEDULES[self.schedule](0.0)))
 
     def set_progress(self, progress: float) -> None:
         if self.ratio is None:

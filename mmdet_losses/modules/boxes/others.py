@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from torch import Tensor
-from typing_extensions import Unpack
 
 from ... import functional as F
 from ..base import Loss, published
+from ..declared import at_least, more_than, one_of, option
 from ..inputs import element_weight
-from ..options import Shared, check_option
 from .family import BoxLoss, check_boxes
 
 WASSERSTEIN_MODES = ("exp", "sqrt", "log", "norm_sqrt", "w2")
@@ -46,19 +45,10 @@ class ExtendedIoULoss(BoxLoss):
     paper = "https://ieeexplore.ieee.org/document/9429909"
     bounds = (0.0, 1.95)
 
-    def __init__(
-        self,
-        eps: float = 1e-6,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        smooth_point: float = 0.1,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        check_option("eps", eps, eps >= 0, "0 or more")
-        check_option("smooth_point", smooth_point, smooth_point > 0, "more than 0")
-        self.eps = eps
-        self.smooth_point = smooth_point
+    eps: float = option(default=1e-6, check=at_least(0))
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+    smooth_point: float = option(default=0.1, check=more_than(0))
 
 
 @published()
@@ -103,19 +93,10 @@ class BoundedIoULoss(Loss):
     bounds = (0.0, 1.0)
     best = None
 
-    def __init__(
-        self,
-        beta: float = 0.2,
-        eps: float = 1e-3,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        check_option("beta", beta, beta > 0, "more than 0")
-        check_option("eps", eps, eps >= 0, "0 or more")
-        self.beta = beta
-        self.eps = eps
+    beta: float = option(default=0.2, check=more_than(0))
+    eps: float = option(default=1e-3, check=at_least(0))
+    reduction: str = "mean"
+    loss_weight: float = 1.0
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
         check_boxes(pred, target)
@@ -169,25 +150,12 @@ class NWDLoss(BoxLoss):
     paper = "https://arxiv.org/abs/2110.13389"
     scale_invariant = False
 
-    def __init__(
-        self,
-        eps: float = 1e-6,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        mode: str = "exp",
-        gamma: float = 1.0,
-        constant: float = 12.8,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        check_option("eps", eps, eps >= 0, "0 or more")
-        check_option("mode", mode, mode in WASSERSTEIN_MODES, f"one of {', '.join(map(repr, WASSERSTEIN_MODES))}")
-        check_option("gamma", gamma, gamma >= 1, "1 or more")
-        check_option("constant", constant, constant > 0, "more than 0")
-        self.eps = eps
-        self.mode = mode
-        self.gamma = gamma
-        self.constant = constant
+    eps: float = option(default=1e-6, check=at_least(0))
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+    mode: str = option(default="exp", check=one_of(WASSERSTEIN_MODES))
+    gamma: float = option(default=1.0, check=at_least(1))
+    constant: float = option(default=12.8, check=more_than(0))
 
 
 WassersteinLoss = NWDLoss

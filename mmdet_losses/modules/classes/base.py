@@ -35,15 +35,12 @@ class ClassificationLoss(Loss):
         """The largest label."""
         return getattr(self, "num_classes", None) or pred.shape[-1]
 
-    def keep_per_class(self, name: str, values: Sequence[float] | Tensor | float | None) -> None:
-        """Keep an option with one value per class in the buffer ``per_class``; None for any other.
+    def keep_per_class(self, values: Sequence[float] | Tensor | None) -> None:
+        """Keep an option with one value per class in the buffer ``per_class``.
 
         It stands beside the option, so that a GPU need not be waited for in each call, and is no state.
         """
-        plain = values is None or isinstance(values, int | float)
-        per_class = None if plain else torch.as_tensor(values, dtype=torch.float32)
-        if per_class is not None:
-            check_option(name, values, per_class.ndim == 1, "a number or one number per class")
+        per_class = None if values is None else torch.as_tensor(values, dtype=torch.float32)
         self.register_buffer("per_class", per_class, persistent=False)
 
     def check_per_class(self, name: str, pred: Tensor) -> None:

@@ -14,6 +14,7 @@ from typing_extensions import Unpack
 from ... import functional as F
 from ...functional.reduce import all_between, may_select
 from ..base import published
+from ..declared import between, option
 from ..errors import OptionError
 from ..inputs import (
     check_floating,
@@ -84,47 +85,34 @@ class CrossEntropyLoss(ClassificationLoss):
 
     tame = True
 
-    def __init__(
-        self,
-        use_sigmoid: bool = False,
-        use_mask: bool = False,
-        reduction: str = "mean",
-        class_weight: Sequence[float] | Tensor | None = None,
-        ignore_index: int | None = None,
-        loss_weight: float = 1.0,
-        avg_non_ignore: bool = False,
-        *,
-        label_smoothing: float = 0.0,
-        smoothing_mode: str | None = None,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        check_option("label_smoothing", label_smoothing, 0 <= label_smoothing <= 1, "from 0 to 1")
-        allowed = SMOOTHING_MODES if use_sigmoid else ("uniform",)
-        expected = " or ".join(map(repr, allowed)) + f" with use_sigmoid={use_sigmoid!r}"
-        check_option("smoothing_mode", smoothing_mode, smoothing_mode in (None, *allowed), expected)
-        if use_mask and label_smoothing:
-            raise OptionError(f"label_smoothing does not go with use_mask, got {label_smoothing!r}: leave it out.")
-        if use_sigmoid and use_mask:
+    use_sigmoid: bool = False
+    use_mask: bool = False
+    reduction: str = "mean"
+    class_weight: Sequence[float] | Tensor | None = None
+    ignore_index: int | None = None
+    loss_weight: float = 1.0
+    avg_non_ignore: bool = False
+    label_smoothing: float = option(default=0.0, check=between(0, 1), kw_only=True)
+    smoothing_mode: str | None = option(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        allowed = SMOOTHING_MODES if self.use_sigmoid else ("uniform",)
+        expected = " or ".join(map(repr, allowed)) + f" with use_sigmoid={self.use_sigmoid!r}"
+        check_option("smoothing_mode", self.smoothing_mode, self.smoothing_mode in (None, *allowed), expected)
+        self.smoothing_mode = self.smoothing_mode or allowed[0]
+        if self.use_mask and self.label_smoothing:
+            raise OptionError(f"label_smoothing does not go with use_mask, got {self.label_smoothing!r}: leave it out.")
+        if self.use_sigmoid and self.use_mask:
             raise OptionError("use_sigmoid and use_mask are two forms of the loss, got both: set one of them.")
-        if use_mask and ignore_index is not None:
-            raise OptionError(f"ignore_index does not go with use_mask, got {ignore_index!r}: leave it out.")
-        if ignore_index is not None and not avg_non_ignore and reduction == "mean":
+        if self.use_mask and self.ignore_index is not None:
+            raise OptionError(f"ignore_index does not go with use_mask, got {self.ignore_index!r}: leave it out.")
+        if self.ignore_index is not None and not self.avg_non_ignore and self.reduction == "mean":
             warnings.warn(
                 "ignore_index without avg_non_ignore=True: the mean divides by ignored elements too, as mmdet's does "
                 "and torch's does not.",
-                stacklevel=2,
+                stacklevel=3,
             )
-        self.use_sigmoid = use_sigmoid
-        self.use_mask = use_mask
-        self.class_weight = class_weight
-        self.ignore_index = ignore_index
-        self.avg_non_ignore = avg_non_ignore
-        self.label_smoothing = label_smoothing
-        self.smoothing_mode = smoothing_mode or allowed[0]
-        # Beside the option, so that a GPU need not be waited for in each call.
-        per_class = None if class_weight is None else torch.as_tensor(class_weight, dtype=torch.float32)
-        self.register_buffer("per_class", per_class, persistent=False)
+        self.keep_per_class(self.class_weight)
 
     def forward(
         self,

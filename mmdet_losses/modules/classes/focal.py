@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
-from typing_extensions import Unpack
 
 from ... import functional as F
 from ...functional.reduce import may_select
 from ..base import published
+from ..declared import BOOLEAN, TRUE, Check, at_least, option
 from ..inputs import check_labels_or_dense, check_rows, row_weight
-from ..options import Shared, check_option
+from ..options import check_option
 from .base import FocalForm
 
 
@@ -62,33 +62,29 @@ class FocalLoss(FocalForm):
 
     passes = ("gamma", "activated", "epsilon", "weigh_poly")
     paper = "https://arxiv.org/abs/1708.02002"
-    epsilon: float = 0.0
-    weigh_poly: bool = False
+    epsilon: ClassVar[float] = 0.0
+    weigh_poly: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        use_sigmoid: bool = True,
-        gamma: float = 2.0,
-        alpha: float | Sequence[float] | Tensor | None = 0.25,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        activated: bool = False,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        check_option("use_sigmoid", use_sigmoid, isinstance(use_sigmoid, bool), "True or False")
-        check_option("gamma", gamma, gamma >= 0, "0 or more")
-        self.use_sigmoid = use_sigmoid
-        self.gamma = gamma
-        self.alpha = alpha
-        self.activated = activated
-        self.tame = use_sigmoid and not activated
-        self.keep_per_class("alpha", alpha)
-        held = [0.0 if alpha is None else alpha] if self.per_class is None else self.per_class.tolist()
-        if use_sigmoid:
-            check_option("alpha", alpha, all(0 <= a <= 1 for a in held), "from 0 to 1, or None to weigh nothing")
-        else:
-            check_option("alpha", alpha, all(a >= 0 for a in held), "0 or more, or None to weigh nothing")
+    use_sigmoid: bool = option(default=True, check=BOOLEAN)
+    gamma: float = option(default=2.0, check=at_least(0))
+    alpha: float | Sequence[float] | Tensor | None = 0.25
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+    activated: bool = False
+
+    def __post_init__(self) -> None:
+        one = self.alpha is None or isinstance(self.alpha, int | float)
+        self.keep_per_class(None if one else self.alpha)
+        fits = one or self.per_class.ndim == 1
+        check_option("alpha", self.alpha, fits, "a number or one number per class")
+        held = [self.alpha or 0.0] if one else self.per_class.tolist()
+        most, expected = (1, "from 0 to 1") if self.use_sigmoid else (math.inf, "0 or more")
+        fits = all(0 <= share <= most for share in held)
+        check_option("alpha", self.alpha, fits, f"{expected}, or None to weigh nothing")
+
+    @property
+    def tame(self) -> bool:
+        return self.use_sigmoid and not self.activated
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
         self.check_per_class("alpha", pred)
@@ -230,26 +226,11 @@ class AsymmetricLoss(FocalForm):
     passes = ("gamma_neg", "gamma_pos", "clip", "activated", "detach_focus")
     paper = "https://arxiv.org/abs/2009.14119"
 
-    def __init__(
-        self,
-        use_sigmoid: bool = True,
-        gamma_neg: float = 4.0,
-        gamma_pos: float = 1.0,
-        clip: float = 0.05,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        activated: bool = False,
-        *,
-        detach_focus: bool = False,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        self.check_sigmoid(use_sigmoid)
-        check_option("gamma_neg", gamma_neg, gamma_neg >= 0, "0 or more")
-        check_option("gamma_pos", gamma_pos, gamma_pos >= 0, "0 or more")
-        check_option("clip", clip, 0 <= clip < 1, "0 or more and less than 1")
-        self.gamma_neg = gamma_neg
-        self.gamma_pos = gamma_pos
-        self.clip = clip
-        self.activated = activated
-        self.detach_focus = detach_focus
+    use_sigmoid: bool = option(default=True, check=TRUE)
+    gamma_neg: float = option(default=4.0, check=at_least(0))
+    gamma_pos: float = option(default=1.0, check=at_least(0))
+    clip: float = option(default=0.05, check=Check(lambda value: 0 <= value < 1, "0 or more and less than 1"))
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+    activated: bool = False
+    detach_focus: bool = option(default=False, kw_only=True)

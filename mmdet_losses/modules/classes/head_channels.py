@@ -12,11 +12,14 @@ from typing_extensions import Unpack
 from ... import functional as F
 from ...functional.longtail import foreground
 from ..base import published
+from ..declared import TRUE, Check, at_least, check_value, option
 from ..errors import OptionError
 from ..options import Shared, check_option
 from .base import FocalForm
 from .cross_entropy import CrossEntropyLoss
 from .focal import FocalLoss
+
+CLASSES = Check(lambda value: value >= 1, "that of the head, 1 or more")
 
 
 class HeadChannels:
@@ -32,7 +35,7 @@ class HeadChannels:
 
     def keep_num_classes(self, num_classes: int) -> None:
         """Keep the number of classes, without background, which has to be given."""
-        check_option("num_classes", num_classes, num_classes >= 1, "that of the head, 1 or more")
+        check_value("num_classes", num_classes, CLASSES)
         self.num_classes = num_classes
 
     def get_cls_channels(self, num_classes: int) -> int:
@@ -213,29 +216,24 @@ class EqualizationLoss(CustomClassifier, FocalForm):
     function = staticmethod(F.equalization_loss)
     paper = "https://arxiv.org/abs/2003.05176"
 
-    def __init__(
-        self,
-        class_frequency: Sequence[float] | Tensor | None = None,
-        lambda_: float = 0.00177,
-        use_sigmoid: bool = True,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        *,
-        two_stage: bool = False,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        self.check_sigmoid(use_sigmoid)
-        check_option("lambda_", lambda_, lambda_ >= 0, "0 or more")
+    class_frequency: Sequence[float] | Tensor | None = None
+    lambda_: float = option(default=0.00177, check=at_least(0))
+    use_sigmoid: bool = option(default=True, check=TRUE)
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+    two_stage: bool = option(default=False, kw_only=True)
+
+    def __post_init__(self) -> None:
         expected = "the share of the images that hold each class, one number from 0 to 1 per class"
-        self.keep_per_class("class_frequency", class_frequency)
-        fits = self.per_class is not None and all(0 <= share <= 1 for share in self.per_class.tolist())
-        check_option("class_frequency", class_frequency, fits, expected)
-        self.class_frequency = class_frequency
-        self.lambda_ = lambda_
+        self.keep_per_class(self.class_frequency)
+        fits = (
+            self.per_class is not None
+            and self.per_class.ndim == 1
+            and all(0 <= share <= 1 for share in self.per_class.tolist())
+        )
+        check_option("class_frequency", self.class_frequency, fits, expected)
         self.num_classes = len(self.per_class)
-        self.custom_cls_channels = self.custom_activation = self.custom_accuracy = two_stage
-        self.two_stage = two_stage
+        self.custom_cls_channels = self.custom_activation = self.custom_accuracy = self.two_stage
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
         self.check_per_class("class_frequency", pred)

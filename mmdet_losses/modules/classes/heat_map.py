@@ -6,13 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from typing_extensions import Unpack
 
 from ... import functional as F
 from ...functional.reduce import may_select
 from ..base import published
+from ..declared import TRUE, at_least, option
 from ..inputs import check_floating, check_rows
-from ..options import Shared, check_option
 from .base import FocalForm
 
 CONTRACT_ORDER = ("weight", "avg_factor", "reduction_override", "pos_inds", "pos_labels")
@@ -67,30 +66,14 @@ class GaussianFocalLoss(FocalForm):
     paper = "https://arxiv.org/abs/1808.01244"
     best = None
 
-    def __init__(
-        self,
-        alpha: float = 2.0,
-        gamma: float = 4.0,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        pos_weight: float = 1.0,
-        neg_weight: float = 1.0,
-        *,
-        use_sigmoid: bool = True,
-        activated: bool = True,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        self.check_sigmoid(use_sigmoid)
-        check_option("alpha", alpha, alpha >= 0, "0 or more")
-        check_option("gamma", gamma, gamma >= 0, "0 or more")
-        check_option("pos_weight", pos_weight, pos_weight >= 0, "0 or more")
-        check_option("neg_weight", neg_weight, neg_weight >= 0, "0 or more")
-        self.alpha = alpha
-        self.gamma = gamma
-        self.pos_weight = pos_weight
-        self.neg_weight = neg_weight
-        self.activated = activated
+    alpha: float = option(default=2.0, check=at_least(0))
+    gamma: float = option(default=4.0, check=at_least(0))
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+    pos_weight: float = option(default=1.0, check=at_least(0))
+    neg_weight: float = option(default=1.0, check=at_least(0))
+    use_sigmoid: bool = option(default=True, check=TRUE, kw_only=True)
+    activated: bool = option(default=True, kw_only=True)
 
     def forward(self, pred: Tensor, target: Tensor, *args: Any, **call: Any) -> Tensor:
         """Loss of a batch, see :meth:`Loss.forward <mmdet_losses.modules.base.Loss.forward>`.

@@ -14,12 +14,13 @@ from ...functional.dtype import without_autocast
 from ...functional.longtail import count_labels, equalization_v2_gradients, foreground
 from ...functional.reduce import blank, drop_junk, weighted_loss
 from ..base import published
+from ..declared import FALSE, SHARE, TRUE, at_least, option
 from ..inputs import check_floating, check_labels, either, row_weight
 from ..options import Shared, check_option
 from ..state import Stateful
 from .base import ClassificationLoss
 from .focal import FocalLoss
-from .head_channels import HeadChannels
+from .head_channels import CLASSES, HeadChannels
 
 
 class RegionLoss(Stateful, HeadChannels, ClassificationLoss):
@@ -97,30 +98,18 @@ class SeesawLoss(RegionLoss):
     extra_channels = 2
     use_sigmoid = False
 
-    def __init__(
-        self,
-        use_sigmoid: bool = False,
-        p: float = 0.8,
-        q: float = 2.0,
-        num_classes: int = 1203,
-        eps: float = 1e-2,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        return_dict: bool = True,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        check_option("use_sigmoid", use_sigmoid, use_sigmoid is False, "False for SeesawLoss")
-        check_option("p", p, p >= 0, "0 or more")
-        check_option("q", q, q >= 0, "0 or more")
-        check_option("eps", eps, 0 < eps <= 1, "more than 0 and at most 1")
-        self.keep_num_classes(num_classes)
-        self.p = p
-        self.q = q
-        self.eps = eps
-        self.return_dict = return_dict
-        self.register_buffer("cum_samples", torch.zeros(num_classes + 1))
-        self.keep_sums(samples=(num_classes + 1,))
+    use_sigmoid: bool = option(default=False, check=FALSE)
+    p: float = option(default=0.8, check=at_least(0))
+    q: float = option(default=2.0, check=at_least(0))
+    num_classes: int = option(default=1203, check=CLASSES)
+    eps: float = option(default=1e-2, check=SHARE)
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+    return_dict: bool = True
+
+    def __post_init__(self) -> None:
+        self.register_buffer("cum_samples", torch.zeros(self.num_classes + 1))
+        self.keep_sums(samples=(self.num_classes + 1,))
 
     def forward(
         self,
@@ -250,38 +239,25 @@ class EQLV2Loss(GradientRatio, RegionLoss):
     paper = "https://arxiv.org/abs/2012.08548"
     extra_channels = 1
 
-    def __init__(
-        self,
-        use_sigmoid: bool = True,
-        reduction: str = "mean",
-        class_weight: Sequence[float] | Tensor | None = None,
-        loss_weight: float = 1.0,
-        num_classes: int = 1203,
-        use_distributed: bool = False,
-        mu: float = 0.8,
-        alpha: float = 4.0,
-        gamma: int = 12,
-        vis_grad: bool = False,
-        test_with_obj: bool = True,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        self.check_sigmoid(use_sigmoid)
-        self.keep_num_classes(num_classes)
-        check_option("alpha", alpha, alpha >= 0, "0 or more")
-        check_option("gamma", gamma, gamma >= 0, "0 or more")
-        self.class_weight = class_weight
-        self.use_distributed = use_distributed
-        self.mu = mu
-        self.alpha = alpha
-        self.gamma = gamma
-        self.vis_grad = vis_grad
-        self.test_with_obj = test_with_obj
-        per_class = None if class_weight is None else torch.as_tensor(class_weight, dtype=torch.float32)
-        fits = per_class is None or per_class.shape == (num_classes + 1,)
-        check_option("class_weight", class_weight, fits, f"None or {num_classes + 1} numbers, background last")
-        self.register_buffer("per_class", per_class, persistent=False)
-        self.keep_ratio(num_classes, 100.0)
+    use_sigmoid: bool = option(default=True, check=TRUE)
+    reduction: str = "mean"
+    class_weight: Sequence[float] | Tensor | None = None
+    loss_weight: float = 1.0
+    num_classes: int = option(default=1203, check=CLASSES)
+    use_distributed: bool = False
+    mu: float = 0.8
+    alpha: float = option(default=4.0, check=at_least(0))
+    gamma: int = option(default=12, check=at_least(0))
+    vis_grad: bool = False
+    test_with_obj: bool = True
+
+    def __post_init__(self) -> None:
+        self.keep_per_class(self.class_weight)
+        fits = self.per_class is None or self.per_class.shape == (self.num_classes + 1,)
+        check_option(
+            "class_weight", self.class_weight, fits, f"None or {self.num_classes + 1} numbers, background last"
+        )
+        self.keep_ratio(self.num_classes, 100.0)
 
     def arguments(self) -> dict[str, Any]:
         return {**super().arguments(), "ratio": self.pos_neg, "class_weight": self.per_class}

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor
-from typing_extensions import Unpack
 
 from ... import functional as F
 from ..base import published
+from ..declared import TRUE, at_least, option
 from ..inputs import check_labels, check_same_shape, check_target, element_weight, row_weight
-from ..options import Shared, check_option
 from .base import ClassificationLoss
 
 
@@ -50,23 +49,12 @@ class VarifocalLoss(ClassificationLoss):
     tame = True
     best = None
 
-    def __init__(
-        self,
-        use_sigmoid: bool = True,
-        alpha: float = 0.75,
-        gamma: float = 2.0,
-        iou_weighted: bool = True,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        self.check_sigmoid(use_sigmoid)
-        check_option("alpha", alpha, alpha >= 0, "0 or more")
-        check_option("gamma", gamma, gamma >= 0, "0 or more")
-        self.alpha = alpha
-        self.gamma = gamma
-        self.iou_weighted = iou_weighted
+    use_sigmoid: bool = option(default=True, check=TRUE)
+    alpha: float = option(default=0.75, check=at_least(0))
+    gamma: float = option(default=2.0, check=at_least(0))
+    iou_weighted: bool = True
+    reduction: str = "mean"
+    loss_weight: float = 1.0
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
         if isinstance(target, Tensor) and target.ndim < pred.ndim:
@@ -114,21 +102,15 @@ class QualityFocalLoss(ClassificationLoss):
     passes = ("beta", "activated")
     paper = "https://arxiv.org/abs/2006.04388"
 
-    def __init__(
-        self,
-        use_sigmoid: bool = True,
-        beta: float = 2.0,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        activated: bool = False,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        self.check_sigmoid(use_sigmoid)
-        check_option("beta", beta, beta >= 0, "0 or more")
-        self.beta = beta
-        self.activated = activated
-        self.tame = not activated
+    use_sigmoid: bool = option(default=True, check=TRUE)
+    beta: float = option(default=2.0, check=at_least(0))
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+    activated: bool = False
+
+    @property
+    def tame(self) -> bool:
+        return not self.activated
 
     def align(
         self, pred: Tensor, target: Tensor | Sequence[Tensor], weight: Tensor | None

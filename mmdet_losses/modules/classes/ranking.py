@@ -6,13 +6,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from typing_extensions import Unpack
 
 from ... import functional as F
 from ...functional.classification import dense_target
 from ..base import published
+from ..declared import TRUE, at_least, option
 from ..inputs import check_labels_or_dense, element_weight
-from ..options import Shared, check_option
 from .base import ClassificationLoss
 
 
@@ -104,18 +103,10 @@ class APLoss(RankingLoss):
     paper = "https://arxiv.org/abs/1904.06373"
     bounds = (0.0, 1.0)
 
-    def __init__(
-        self,
-        use_sigmoid: bool = True,
-        delta: float = 1.0,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        self.check_sigmoid(use_sigmoid)
-        check_option("delta", delta, delta >= 0, "0 or more")
-        self.delta = delta
+    use_sigmoid: bool = option(default=True, check=TRUE)
+    delta: float = option(default=1.0, check=at_least(0))
+    reduction: str = "mean"
+    loss_weight: float = 1.0
 
     def errors(self, pred: Tensor, target: Tensor) -> Tensor:
         return F.average_precision_loss(pred, target, delta=self.delta)
@@ -165,18 +156,10 @@ class RankSortLoss(RankingLoss):
     paper = "https://arxiv.org/abs/2107.11669"
     bounds = (0.0, 2.0)
 
-    def __init__(
-        self,
-        use_sigmoid: bool = True,
-        delta: float = 0.5,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        self.check_sigmoid(use_sigmoid)
-        check_option("delta", delta, delta >= 0, "0 or more")
-        self.delta = delta
+    use_sigmoid: bool = option(default=True, check=TRUE)
+    delta: float = option(default=0.5, check=at_least(0))
+    reduction: str = "mean"
+    loss_weight: float = 1.0
 
     def errors(self, pred: Tensor, target: Tensor) -> Tensor:
         return F.rank_sort_loss(pred, target, delta=self.delta)

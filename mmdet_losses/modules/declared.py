@@ -1,0 +1,190 @@
+"""Options as declarations: ``beta: float = option(default=1.0, check=at_least(0))``, as a dataclass has fields.
+
+A class that is decorated with :func:`declared`, or published, needs no ``__init__``: it takes the options of its body,
+in their order, and behind them, by keyword, those of its bases. Type checkers read the same from
+``dataclass_transform``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple, TypeVar
+
+from torch import nn
+from typing_extensions import dataclass_transform
+
+from .errors import OptionError
+from .options import check_option, parameters_of, unknown_option
+
+Class = TypeVar("Class", bound=type)
+
+
+class Check(NamedTuple):
+    """What a value of an option has to be.
+
+    Attributes:
+        holds: Whether a value is right; a ``TypeError`` says that it is not.
+        expected: The same in words, behind "must be".
+    """
+
+    holds: Callable[[Any], bool]
+    expected: str
+
+
+def at_least(low: float) -> Check:
+    """``low`` or more."""
+    return Check(lambda value: value >= low, f"{low} or more")
+
+
+def more_than(low: float) -> Check:
+    """More than ``low``."""
+    return Check(lambda value: value > low, f"more than {low}")
+
+
+def between(low: float, high: float) -> Check:
+    """From ``low`` to ``high``, both included."""
+    return Check(lambda value: low <= value <= high, f"from {low} to {high}")
+
+
+def one_of(values: Collection[Any]) -> Check:
+    """One of some values."""
+    return Check(lambda value: value in values, f"one of {', '.join(map(repr, values))}")
+
+
+def none_or(check: Check) -> Check:
+    """None, or what ``check`` asks for."""
+    return Check(lambda value: value is None or check.holds(value), f"None or {check.expected}")
+
+
+def whole(low: int) -> Check:
+    """A whole number of ``low`` or more."""
+    return Check(lambda value: isinstance(value, int) and value >= low, f"a whole number, {low} or more")
+
+
+SHARE = Check(lambda value: 0 < value <= 1, "more than 0 and at most 1")
+TRUE = Check(lambda value: value is True, "True")
+FALSE = Check(lambda value: value is False, "False")
+BOOLEAN = Check(lambda value: isinstance(value, bool), "True or False")
+
+
+class Option(NamedTuple):
+    """A declared option.
+
+    Attributes:
+        default: Its default.
+        check: What its values have to be; None takes any.
+        kw_only: Whether it is given by keyword only.
+        alias: Its name as a parameter, where that differs from the attribute's.
+    """
+
+    default: Any
+    check: Check | None = None
+    kw_only: bool = False
+    alias: str | None = None
+
+
+def option(*, default: Any, check: Check | None = None, kw_only: bool = False, alias: str | None = None) -> Any:
+    """Declare an option in the body of a class, see :class:`Option`."""
+    return Option(default, check, kw_only, alias)
+
+
+def check_value(name: str, value: Any, check: Check | None) -> None:
+    """Raise for a value that an option does not take."""
+    if check is not None:
+        try:
+            holds = bool(check.holds(value))
+        except (TypeError, ValueError, RuntimeError):
+            holds = False
+        check_option(name, value, holds, check.expected)
+
+
+def take_options(cls: type, given: dict[str, Any]) -> dict[str, Any]:
+    """Take the options that a class declares out of the keywords of its constructor, defaults filled in."""
+    return {name: given.pop(name, declared.default) for name, declared in cls.declared_options.items()}
+
+
+def keep_options(module: nn.Module, cls: type, values: dict[str, Any]) -> None:
+    """Check the values of the options that a class declares, and set the attributes."""
+    for name, value in values.items():
+        declaration = cls.declared_options[name]
+        check_value(declaration.alias or name, value, declaration.check)
+        setattr(module, name, value)
+
+
+def own_options(cls: type) -> dict[str, Option]:
+    """Take the options out of the body of a class, where their defaults would hide submodules and buffers."""
+    found = {}
+    for name, annotation in inspect.get_annotations(cls).items():
+        if name in vars(cls) and "ClassVar" not in str(annotation):
+            value = vars(cls)[name]
+            found[name] = value if isinstance(value, Option) else Option(value)
+            delattr(cls, name)
+    return found
+
+
+@dataclass_transform(eq_default=False, field_specifiers=(option,))
+def declared(cls: Class) -> Class:
+    """Class decorator: reads the options of a class body, and writes the constructor where the class has none.
+
+    That constructor hands on to its base what the base takes, checks and keeps the other options, and then calls the
+    class's own ``__post_init__``, if there is one.
+    """
+    cls.declared_options = own_options(cls)
+    if cls.declared_options:
+        if "__init__" not in vars(cls):
+            cls.__init__ = constructor(cls)
+        cls.__init__.__signature__ = signature_of(cls)
+    return cls
+
+
+def constructor(cls: type) -> Callable[..., None]:
+    """The constructor of a class that declares its options."""
+    options = {declared.alias or name: (name, declared) for name, declared in cls.declared_options.items()}
+    positional = [parameter for parameter, (_, declared) in options.items() if not declared.kw_only]
+    of_bases = parameters_of(cls.__mro__[1:])
+    handed = {parameter: name for parameter, (name, _) in options.items() if name in of_bases}
+    if renamed := tuple(name for parameter, name in handed.items() if parameter != name):
+        cls.fixed = (*cls.fixed, *renamed)
+
+    def __init__(self: nn.Module, *args: Any, **given: Any) -> None:
+        if len(args) > len(positional):
+            raise OptionError(
+                f"{cls.__name__} takes at most {len(positional)} options by position, {', '.join(positional)}, "
+                f"got {len(args)}: write the others by name."
+            )
+        for parameter, value in zip(positional, args, strict=False):
+            if parameter in given:
+                raise OptionError(f"{cls.__name__} got {parameter} twice, by position and by name: leave one out.")
+            given[parameter] = value
+        own = {}
+        for parameter, (name, declaration) in options.items():
+            value = given.pop(parameter, declaration.default)
+            if parameter in handed:
+                check_value(parameter, value, declaration.check)
+                given[name] = value
+            else:
+                own[name] = value
+        if given and not of_bases:
+            raise unknown_option(cls, next(iter(given)))
+        super(cls, self).__init__(**given)
+        keep_options(self, cls, own)
+        if "__post_init__" in vars(cls):
+            vars(cls)["__post_init__"](self)
+
+    __init__.__qualname__ = f"{cls.__qualname__}.__init__"
+    __init__.__module__ = cls.__module__
+    return __init__
+
+
+def signature_of(cls: type) -> inspect.Signature:
+    """Signature of a constructor with the options that its class declares, which may come to it as ``**keywords``."""
+    written = inspect.signature(cls.__init__).parameters.values()
+    parameters = {parameter.name: parameter for parameter in written if parameter.kind is not parameter.VAR_POSITIONAL}
+    annotations = inspect.get_annotations(cls)
+    for name, declared in cls.declared_options.items():
+        kind = inspect.Parameter.KEYWORD_ONLY if declared.kw_only else inspect.Parameter.POSITIONAL_OR_KEYWORD
+        shown = declared.alias or name
+        option = inspect.Parameter(shown, kind, default=declared.default, annotation=annotations[name])
+        parameters.setdefault(shown, option)
+    return inspect.Signature(sorted(parameters.values(), key=lambda parameter: parameter.kind))
