@@ -17,7 +17,7 @@ from mmdet_losses.registry import LOSSES
 from mmdet_losses.yolo import encode_anchors, encode_cells, pad_truths
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("name", LOSSES)
