@@ -10,8 +10,14 @@ from ... import functional as F
 from ..base import published
 from ..declared import Check, at_least, between, more_than, none_or, one_of, option
 from ..errors import OptionError
+from ..facts import fact
 from ..options import check_option
 from .family import IoUTypeLoss
+from .focus import PowerfulFocus
+
+LARGEST_SHAPE = (2.0, (1 - math.exp(-2)) ** 4 / 2)
+EQUAL_SHAPE = (1.0, (1 - math.exp(-1)) ** 4)
+"""Largest terms of Shape-IoU, with any scale and with scale 0."""
 
 IOU_MODES = ("linear", "square", "log")
 
@@ -46,7 +52,7 @@ class IoULoss(IoUTypeLoss):
     function = staticmethod(F.iou_loss)
     passes = ("mode", "eps", *IoUTypeLoss.passes)
     paper = "https://arxiv.org/abs/1608.01471"
-    bounds = (0.0, -math.log(1e-6))
+    bounds = fact((0.0, -math.log(1e-6)), lambda loss: (0.0, loss.largest()))
 
     linear: bool = False
     eps: float = 1e-6
@@ -59,6 +65,9 @@ class IoULoss(IoUTypeLoss):
             warnings.warn("linear=True is deprecated, write mode='linear'.", DeprecationWarning, stacklevel=3)
             self.mode = "linear"
         check_option("eps", self.eps, self.mode != "log" or self.eps > 0, "more than 0 in mode 'log'")
+
+    def largest(self) -> float:
+        return (max(0.0, -math.log(self.eps)) if self.mode == "log" else 1.0) * self.largest_focus()
 
 
 @published()
@@ -84,7 +93,7 @@ class GIoULoss(IoUTypeLoss):
     """
 
     paper = "https://arxiv.org/abs/1902.09630"
-    bounds = (0.0, 2.0)
+    term_bounds = (1.0,)
     terms = staticmethod(F.giou_terms)
 
     eps: float = 1e-6
@@ -115,7 +124,7 @@ class DIoULoss(IoUTypeLoss):
     """
 
     paper = "https://arxiv.org/abs/1911.08287"
-    bounds = (0.0, 2.0)
+    term_bounds = (1.0,)
     terms = staticmethod(F.diou_terms)
 
     eps: float = 1e-6
@@ -151,7 +160,7 @@ class CIoULoss(IoUTypeLoss):
     """
 
     paper = "https://arxiv.org/abs/1911.08287"
-    bounds = (0.0, 3.0)
+    term_bounds = (1.0, 1.0)
     terms = staticmethod(F.ciou_terms)
     term_options = ("alpha_gate",)
 
@@ -186,7 +195,7 @@ class EIoULoss(IoUTypeLoss):
     """
 
     paper = "https://arxiv.org/abs/2101.08158"
-    bounds = (0.0, 4.0)
+    term_bounds = (1.0, 1.0, 1.0)
     terms = staticmethod(F.eiou_terms)
 
     eps: float = 1e-6
@@ -234,7 +243,7 @@ class SIoULoss(IoUTypeLoss):
     """
 
     paper = "https://arxiv.org/abs/2205.12740"
-    bounds = (0.0, 1 + (1 - math.exp(-2)) + (1 - math.exp(-1)) ** 4)
+    term_bounds = (1 - math.exp(-2), (1 - math.exp(-1)) ** 4)
     terms = staticmethod(F.siou_terms)
 
     eps: float = 1e-6
@@ -278,10 +287,8 @@ class MPDIoULoss(IoUTypeLoss):
 
     terms = staticmethod(F.mpdiou_terms)
     term_options = ("img_shape",)
-    terms = staticmethod(F.mpdiou_terms)
-    term_options = ("img_shape",)
+    term_bounds = (math.inf, math.inf)
     paper = "https://arxiv.org/abs/2307.07662"
-    unit = "pixels"
     scale_invariant = False
 
     img_shape: tuple[float, float] = option(default=(640, 640), check=SIZE)
@@ -321,11 +328,9 @@ class ShapeIoULoss(IoUTypeLoss):
 
     terms = staticmethod(F.shape_terms)
     term_options = ("scale",)
-    terms = staticmethod(F.shape_terms)
-    term_options = ("scale",)
+    # With scale 0 all weights are 1.
+    term_bounds = fact(LARGEST_SHAPE, lambda loss: EQUAL_SHAPE if loss.scale == 0 else LARGEST_SHAPE)
     paper = "https://arxiv.org/abs/2312.17663"
-    bounds = (0.0, 3 + (1 - math.exp(-2)) ** 4 / 2)
-    symmetric = False
 
     scale: float = option(default=0.0, check=at_least(0))
     reduction: str = "mean"
@@ -364,8 +369,8 @@ class PowerfulIoULoss(IoUTypeLoss):
     """
 
     paper = "https://www.sciencedirect.com/science/article/pii/S0893608023006640"
-    bounds = (0.0, 6 / math.sqrt(2 * math.e))
-    symmetric = False
+    term_bounds = (1.0,)
+    bounds = fact((0.0, 2 * PowerfulFocus.most), lambda loss: (0.0, loss.largest()))
     terms = staticmethod(F.powerful_terms)
 
     version: int = option(default=2, check=one_of((1, 2)))
@@ -374,6 +379,10 @@ class PowerfulIoULoss(IoUTypeLoss):
     lambd: float = option(default=1.3, check=more_than(0), kw_only=True)
     detach: bool = option(default=True, kw_only=True)
     eps: float = option(default=1e-6, kw_only=True)
+
+    def largest_focus(self) -> float:
+        own = PowerfulFocus(self.lambd).bound if self.version == 2 else 1.0
+        return own * super().largest_focus()
 
     def arguments(self) -> dict[str, Any]:
         focus = F.powerful_multiplier(self.version, self.lambd, self.detach, self.focus)

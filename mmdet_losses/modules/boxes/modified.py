@@ -10,12 +10,20 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from ... import functional as F
-from ..base import published
+from ..base import CATALOGUE, published
 from ..declared import at_least, declared, more_than, none_or, one_of, option
+from ..facts import fact
 from ..state import Annealed
 from .family import IoUTypeLoss, Modifiers
 from .focus import IoUFocus, WiseFocus
 from .members import EIoULoss
+
+MEMBERS = [cls for cls in CATALOGUE.values() if issubclass(cls, IoUTypeLoss)]
+
+BOUNDS_OF_BASES = {cls.terms: cls().term_bounds for cls in MEMBERS if cls.terms in F.BASES.values()}
+"""Largest values of the terms that :class:`BasedIoULoss` may take."""
+
+OVER_BASES = fact((0.0, 1 + max(map(sum, BOUNDS_OF_BASES.values()))), lambda loss: (0.0, loss.largest()))
 
 
 @declared
@@ -26,6 +34,11 @@ class BasedIoULoss(IoUTypeLoss):
     def terms(self) -> F.Terms:
         """Terms of the base loss."""
         return F.BASES[self.base]
+
+    @property
+    def term_bounds(self) -> tuple[float, ...]:
+        """Those of the base loss."""
+        return BOUNDS_OF_BASES[self.terms]
 
     base: str = option(default="iou", check=one_of(F.BASES), kw_only=True)
     eps: float = option(default=1e-6, kw_only=True)
@@ -59,7 +72,7 @@ class AlphaIoULoss(BasedIoULoss):
     """
 
     paper = "https://arxiv.org/abs/2110.13675"
-    bounds = (0.0, 4.0)
+    bounds = OVER_BASES
     power: float = option(default=3.0, check=more_than(0), alias="alpha")
     reduction: str = "mean"
     loss_weight: float = 1.0
@@ -98,7 +111,7 @@ class InnerIoULoss(BasedIoULoss):
     """
 
     paper = "https://arxiv.org/abs/2311.02877"
-    bounds = (0.0, 4.0)
+    bounds = OVER_BASES
     inner_ratio: float = option(default=0.7, check=more_than(0), alias="ratio")
     reduction: str = "mean"
     loss_weight: float = 1.0
@@ -137,7 +150,7 @@ class FocalerIoULoss(BasedIoULoss):
     """
 
     paper = "https://arxiv.org/abs/2401.10525"
-    bounds = (0.0, 4.0)
+    bounds = OVER_BASES
     fixed = ("focaler",)
 
     def __init__(
@@ -202,6 +215,7 @@ class WIoULoss(IoUTypeLoss):
     """
 
     paper = "https://arxiv.org/abs/2301.10051"
+    bounds = fact((0.0, math.inf), lambda loss: (0.0, loss.largest()))
     fixed = ("focus",)
 
     def __init__(
@@ -312,7 +326,7 @@ class UnifiedIoULoss(BasedIoULoss, Annealed):
     """
 
     paper = "https://arxiv.org/abs/2408.06636"
-    bounds = (0.0, 4.0)
+    bounds = OVER_BASES
 
     ratio: float | None = option(default=None, check=none_or(more_than(0)))
     reduction: str = "mean"

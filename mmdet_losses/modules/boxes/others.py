@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from ... import functional as F
 from ..base import Loss, published
 from ..declared import at_least, more_than, one_of, option
+from ..facts import fact
 from ..inputs import element_weight
 from .family import BoxLoss, check_boxes
 
 WASSERSTEIN_MODES = ("exp", "sqrt", "log", "norm_sqrt", "w2")
+
+
+def largest_smooth(smooth_point: float) -> float:
+    """Smooth L1 of 2, which ``1 - IoU`` reaches with the signed intersection of boxes far apart."""
+    return 2 - smooth_point / 2 if smooth_point < 2 else 2 / smooth_point
 
 
 @published()
@@ -43,7 +51,7 @@ class ExtendedIoULoss(BoxLoss):
     function = staticmethod(F.extended_iou_loss)
     passes = ("smooth_point",)
     paper = "https://ieeexplore.ieee.org/document/9429909"
-    bounds = (0.0, 1.95)
+    bounds = fact((0.0, 1.95), lambda loss: (0.0, largest_smooth(loss.smooth_point)))
 
     eps: float = option(default=1e-6, check=at_least(0))
     reduction: str = "mean"
@@ -87,11 +95,11 @@ class BoundedIoULoss(Loss):
     passes = ("beta", "eps")
     slot = "bbox"
     boxes = True
-    unit = "pixels"
     paper = "https://arxiv.org/abs/1711.00164"
     values = "sides"
     bounds = (0.0, 1.0)
-    best = None
+    best = fact(None, lambda loss: 0.0 if loss.eps == 0 else None)
+    scale_invariant = fact(False, lambda loss: loss.eps == 0)
 
     beta: float = option(default=0.2, check=more_than(0))
     eps: float = option(default=1e-3, check=at_least(0))
@@ -146,8 +154,9 @@ class NWDLoss(BoxLoss):
 
     function = staticmethod(F.wasserstein_loss)
     passes = ("mode", "gamma", "constant")
-    unit = "pixels"
     paper = "https://arxiv.org/abs/2110.13389"
+    bounds = fact((0.0, math.inf), lambda loss: (loss.best, 1.0 if loss.mode in ("exp", "norm_sqrt") else math.inf))
+    best = fact(0.0, lambda loss: 1 - 1 / loss.gamma if loss.mode == "norm_sqrt" else 0.0)
     scale_invariant = False
 
     eps: float = option(default=1e-6, check=at_least(0))

@@ -16,6 +16,7 @@ from ...functional.reduce import all_between, may_select
 from ..base import published
 from ..declared import between, option
 from ..errors import OptionError
+from ..facts import fact
 from ..inputs import (
     check_floating,
     check_labels,
@@ -84,6 +85,8 @@ class CrossEntropyLoss(ClassificationLoss):
     """
 
     tame = True
+
+    best = fact(0.0, lambda loss: None if loss.label_smoothing else 0.0)
 
     use_sigmoid: bool = False
     use_mask: bool = False

@@ -12,6 +12,7 @@ from ... import functional as F
 from ...functional.reduce import may_select
 from ..base import published
 from ..declared import BOOLEAN, TRUE, Check, at_least, option
+from ..facts import fact
 from ..inputs import check_labels_or_dense, check_rows, row_weight
 from ..options import check_option
 from .base import FocalForm
@@ -141,7 +142,7 @@ class Poly1FocalLoss(FocalLoss):
     """
 
     paper = "https://arxiv.org/abs/2204.12511"
-    bounds = (-1.0, math.inf)
+    bounds = fact((-1.0, math.inf), lambda loss: (0.0 if loss.weigh_poly else min(0.0, loss.epsilon), math.inf))
 
     def __init__(
         self, use_sigmoid: bool = True, epsilon: float = 1.0, *, weigh_poly: bool = False, **options: Any
