@@ -20,6 +20,8 @@ from .inputs import check_floating, check_rows
 from .options import check_reduction, options_of, unknown_option
 from .state import Stateful
 
+__all__ = ["CATALOGUE", "Loss", "published"]
+
 L = TypeVar("L", bound="Loss")
 
 INPUT_NAMES = ("pred", "target", "target[1]")

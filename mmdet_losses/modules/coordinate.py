@@ -9,6 +9,8 @@ from .base import Loss, published
 from .declared import at_least, more_than, option
 from .inputs import check_same_shape, element_weight
 
+__all__ = ["BalancedL1Loss", "CoordinateLoss", "L1Loss", "MSELoss", "SmoothL1Loss"]
+
 
 class CoordinateLoss(Loss):
     """Base of losses that compare coordinates element by element."""

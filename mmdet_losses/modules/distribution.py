@@ -10,6 +10,8 @@ from .declared import declared, option, whole
 from .inputs import check_floating, check_rows, check_target, row_weight
 from .options import check_option
 
+__all__ = ["DistributionFocalLoss", "Integral"]
+
 
 @published()
 class DistributionFocalLoss(Loss):

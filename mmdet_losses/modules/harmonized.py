@@ -16,6 +16,8 @@ from .declared import TRUE, Check, more_than, option, whole
 from .inputs import check_labels_or_dense, either, element_weight
 from .state import Stateful
 
+__all__ = ["GHMC", "GHMR"]
+
 MOMENTUM = Check(lambda value: 0 <= value < 1, "at least 0 and below 1")
 
 

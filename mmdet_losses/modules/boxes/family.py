@@ -21,6 +21,8 @@ from ..options import Shared, check_option
 from ..state import Stateful
 from .focus import build_focus
 
+__all__ = ["BoxLoss", "IoUTypeLoss"]
+
 
 def check_boxes(pred: Tensor, target: Any) -> None:
     """Raise for anything but two tensors of boxes of the same shape."""

@@ -13,6 +13,8 @@ from ..declared import SHARE, at_least, declared, more_than, one_of, option
 from ..errors import OptionError
 from ..state import Stateful
 
+__all__ = ["IoUFocus", "PowerfulFocus", "WiseFocus"]
+
 
 @declared
 class IoUFocus(nn.Module):

@@ -15,6 +15,19 @@ from ..options import check_option
 from .family import IoUTypeLoss
 from .focus import PowerfulFocus
 
+__all__ = [
+    "CIoULoss",
+    "DIoULoss",
+    "EIoULoss",
+    "EfficientIoULoss",
+    "GIoULoss",
+    "IoULoss",
+    "MPDIoULoss",
+    "PowerfulIoULoss",
+    "SIoULoss",
+    "ShapeIoULoss",
+]
+
 LARGEST_SHAPE = (2.0, (1 - math.exp(-2)) ** 4 / 2)
 EQUAL_SHAPE = (1.0, (1 - math.exp(-1)) ** 4)
 """Largest terms of Shape-IoU, with any scale and with scale 0."""

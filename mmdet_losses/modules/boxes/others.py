@@ -13,6 +13,8 @@ from ..facts import fact
 from ..inputs import element_weight
 from .family import BoxLoss, check_boxes
 
+__all__ = ["BoundedIoULoss", "ExtendedIoULoss", "NWDLoss", "WassersteinLoss"]
+
 WASSERSTEIN_MODES = ("exp", "sqrt", "log", "norm_sqrt", "w2")
 
 

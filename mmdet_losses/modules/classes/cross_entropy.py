@@ -29,6 +29,8 @@ from ..inputs import (
 from ..options import Shared, check_option
 from .base import ClassificationLoss
 
+__all__ = ["CrossEntropyLoss", "LabelSmoothLoss"]
+
 NO_LABEL = -100
 """torch's default for labels to be ignored."""
 

@@ -17,6 +17,8 @@ from ..inputs import check_labels_or_dense, check_rows, row_weight
 from ..options import check_option
 from .base import FocalForm
 
+__all__ = ["AsymmetricLoss", "FocalLoss", "Poly1CrossEntropyLoss", "Poly1FocalLoss"]
+
 
 @published()
 class FocalLoss(FocalForm):

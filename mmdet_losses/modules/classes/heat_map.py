@@ -14,6 +14,8 @@ from ..declared import TRUE, at_least, option
 from ..inputs import check_floating, check_rows
 from .base import FocalForm
 
+__all__ = ["GaussianFocalLoss"]
+
 CONTRACT_ORDER = ("weight", "avg_factor", "reduction_override", "pos_inds", "pos_labels")
 
 MMDET_ORDER = ("pos_inds", "pos_labels", "weight", "avg_factor", "reduction_override")

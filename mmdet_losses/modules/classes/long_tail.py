@@ -22,6 +22,8 @@ from .base import ClassificationLoss
 from .focal import FocalLoss
 from .head_channels import CLASSES, HeadChannels
 
+__all__ = ["EQLV2Loss", "EqualizedFocalLoss", "SeesawLoss"]
+
 
 class RegionLoss(Stateful, HeadChannels, ClassificationLoss):
     """Base of losses of regions with channels beside those of the classes, which ``BBoxHead`` asks about."""

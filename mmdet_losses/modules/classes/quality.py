@@ -12,6 +12,8 @@ from ..declared import TRUE, at_least, option
 from ..inputs import check_labels, check_same_shape, check_target, element_weight, row_weight
 from .base import ClassificationLoss
 
+__all__ = ["QualityFocalLoss", "VariFocalLoss", "VarifocalLoss"]
+
 
 @published("VariFocalLoss")
 class VarifocalLoss(ClassificationLoss):

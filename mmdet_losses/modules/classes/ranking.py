@@ -14,6 +14,8 @@ from ..declared import TRUE, at_least, option
 from ..inputs import check_labels_or_dense, element_weight
 from .base import ClassificationLoss
 
+__all__ = ["APLoss", "RankSortLoss", "RankingLoss"]
+
 
 class RankingLoss(ClassificationLoss):
     """Base of ranking losses, whose value is the mean of an error over the positives.
