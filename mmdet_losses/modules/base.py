@@ -145,7 +145,7 @@ class Loss(nn.Module):
         """Loss of a batch.
 
         Args:
-            pred: Prediction; its shape is the class's to say.
+            pred: Prediction; see the class for its shape.
             target: Target.
             weight: Weight of each row, or of each element; a row of weight 0 counts as deleted.
             avg_factor: Divisor of reduction ``'mean'``: a number or a one-element tensor. Nothing is added to

@@ -24,7 +24,7 @@ class IoUFocus(nn.Module):
 
     Args:
         gamma: Power of the IoU; 0.5 as the paper.
-        detach: Whether the multiplier is a constant for the gradient, as in the known implementations.
+        detach: Whether the multiplier is detached, as in the known implementations.
     """
 
     symmetric = True
@@ -45,7 +45,7 @@ class WiseFocus(Stateful):
     """Wise-IoU's multiplier: attention to the distance of the centres, and to what a box of ordinary quality is.
 
     Version 1 is ``R = exp(rho**2 / c**2)``, with ``rho`` the distance of the centres and ``c`` the diagonal of the
-    enclosing box, a constant for the gradient. The others multiply it by a constant that depends on the outlier degree
+    enclosing box, detached. The others multiply it by a detached factor of the outlier degree
     ``b = (1 - IoU) / mean``, where ``mean`` is a running mean of ``1 - IoU`` over the training: version 2 by
     ``b**gamma``, version 3 by ``b / (delta * alpha**(b - delta))``, which favours boxes of ordinary quality.
 
@@ -124,7 +124,7 @@ class PowerfulFocus(nn.Module):
 
     Args:
         lambd: Where the attention lies: at ``q = 0.71 / lambd``; 1.3 as the authors' code (their lambda).
-        detach: Whether the multiplier is a constant for the gradient; the authors' code lets the gradient through.
+        detach: Whether the multiplier is detached; the authors' code lets the gradient through.
     """
 
     symmetric = False

@@ -45,7 +45,7 @@ class IoULoss(IoUTypeLoss):
     log form [0, -ln eps] = [0, 13.8]; 0 at a perfect match. Disjoint boxes have no gradient.
 
     Paper: UnitBox, https://arxiv.org/abs/1608.01471. Differs from mmdet: the linear and square forms have no
-    floor under the IoU; see also the ledger, general part.
+    floor under the IoU; see also "All losses" in docs/deviations.md.
 
     Args:
         linear: Deprecated, as in mmdet: the same as ``mode='linear'``.
@@ -90,8 +90,8 @@ class GIoULoss(IoUTypeLoss):
     Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 2),
     0 at a perfect match of boxes with an area, 1 for two equal points.
 
-    Paper: https://arxiv.org/abs/1902.09630. Differs from mmdet: see the ledger, general part. torchvision adds
-    its eps to the denominators.
+    Paper: https://arxiv.org/abs/1902.09630. Differs from mmdet: see "All losses" in docs/deviations.md. torchvision
+    adds its eps to the denominators.
 
     Args:
         reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
@@ -122,7 +122,7 @@ class DIoULoss(IoUTypeLoss):
     Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 2),
     0 at a perfect match.
 
-    Paper: https://arxiv.org/abs/1911.08287. Differs from mmdet: see the ledger, general part.
+    Paper: https://arxiv.org/abs/1911.08287. Differs from mmdet: see "All losses" in docs/deviations.md.
 
     Args:
         reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
@@ -149,7 +149,7 @@ class DIoULoss(IoUTypeLoss):
 class CIoULoss(IoUTypeLoss):
     """Complete-IoU loss: DIoU's and the aspect ratio, ``1 - IoU + rho**2 / c**2 + alpha v``.
 
-    ``v = 4 / pi**2 (atan(W / H) - atan(w / h))**2`` and ``alpha = v / (1 - IoU + v)``, a constant for the gradient.
+    ``v = 4 / pi**2 (atan(W / H) - atan(w / h))**2`` and ``alpha = v / (1 - IoU + v)``, detached.
 
     Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 3),
     0 at a perfect match.
@@ -371,7 +371,7 @@ class PowerfulIoULoss(IoUTypeLoss):
         reduction: See :class:`~mmdet_losses.modules.base.Loss`.
         loss_weight: Multiplies the loss.
         lambd: Of version 2; 1.3 as the authors' code.
-        detach: Whether version 2's factor is a constant for the gradient, as the factors of the other losses are.
+        detach: Whether version 2's factor is detached, as the factors of the other losses are.
         **modifiers: ``power``, ``inner_ratio``, ``focaler``, ``focus`` and ``debug`` of :class:`IoUTypeLoss`.
 
     Example:

@@ -185,7 +185,7 @@ class WIoULoss(IoUTypeLoss):
     ``R (1 - IoU)`` in version 1, ``b**gamma R (1 - IoU)`` in version 2, ``b / (delta alpha**(b - delta)) R (1 - IoU)``
     in version 3, with ``R = exp(rho**2 / c**2)``, ``rho`` the distance of the centres, ``c`` the diagonal of the
     enclosing box, ``b = (1 - IoU) / mean``, and ``mean`` a running mean of ``1 - IoU``; ``c`` and the factor of ``b``
-    are constants for the gradient. The same as ``IoULoss(mode='linear', focus=dict(type='WiseFocus', ...))``.
+    are detached. The same as ``IoULoss(mode='linear', focus=dict(type='WiseFocus', ...))``.
 
     Versions 2 and 3 keep a statistic: add ``custom_hooks = [dict(type='LossStateHook')]`` to the config
     (``tools/train.py`` does), or call ``mmdet_losses.commit_statistics(model)`` after each iteration. It is gathered
@@ -197,7 +197,7 @@ class WIoULoss(IoUTypeLoss):
     perfect match.
 
     Paper: https://arxiv.org/abs/2301.10051. mmdet does not have it. Differs from the authors' code: there the mean is a
-    number of the process, moves at every call, and before it is used; see the ledger.
+    number of the process, moves at every call, and before it is used; see docs/deviations.md.
 
     Args:
         version: See :class:`WiseFocus`, as the next four.
@@ -239,7 +239,7 @@ class WIoULoss(IoUTypeLoss):
 
 @published()
 class FocalEIoULoss(EIoULoss):
-    """Focal-EIoU loss: ``IoU**gamma`` times the Efficient-IoU loss, the multiplier a constant for the gradient.
+    """Focal-EIoU loss: ``IoU**gamma`` times the Efficient-IoU loss, the multiplier detached.
 
     The same as ``EIoULoss(focus=dict(type='IoUFocus', gamma=gamma))``. Well-fitting boxes count more; disjoint ones
     have neither loss nor gradient.
@@ -253,7 +253,7 @@ class FocalEIoULoss(EIoULoss):
         gamma: Power of the IoU; 0.5 as the paper.
         reduction: See :class:`~mmdet_losses.modules.base.Loss`.
         loss_weight: Multiplies the loss.
-        detach: Whether the multiplier is a constant for the gradient, as in the known implementations.
+        detach: Whether the multiplier is detached, as in the known implementations.
         **modifiers: ``power``, ``inner_ratio``, ``focaler`` and ``debug`` of :class:`IoUTypeLoss`.
 
     Example:
@@ -308,7 +308,7 @@ class UnifiedIoULoss(BasedIoULoss, Annealed):
         reduction: See :class:`~mmdet_losses.modules.base.Loss`.
         loss_weight: Multiplies the loss.
         schedule: How the ratio falls: ``'linear'``, ``'cosine'`` or ``'fraction'``; ``'linear'`` as the authors' code.
-        focal: A multiplier, a constant for the gradient: ``'focal'`` is ``1 - IoU**gamma``, ``'focal-inv'``
+        focal: A detached multiplier: ``'focal'`` is ``1 - IoU**gamma``, ``'focal-inv'``
             ``IoU**gamma``, with the IoU of the scaled boxes; None by default.
         gamma: Power of the multiplier; 0.5.
         base: The loss that is computed, one of ``mmdet_losses.functional.BASES``; ``'ciou'`` as the authors' code.

@@ -34,7 +34,7 @@ class ExtendedIoULoss(BoxLoss):
     0 at a perfect match.
 
     Paper: A Systematic IoU-Related Method, https://ieeexplore.ieee.org/document/9429909. mmdet has it under the
-    name ``EIoULoss``; see the ledger, general part.
+    name ``EIoULoss``; see "All losses" in docs/deviations.md.
 
     Args:
         eps: Kept for mmdet's configs; quotients are exact here, and 0/0 is 0.
@@ -75,8 +75,8 @@ class BoundedIoULoss(Loss):
     ``reg_decoded_bbox=True``), FCOS and ATSS, strides in GFL, LD and TOOD. Range: [0, 1). At a perfect match
     2.5e-8 for a side of 10, and more for smaller ones, because of ``eps``.
 
-    Paper: https://arxiv.org/abs/1711.00164. Differs from mmdet: a weight ``(n,)`` is one weight per row; see also the
-    ledger, general part.
+    Paper: https://arxiv.org/abs/1711.00164. Differs from mmdet: a weight ``(n,)`` is one weight per row; see also "All
+    losses" in docs/deviations.md.
 
     Args:
         beta: Where the square ends; 0.2 as mmdet.

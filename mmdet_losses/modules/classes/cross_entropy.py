@@ -57,9 +57,9 @@ class CrossEntropyLoss(ClassificationLoss):
 
     Range: [0, inf), 0 at a perfect match of a hard target.
 
-    Differs from mmdet: masks take every reduction, an empty batch of them gives 0 (NaN there), their result is a
-    scalar (shape ``(1,)`` there), and ``class_weight`` weighs a mask by its class; labels can be smoothed; see also the
-    ledger, general part.
+    Differs from mmdet: masks take every reduction, an empty batch of them gives 0 (NaN there), their result is a scalar
+    (shape ``(1,)`` there), and ``class_weight`` weighs a mask by its class; labels can be smoothed; see also "All
+    losses" in docs/deviations.md.
 
     Args:
         use_sigmoid: Independent sigmoids instead of a softmax; default as mmdet. Heads read this from the config.
@@ -131,11 +131,7 @@ class CrossEntropyLoss(ClassificationLoss):
         """Loss of a batch, see :meth:`Loss.forward <mmdet_losses.modules.base.Loss.forward>`.
 
         Args:
-            pred: Logits.
-            target: Labels, dense target or masks.
             weight: Weight; with ``use_mask`` the class of each mask.
-            avg_factor: Divisor of reduction ``'mean'``.
-            reduction_override: Reduction of this call.
             ignore_index: Ignored label of this call.
         """
         reduction = self.resolve_reduction(reduction_override, avg_factor)

@@ -41,8 +41,8 @@ class FocalLoss(FocalForm):
 
     Paper: https://arxiv.org/abs/1708.02002, the softmax being its multi-class reading. Differs from mmdet: the softmax
     form and ``alpha`` as a list or None exist, the CPU and CUDA forms are one, bfloat16 works, label -1 is background
-    (an error there on a CPU, background on CUDA), and predictions of any rank are accepted; see also the ledger,
-    general part.
+    (an error there on a CPU, background on CUDA), and predictions of any rank are accepted; see also "All losses" in
+    docs/deviations.md.
 
     Args:
         use_sigmoid: Independent sigmoids instead of a softmax; default as mmdet. Heads read this from the config, and
@@ -214,7 +214,7 @@ class AsymmetricLoss(FocalForm):
         reduction: See :class:`~mmdet_losses.modules.base.Loss`.
         loss_weight: Multiplies the loss.
         activated: Whether ``pred`` holds probabilities.
-        detach_focus: Whether the two powers are constants in the gradient; False, as runs in the authors' code, whose
+        detach_focus: Whether the two powers are detached; False, as runs in the authors' code, whose
             option ``disable_torch_grad_focal_loss`` it is.
         debug: Names the first row with a label outside ``[0, c]`` or a value that is not finite.
 

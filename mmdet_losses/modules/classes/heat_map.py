@@ -42,7 +42,7 @@ class GaussianFocalLoss(FocalForm):
 
     Paper: CornerNet, https://arxiv.org/abs/1808.01244. Differs from mmdet: with ``pos_inds`` the weight counts, the
     mean without ``avg_factor`` divides by all elements, and ``'none'`` has pred's shape; half precision is finite;
-    see also the ledger.
+    see also docs/deviations.md.
 
     Args:
         alpha: Power of the error; 2.0 as the paper and mmdet.
