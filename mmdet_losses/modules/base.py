@@ -15,9 +15,12 @@ from typing_extensions import Self, dataclass_transform
 from ..functional.dtype import without_autocast
 from ..kernels import Call, compute
 from .declared import BOOLEAN, declared, keep_options, option
+from .facts import Fact
 from .inputs import check_floating, check_rows
 from .options import check_reduction, options_of, unknown_option
 from .state import Stateful
+
+__all__ = ["CATALOGUE", "Loss", "published"]
 
 L = TypeVar("L", bound="Loss")
 
@@ -25,6 +28,11 @@ INPUT_NAMES = ("pred", "target", "target[1]")
 
 CATALOGUE: dict[str, type[Loss]] = {}
 """Every published loss under its name and its aliases."""
+
+
+def unit_of_boxes(loss: Any) -> str:
+    """Pixels for a loss of boxes that scaling changes."""
+    return "pixels" if loss.boxes and not loss.scale_invariant else ""
 
 
 @dataclass_transform(eq_default=False, field_specifiers=(option,))
@@ -75,7 +83,7 @@ class Loss(nn.Module):
     """Whether scaling prediction and target alike leaves the loss as it is."""
     symmetric: ClassVar[bool] = False
     """Whether prediction and target can be exchanged."""
-    unit: ClassVar[str] = ""
+    unit: ClassVar[str] = Fact(unit_of_boxes, unit_of_boxes)
     """Unit that its boxes have to be in, since it compares them with a length; empty where any unit will do."""
     function: ClassVar[Callable[..., Tensor] | None] = None
     """The function of the unreduced loss, ``(pred, *targets, **arguments)``."""
@@ -137,7 +145,7 @@ class Loss(nn.Module):
         """Loss of a batch.
 
         Args:
-            pred: Prediction; its shape is the class's to say.
+            pred: Prediction; see the class for its shape.
             target: Target.
             weight: Weight of each row, or of each element; a row of weight 0 counts as deleted.
             avg_factor: Divisor of reduction ``'mean'``: a number or a one-element tensor. Nothing is added to

@@ -9,6 +9,8 @@ from .base import Loss, published
 from .declared import at_least, more_than, option
 from .inputs import check_same_shape, element_weight
 
+__all__ = ["BalancedL1Loss", "CoordinateLoss", "L1Loss", "MSELoss", "SmoothL1Loss"]
+
 
 class CoordinateLoss(Loss):
     """Base of losses that compare coordinates element by element."""
@@ -27,7 +29,7 @@ class L1Loss(CoordinateLoss):
     """Absolute difference: ``|pred - target|``.
 
     Shapes and units: ``pred`` and ``target`` of any equal shape and unit, as a rule deltas ``(n, 4)``;
-    reduction ``'none'`` keeps the shape. Differs from mmdet: see the ledger, general part.
+    reduction ``'none'`` keeps the shape. Differs from mmdet: see "All losses" in docs/deviations.md.
 
     Args:
         reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
@@ -52,7 +54,7 @@ class MSELoss(CoordinateLoss):
     """Squared difference: ``(pred - target)**2``, without a factor 1/2.
 
     Shapes and units: ``pred`` and ``target`` of any equal shape and unit; reduction ``'none'`` keeps the shape.
-    Differs from mmdet: see the ledger, general part.
+    Differs from mmdet: see "All losses" in docs/deviations.md.
 
     Args:
         reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
@@ -80,8 +82,8 @@ class SmoothL1Loss(CoordinateLoss):
     it). ``beta=0`` is L1. Shapes and units: ``pred`` and ``target`` of any equal shape and unit, as a rule deltas
     ``(n, 4)``; reduction ``'none'`` keeps the shape.
 
-    Paper: Fast R-CNN, https://arxiv.org/abs/1504.08083. Differs from mmdet: ``beta=0`` is allowed; otherwise see
-    the ledger, general part. The registered class is also an instance of mmdet's, as ``DynamicRoIHead`` asks,
+    Paper: Fast R-CNN, https://arxiv.org/abs/1504.08083. Differs from mmdet: ``beta=0`` is allowed; otherwise see "All
+    losses" in docs/deviations.md. The registered class is also an instance of mmdet's, as ``DynamicRoIHead`` asks,
     which reads and sets ``beta``.
 
     Args:

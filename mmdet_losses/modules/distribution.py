@@ -10,6 +10,8 @@ from .declared import declared, option, whole
 from .inputs import check_floating, check_rows, check_target, row_weight
 from .options import check_option
 
+__all__ = ["DistributionFocalLoss", "Integral"]
+
 
 @published()
 class DistributionFocalLoss(Loss):
@@ -26,7 +28,7 @@ class DistributionFocalLoss(Loss):
 
     Paper: Generalized Focal Loss, https://arxiv.org/abs/2006.04388. Differs from mmdet: a target of exactly ``y_max``
     is valid (an index error there, a device-side assert on CUDA), and one outside the range is clamped (extrapolated
-    there); see also the ledger, general part.
+    there); see also "All losses" in docs/deviations.md.
 
     Args:
         reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+__all__ = ["OptionError", "ReductionError"]
+
 
 class OptionError(ValueError, TypeError, AssertionError):
     """A constructor option that is unknown or has a wrong value.

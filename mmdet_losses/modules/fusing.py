@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
+__all__ = ["fuse_losses"]
+
 
 def fuse_losses(model: nn.Module, fused: bool = True) -> int:
     """Switch all losses of a model to their compiled kernels, or back.

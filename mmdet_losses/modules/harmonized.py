@@ -16,6 +16,8 @@ from .declared import TRUE, Check, more_than, option, whole
 from .inputs import check_labels_or_dense, either, element_weight
 from .state import Stateful
 
+__all__ = ["GHMC", "GHMR"]
+
 MOMENTUM = Check(lambda value: 0 <= value < 1, "at least 0 and below 1")
 
 
@@ -57,11 +59,7 @@ class HarmonizedLoss(Stateful):
         """Loss of a batch, see :meth:`Loss.forward <mmdet_losses.modules.base.Loss.forward>`.
 
         Args:
-            pred: Prediction.
-            target: Target.
-            weight: Weight of each row or element.
             avg_factor: Checked and ignored, as in MMDetection: the loss divides by what it counts itself.
-            reduction_override: Reduction of this call.
             label_weight: MMDetection's name of ``weight``.
         """
         return super().forward(pred, target, either(weight, label_weight), avg_factor, reduction_override)
@@ -106,7 +104,7 @@ class GHMC(HarmonizedLoss, ClassificationLoss):
 
     With ``g = |sigmoid(pred) - target|``, sorted into ``bins`` of equal width, an element weighs ``N / (n m)``: ``N``
     elements that count, ``n`` of them in its bin, ``m`` bins that hold any, each of this call and process. So the many
-    easy negatives weigh little, and so do the few outliers. The weight is a constant for the gradient.
+    easy negatives weigh little, and so do the few outliers. The weight is detached.
 
     Shapes: ``pred`` logits ``(n, c)`` (or ``(*, c)``); ``target`` integer labels ``(n,)``, any label outside
     ``[0, c)`` being background, or dense ``(n, c)``; weight, also as ``label_weight``, ``(n,)``, ``(n, 1)`` or

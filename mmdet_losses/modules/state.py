@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from ..functional.compiling import is_compiling
 from ..functional.reduce import may_select
 
+__all__ = ["Annealed", "Stateful", "commit_statistics"]
+
 FORGOTTEN = 1000
 """Calls without a commit after which a warning says that nobody commits."""
 

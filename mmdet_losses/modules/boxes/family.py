@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar
@@ -14,10 +15,13 @@ from ...functional.iou import Terms
 from ...functional.reduce import mean_of_columns
 from ..base import Loss
 from ..declared import Check, declared, keep_options, more_than, none_or, option, take_options
+from ..facts import Fact
 from ..inputs import check_same_shape, row_weight
 from ..options import Shared, check_option
 from ..state import Stateful
 from .focus import build_focus
+
+__all__ = ["BoxLoss", "IoUTypeLoss"]
 
 
 def check_boxes(pred: Tensor, target: Any) -> None:
@@ -94,6 +98,10 @@ class IoUTypeLoss(BoxLoss):
 
     function = staticmethod(F.box_iou_loss)
     passes = ("power", "inner_ratio", "focaler", "focus")
+    term_bounds: ClassVar[tuple[float, ...]] = ()
+    """The largest value of each term."""
+    bounds = Fact(lambda cls: (0.0, 1 + sum(cls.term_bounds)), lambda loss: (0.0, loss.largest()))
+    symmetric = Fact(lambda cls: cls.terms not in (F.shape_terms, F.powerful_terms), lambda loss: loss.exchangeable())
     terms: ClassVar[Terms] = staticmethod(F.no_terms)
     """What the loss adds to the overlap."""
     term_options: ClassVar[tuple[str, ...]] = ()
@@ -117,6 +125,19 @@ class IoUTypeLoss(BoxLoss):
         self.eps = eps
         keep_options(self, IoUTypeLoss, own | {"focus": build_focus(own["focus"])})
         self.focaler = None if self.focaler is None else tuple(self.focaler)
+
+    def largest(self) -> float:
+        """Upper bound of one value: that of the focus times that of the sum."""
+        return (1 + sum(bound**self.power for bound in self.term_bounds)) * self.largest_focus()
+
+    def largest_focus(self) -> float:
+        """Upper bound of the focus."""
+        return 1.0 if self.focus is None else getattr(self.focus, "bound", math.inf)
+
+    def exchangeable(self) -> bool:
+        """Whether neither terms nor focus tell the prediction from the target."""
+        by_target = self.terms is F.powerful_terms or (self.terms is F.shape_terms and getattr(self, "scale", 0) != 0)
+        return not by_target and (self.focus is None or getattr(self.focus, "symmetric", False))
 
     def arguments(self) -> dict[str, Any]:
         arguments = super().arguments()

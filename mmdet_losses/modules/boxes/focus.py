@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -12,6 +13,8 @@ from ..declared import SHARE, at_least, declared, more_than, one_of, option
 from ..errors import OptionError
 from ..state import Stateful
 
+__all__ = ["IoUFocus", "PowerfulFocus", "WiseFocus"]
+
 
 @declared
 class IoUFocus(nn.Module):
@@ -21,8 +24,11 @@ class IoUFocus(nn.Module):
 
     Args:
         gamma: Power of the IoU; 0.5 as the paper.
-        detach: Whether the multiplier is a constant for the gradient, as in the known implementations.
+        detach: Whether the multiplier is detached, as in the known implementations.
     """
+
+    symmetric = True
+    bound = 1.0
 
     gamma: float = option(default=0.5, check=at_least(0))
     detach: bool = option(default=True, kw_only=True)
@@ -39,7 +45,7 @@ class WiseFocus(Stateful):
     """Wise-IoU's multiplier: attention to the distance of the centres, and to what a box of ordinary quality is.
 
     Version 1 is ``R = exp(rho**2 / c**2)``, with ``rho`` the distance of the centres and ``c`` the diagonal of the
-    enclosing box, a constant for the gradient. The others multiply it by a constant that depends on the outlier degree
+    enclosing box, detached. The others multiply it by a detached factor of the outlier degree
     ``b = (1 - IoU) / mean``, where ``mean`` is a running mean of ``1 - IoU`` over the training: version 2 by
     ``b**gamma``, version 3 by ``b / (delta * alpha**(b - delta))``, which favours boxes of ordinary quality.
 
@@ -58,6 +64,8 @@ class WiseFocus(Stateful):
             arrive over a training: ``1 - 0.05**(1 / n)`` for ``n`` iterations.
     """
 
+    symmetric = True
+
     version: int = option(default=3, check=one_of((1, 2, 3)))
     alpha: float = option(default=1.9, check=more_than(1), kw_only=True)
     delta: float = option(default=3.0, check=more_than(0), kw_only=True)
@@ -70,6 +78,14 @@ class WiseFocus(Stateful):
         else:
             self.register_buffer("iou_mean", torch.ones(()))
             self.keep_sums(cost=(), count=())
+
+    @property
+    def bound(self) -> float:
+        """The largest multiplier; that of version 2 grows as the mean falls."""
+        if self.version == 2:
+            return math.inf
+        quality = self.alpha**self.delta / (math.e * self.delta * math.log(self.alpha)) if self.version == 3 else 1.0
+        return math.e * quality
 
     def forward(self, pair: F.BoxPair) -> Tensor:
         if self.version == 1:
@@ -108,11 +124,21 @@ class PowerfulFocus(nn.Module):
 
     Args:
         lambd: Where the attention lies: at ``q = 0.71 / lambd``; 1.3 as the authors' code (their lambda).
-        detach: Whether the multiplier is a constant for the gradient; the authors' code lets the gradient through.
+        detach: Whether the multiplier is detached; the authors' code lets the gradient through.
     """
+
+    symmetric = False
+    most = 3 / math.sqrt(2 * math.e)
+    """The largest value of ``u``, at ``1 / sqrt(2)``."""
 
     lambd: float = option(default=1.3, check=more_than(0))
     detach: bool = option(default=True, kw_only=True)
+
+    @property
+    def bound(self) -> float:
+        """The largest multiplier."""
+        reached = self.lambd >= math.sqrt(0.5)
+        return self.most if reached else 3 * self.lambd * math.exp(-(self.lambd**2))
 
     def forward(self, pair: F.BoxPair) -> Tensor:
         return F.powerful_focus(pair, self.lambd, self.detach)

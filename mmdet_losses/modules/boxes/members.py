@@ -10,8 +10,27 @@ from ... import functional as F
 from ..base import published
 from ..declared import Check, at_least, between, more_than, none_or, one_of, option
 from ..errors import OptionError
+from ..facts import fact
 from ..options import check_option
 from .family import IoUTypeLoss
+from .focus import PowerfulFocus
+
+__all__ = [
+    "CIoULoss",
+    "DIoULoss",
+    "EIoULoss",
+    "EfficientIoULoss",
+    "GIoULoss",
+    "IoULoss",
+    "MPDIoULoss",
+    "PowerfulIoULoss",
+    "SIoULoss",
+    "ShapeIoULoss",
+]
+
+LARGEST_SHAPE = (2.0, (1 - math.exp(-2)) ** 4 / 2)
+EQUAL_SHAPE = (1.0, (1 - math.exp(-1)) ** 4)
+"""Largest terms of Shape-IoU, with any scale and with scale 0."""
 
 IOU_MODES = ("linear", "square", "log")
 
@@ -26,7 +45,7 @@ class IoULoss(IoUTypeLoss):
     log form [0, -ln eps] = [0, 13.8]; 0 at a perfect match. Disjoint boxes have no gradient.
 
     Paper: UnitBox, https://arxiv.org/abs/1608.01471. Differs from mmdet: the linear and square forms have no
-    floor under the IoU; see also the ledger, general part.
+    floor under the IoU; see also "All losses" in docs/deviations.md.
 
     Args:
         linear: Deprecated, as in mmdet: the same as ``mode='linear'``.
@@ -46,7 +65,7 @@ class IoULoss(IoUTypeLoss):
     function = staticmethod(F.iou_loss)
     passes = ("mode", "eps", *IoUTypeLoss.passes)
     paper = "https://arxiv.org/abs/1608.01471"
-    bounds = (0.0, -math.log(1e-6))
+    bounds = fact((0.0, -math.log(1e-6)), lambda loss: (0.0, loss.largest()))
 
     linear: bool = False
     eps: float = 1e-6
@@ -60,6 +79,9 @@ class IoULoss(IoUTypeLoss):
             self.mode = "linear"
         check_option("eps", self.eps, self.mode != "log" or self.eps > 0, "more than 0 in mode 'log'")
 
+    def largest(self) -> float:
+        return (max(0.0, -math.log(self.eps)) if self.mode == "log" else 1.0) * self.largest_focus()
+
 
 @published()
 class GIoULoss(IoUTypeLoss):
@@ -68,8 +90,8 @@ class GIoULoss(IoUTypeLoss):
     Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 2),
     0 at a perfect match of boxes with an area, 1 for two equal points.
 
-    Paper: https://arxiv.org/abs/1902.09630. Differs from mmdet: see the ledger, general part. torchvision adds
-    its eps to the denominators.
+    Paper: https://arxiv.org/abs/1902.09630. Differs from mmdet: see "All losses" in docs/deviations.md. torchvision
+    adds its eps to the denominators.
 
     Args:
         reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
@@ -84,7 +106,7 @@ class GIoULoss(IoUTypeLoss):
     """
 
     paper = "https://arxiv.org/abs/1902.09630"
-    bounds = (0.0, 2.0)
+    term_bounds = (1.0,)
     terms = staticmethod(F.giou_terms)
 
     eps: float = 1e-6
@@ -100,7 +122,7 @@ class DIoULoss(IoUTypeLoss):
     Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 2),
     0 at a perfect match.
 
-    Paper: https://arxiv.org/abs/1911.08287. Differs from mmdet: see the ledger, general part.
+    Paper: https://arxiv.org/abs/1911.08287. Differs from mmdet: see "All losses" in docs/deviations.md.
 
     Args:
         reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
@@ -115,7 +137,7 @@ class DIoULoss(IoUTypeLoss):
     """
 
     paper = "https://arxiv.org/abs/1911.08287"
-    bounds = (0.0, 2.0)
+    term_bounds = (1.0,)
     terms = staticmethod(F.diou_terms)
 
     eps: float = 1e-6
@@ -127,7 +149,7 @@ class DIoULoss(IoUTypeLoss):
 class CIoULoss(IoUTypeLoss):
     """Complete-IoU loss: DIoU's and the aspect ratio, ``1 - IoU + rho**2 / c**2 + alpha v``.
 
-    ``v = 4 / pi**2 (atan(W / H) - atan(w / h))**2`` and ``alpha = v / (1 - IoU + v)``, a constant for the gradient.
+    ``v = 4 / pi**2 (atan(W / H) - atan(w / h))**2`` and ``alpha = v / (1 - IoU + v)``, detached.
 
     Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 3),
     0 at a perfect match.
@@ -151,7 +173,7 @@ class CIoULoss(IoUTypeLoss):
     """
 
     paper = "https://arxiv.org/abs/1911.08287"
-    bounds = (0.0, 3.0)
+    term_bounds = (1.0, 1.0)
     terms = staticmethod(F.ciou_terms)
     term_options = ("alpha_gate",)
 
@@ -186,7 +208,7 @@ class EIoULoss(IoUTypeLoss):
     """
 
     paper = "https://arxiv.org/abs/2101.08158"
-    bounds = (0.0, 4.0)
+    term_bounds = (1.0, 1.0, 1.0)
     terms = staticmethod(F.eiou_terms)
 
     eps: float = 1e-6
@@ -234,7 +256,7 @@ class SIoULoss(IoUTypeLoss):
     """
 
     paper = "https://arxiv.org/abs/2205.12740"
-    bounds = (0.0, 1 + (1 - math.exp(-2)) + (1 - math.exp(-1)) ** 4)
+    term_bounds = (1 - math.exp(-2), (1 - math.exp(-1)) ** 4)
     terms = staticmethod(F.siou_terms)
 
     eps: float = 1e-6
@@ -278,10 +300,8 @@ class MPDIoULoss(IoUTypeLoss):
 
     terms = staticmethod(F.mpdiou_terms)
     term_options = ("img_shape",)
-    terms = staticmethod(F.mpdiou_terms)
-    term_options = ("img_shape",)
+    term_bounds = (math.inf, math.inf)
     paper = "https://arxiv.org/abs/2307.07662"
-    unit = "pixels"
     scale_invariant = False
 
     img_shape: tuple[float, float] = option(default=(640, 640), check=SIZE)
@@ -321,11 +341,9 @@ class ShapeIoULoss(IoUTypeLoss):
 
     terms = staticmethod(F.shape_terms)
     term_options = ("scale",)
-    terms = staticmethod(F.shape_terms)
-    term_options = ("scale",)
+    # With scale 0 all weights are 1.
+    term_bounds = fact(LARGEST_SHAPE, lambda loss: EQUAL_SHAPE if loss.scale == 0 else LARGEST_SHAPE)
     paper = "https://arxiv.org/abs/2312.17663"
-    bounds = (0.0, 3 + (1 - math.exp(-2)) ** 4 / 2)
-    symmetric = False
 
     scale: float = option(default=0.0, check=at_least(0))
     reduction: str = "mean"
@@ -353,7 +371,7 @@ class PowerfulIoULoss(IoUTypeLoss):
         reduction: See :class:`~mmdet_losses.modules.base.Loss`.
         loss_weight: Multiplies the loss.
         lambd: Of version 2; 1.3 as the authors' code.
-        detach: Whether version 2's factor is a constant for the gradient, as the factors of the other losses are.
+        detach: Whether version 2's factor is detached, as the factors of the other losses are.
         **modifiers: ``power``, ``inner_ratio``, ``focaler``, ``focus`` and ``debug`` of :class:`IoUTypeLoss`.
 
     Example:
@@ -364,8 +382,8 @@ class PowerfulIoULoss(IoUTypeLoss):
     """
 
     paper = "https://www.sciencedirect.com/science/article/pii/S0893608023006640"
-    bounds = (0.0, 6 / math.sqrt(2 * math.e))
-    symmetric = False
+    term_bounds = (1.0,)
+    bounds = fact((0.0, 2 * PowerfulFocus.most), lambda loss: (0.0, loss.largest()))
     terms = staticmethod(F.powerful_terms)
 
     version: int = option(default=2, check=one_of((1, 2)))
@@ -374,6 +392,10 @@ class PowerfulIoULoss(IoUTypeLoss):
     lambd: float = option(default=1.3, check=more_than(0), kw_only=True)
     detach: bool = option(default=True, kw_only=True)
     eps: float = option(default=1e-6, kw_only=True)
+
+    def largest_focus(self) -> float:
+        own = PowerfulFocus(self.lambd).bound if self.version == 2 else 1.0
+        return own * super().largest_focus()
 
     def arguments(self) -> dict[str, Any]:
         focus = F.powerful_multiplier(self.version, self.lambd, self.detach, self.focus)

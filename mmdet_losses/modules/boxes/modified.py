@@ -10,12 +10,22 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from ... import functional as F
-from ..base import published
+from ..base import CATALOGUE, published
 from ..declared import at_least, declared, more_than, none_or, one_of, option
+from ..facts import fact
 from ..state import Annealed
 from .family import IoUTypeLoss, Modifiers
 from .focus import IoUFocus, WiseFocus
 from .members import EIoULoss
+
+__all__ = ["AlphaIoULoss", "FocalEIoULoss", "FocalerIoULoss", "InnerIoULoss", "UnifiedIoULoss", "WIoULoss"]
+
+MEMBERS = [cls for cls in CATALOGUE.values() if issubclass(cls, IoUTypeLoss)]
+
+BOUNDS_OF_BASES = {cls.terms: cls().term_bounds for cls in MEMBERS if cls.terms in F.BASES.values()}
+"""Largest values of the terms that :class:`BasedIoULoss` may take."""
+
+OVER_BASES = fact((0.0, 1 + max(map(sum, BOUNDS_OF_BASES.values()))), lambda loss: (0.0, loss.largest()))
 
 
 @declared
@@ -26,6 +36,11 @@ class BasedIoULoss(IoUTypeLoss):
     def terms(self) -> F.Terms:
         """Terms of the base loss."""
         return F.BASES[self.base]
+
+    @property
+    def term_bounds(self) -> tuple[float, ...]:
+        """Those of the base loss."""
+        return BOUNDS_OF_BASES[self.terms]
 
     base: str = option(default="iou", check=one_of(F.BASES), kw_only=True)
     eps: float = option(default=1e-6, kw_only=True)
@@ -59,7 +74,7 @@ class AlphaIoULoss(BasedIoULoss):
     """
 
     paper = "https://arxiv.org/abs/2110.13675"
-    bounds = (0.0, 4.0)
+    bounds = OVER_BASES
     power: float = option(default=3.0, check=more_than(0), alias="alpha")
     reduction: str = "mean"
     loss_weight: float = 1.0
@@ -98,7 +113,7 @@ class InnerIoULoss(BasedIoULoss):
     """
 
     paper = "https://arxiv.org/abs/2311.02877"
-    bounds = (0.0, 4.0)
+    bounds = OVER_BASES
     inner_ratio: float = option(default=0.7, check=more_than(0), alias="ratio")
     reduction: str = "mean"
     loss_weight: float = 1.0
@@ -137,7 +152,7 @@ class FocalerIoULoss(BasedIoULoss):
     """
 
     paper = "https://arxiv.org/abs/2401.10525"
-    bounds = (0.0, 4.0)
+    bounds = OVER_BASES
     fixed = ("focaler",)
 
     def __init__(
@@ -170,7 +185,7 @@ class WIoULoss(IoUTypeLoss):
     ``R (1 - IoU)`` in version 1, ``b**gamma R (1 - IoU)`` in version 2, ``b / (delta alpha**(b - delta)) R (1 - IoU)``
     in version 3, with ``R = exp(rho**2 / c**2)``, ``rho`` the distance of the centres, ``c`` the diagonal of the
     enclosing box, ``b = (1 - IoU) / mean``, and ``mean`` a running mean of ``1 - IoU``; ``c`` and the factor of ``b``
-    are constants for the gradient. The same as ``IoULoss(mode='linear', focus=dict(type='WiseFocus', ...))``.
+    are detached. The same as ``IoULoss(mode='linear', focus=dict(type='WiseFocus', ...))``.
 
     Versions 2 and 3 keep a statistic: add ``custom_hooks = [dict(type='LossStateHook')]`` to the config
     (``tools/train.py`` does), or call ``mmdet_losses.commit_statistics(model)`` after each iteration. It is gathered
@@ -182,7 +197,7 @@ class WIoULoss(IoUTypeLoss):
     perfect match.
 
     Paper: https://arxiv.org/abs/2301.10051. mmdet does not have it. Differs from the authors' code: there the mean is a
-    number of the process, moves at every call, and before it is used; see the ledger.
+    number of the process, moves at every call, and before it is used; see docs/deviations.md.
 
     Args:
         version: See :class:`WiseFocus`, as the next four.
@@ -202,6 +217,7 @@ class WIoULoss(IoUTypeLoss):
     """
 
     paper = "https://arxiv.org/abs/2301.10051"
+    bounds = fact((0.0, math.inf), lambda loss: (0.0, loss.largest()))
     fixed = ("focus",)
 
     def __init__(
@@ -223,7 +239,7 @@ class WIoULoss(IoUTypeLoss):
 
 @published()
 class FocalEIoULoss(EIoULoss):
-    """Focal-EIoU loss: ``IoU**gamma`` times the Efficient-IoU loss, the multiplier a constant for the gradient.
+    """Focal-EIoU loss: ``IoU**gamma`` times the Efficient-IoU loss, the multiplier detached.
 
     The same as ``EIoULoss(focus=dict(type='IoUFocus', gamma=gamma))``. Well-fitting boxes count more; disjoint ones
     have neither loss nor gradient.
@@ -237,7 +253,7 @@ class FocalEIoULoss(EIoULoss):
         gamma: Power of the IoU; 0.5 as the paper.
         reduction: See :class:`~mmdet_losses.modules.base.Loss`.
         loss_weight: Multiplies the loss.
-        detach: Whether the multiplier is a constant for the gradient, as in the known implementations.
+        detach: Whether the multiplier is detached, as in the known implementations.
         **modifiers: ``power``, ``inner_ratio``, ``focaler`` and ``debug`` of :class:`IoUTypeLoss`.
 
     Example:
@@ -292,7 +308,7 @@ class UnifiedIoULoss(BasedIoULoss, Annealed):
         reduction: See :class:`~mmdet_losses.modules.base.Loss`.
         loss_weight: Multiplies the loss.
         schedule: How the ratio falls: ``'linear'``, ``'cosine'`` or ``'fraction'``; ``'linear'`` as the authors' code.
-        focal: A multiplier, a constant for the gradient: ``'focal'`` is ``1 - IoU**gamma``, ``'focal-inv'``
+        focal: A detached multiplier: ``'focal'`` is ``1 - IoU**gamma``, ``'focal-inv'``
             ``IoU**gamma``, with the IoU of the scaled boxes; None by default.
         gamma: Power of the multiplier; 0.5.
         base: The loss that is computed, one of ``mmdet_losses.functional.BASES``; ``'ciou'`` as the authors' code.
@@ -312,7 +328,7 @@ class UnifiedIoULoss(BasedIoULoss, Annealed):
     """
 
     paper = "https://arxiv.org/abs/2408.06636"
-    bounds = (0.0, 4.0)
+    bounds = OVER_BASES
 
     ratio: float | None = option(default=None, check=none_or(more_than(0)))
     reduction: str = "mean"

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from ... import functional as F
 from ..base import Loss, published
 from ..declared import at_least, more_than, one_of, option
+from ..facts import fact
 from ..inputs import element_weight
 from .family import BoxLoss, check_boxes
 
+__all__ = ["BoundedIoULoss", "ExtendedIoULoss", "NWDLoss", "WassersteinLoss"]
+
 WASSERSTEIN_MODES = ("exp", "sqrt", "log", "norm_sqrt", "w2")
+
+
+def largest_smooth(smooth_point: float) -> float:
+    """Smooth L1 of 2, which ``1 - IoU`` reaches with the signed intersection of boxes far apart."""
+    return 2 - smooth_point / 2 if smooth_point < 2 else 2 / smooth_point
 
 
 @published()
@@ -24,7 +34,7 @@ class ExtendedIoULoss(BoxLoss):
     0 at a perfect match.
 
     Paper: A Systematic IoU-Related Method, https://ieeexplore.ieee.org/document/9429909. mmdet has it under the
-    name ``EIoULoss``; see the ledger, general part.
+    name ``EIoULoss``; see "All losses" in docs/deviations.md.
 
     Args:
         eps: Kept for mmdet's configs; quotients are exact here, and 0/0 is 0.
@@ -43,7 +53,7 @@ class ExtendedIoULoss(BoxLoss):
     function = staticmethod(F.extended_iou_loss)
     passes = ("smooth_point",)
     paper = "https://ieeexplore.ieee.org/document/9429909"
-    bounds = (0.0, 1.95)
+    bounds = fact((0.0, 1.95), lambda loss: (0.0, largest_smooth(loss.smooth_point)))
 
     eps: float = option(default=1e-6, check=at_least(0))
     reduction: str = "mean"
@@ -65,8 +75,8 @@ class BoundedIoULoss(Loss):
     ``reg_decoded_bbox=True``), FCOS and ATSS, strides in GFL, LD and TOOD. Range: [0, 1). At a perfect match
     2.5e-8 for a side of 10, and more for smaller ones, because of ``eps``.
 
-    Paper: https://arxiv.org/abs/1711.00164. Differs from mmdet: a weight ``(n,)`` is one weight per row; see also the
-    ledger, general part.
+    Paper: https://arxiv.org/abs/1711.00164. Differs from mmdet: a weight ``(n,)`` is one weight per row; see also "All
+    losses" in docs/deviations.md.
 
     Args:
         beta: Where the square ends; 0.2 as mmdet.
@@ -87,11 +97,11 @@ class BoundedIoULoss(Loss):
     passes = ("beta", "eps")
     slot = "bbox"
     boxes = True
-    unit = "pixels"
     paper = "https://arxiv.org/abs/1711.00164"
     values = "sides"
     bounds = (0.0, 1.0)
-    best = None
+    best = fact(None, lambda loss: 0.0 if loss.eps == 0 else None)
+    scale_invariant = fact(False, lambda loss: loss.eps == 0)
 
     beta: float = option(default=0.2, check=more_than(0))
     eps: float = option(default=1e-3, check=at_least(0))
@@ -146,8 +156,9 @@ class NWDLoss(BoxLoss):
 
     function = staticmethod(F.wasserstein_loss)
     passes = ("mode", "gamma", "constant")
-    unit = "pixels"
     paper = "https://arxiv.org/abs/2110.13389"
+    bounds = fact((0.0, math.inf), lambda loss: (loss.best, 1.0 if loss.mode in ("exp", "norm_sqrt") else math.inf))
+    best = fact(0.0, lambda loss: 1 - 1 / loss.gamma if loss.mode == "norm_sqrt" else 0.0)
     scale_invariant = False
 
     eps: float = option(default=1e-6, check=at_least(0))

@@ -11,6 +11,8 @@ from ..base import Loss
 from ..inputs import check_labels_or_dense, check_rows, element_weight
 from ..options import check_option
 
+__all__ = ["ClassificationLoss"]
+
 
 class ClassificationLoss(Loss):
     """Base of classification losses."""

@@ -16,6 +16,7 @@ from ...functional.reduce import all_between, may_select
 from ..base import published
 from ..declared import between, option
 from ..errors import OptionError
+from ..facts import fact
 from ..inputs import (
     check_floating,
     check_labels,
@@ -27,6 +28,8 @@ from ..inputs import (
 )
 from ..options import Shared, check_option
 from .base import ClassificationLoss
+
+__all__ = ["CrossEntropyLoss", "LabelSmoothLoss"]
 
 NO_LABEL = -100
 """torch's default for labels to be ignored."""
@@ -54,9 +57,9 @@ class CrossEntropyLoss(ClassificationLoss):
 
     Range: [0, inf), 0 at a perfect match of a hard target.
 
-    Differs from mmdet: masks take every reduction, an empty batch of them gives 0 (NaN there), their result is a
-    scalar (shape ``(1,)`` there), and ``class_weight`` weighs a mask by its class; labels can be smoothed; see also the
-    ledger, general part.
+    Differs from mmdet: masks take every reduction, an empty batch of them gives 0 (NaN there), their result is a scalar
+    (shape ``(1,)`` there), and ``class_weight`` weighs a mask by its class; labels can be smoothed; see also "All
+    losses" in docs/deviations.md.
 
     Args:
         use_sigmoid: Independent sigmoids instead of a softmax; default as mmdet. Heads read this from the config.
@@ -84,6 +87,8 @@ class CrossEntropyLoss(ClassificationLoss):
     """
 
     tame = True
+
+    best = fact(0.0, lambda loss: None if loss.label_smoothing else 0.0)
 
     use_sigmoid: bool = False
     use_mask: bool = False
@@ -126,11 +131,7 @@ class CrossEntropyLoss(ClassificationLoss):
         """Loss of a batch, see :meth:`Loss.forward <mmdet_losses.modules.base.Loss.forward>`.
 
         Args:
-            pred: Logits.
-            target: Labels, dense target or masks.
             weight: Weight; with ``use_mask`` the class of each mask.
-            avg_factor: Divisor of reduction ``'mean'``.
-            reduction_override: Reduction of this call.
             ignore_index: Ignored label of this call.
         """
         reduction = self.resolve_reduction(reduction_override, avg_factor)

@@ -12,9 +12,12 @@ from ... import functional as F
 from ...functional.reduce import may_select
 from ..base import published
 from ..declared import BOOLEAN, TRUE, Check, at_least, option
+from ..facts import fact
 from ..inputs import check_labels_or_dense, check_rows, row_weight
 from ..options import check_option
 from .base import FocalForm
+
+__all__ = ["AsymmetricLoss", "FocalLoss", "Poly1CrossEntropyLoss", "Poly1FocalLoss"]
 
 
 @published()
@@ -38,8 +41,8 @@ class FocalLoss(FocalForm):
 
     Paper: https://arxiv.org/abs/1708.02002, the softmax being its multi-class reading. Differs from mmdet: the softmax
     form and ``alpha`` as a list or None exist, the CPU and CUDA forms are one, bfloat16 works, label -1 is background
-    (an error there on a CPU, background on CUDA), and predictions of any rank are accepted; see also the ledger,
-    general part.
+    (an error there on a CPU, background on CUDA), and predictions of any rank are accepted; see also "All losses" in
+    docs/deviations.md.
 
     Args:
         use_sigmoid: Independent sigmoids instead of a softmax; default as mmdet. Heads read this from the config, and
@@ -141,7 +144,7 @@ class Poly1FocalLoss(FocalLoss):
     """
 
     paper = "https://arxiv.org/abs/2204.12511"
-    bounds = (-1.0, math.inf)
+    bounds = fact((-1.0, math.inf), lambda loss: (0.0 if loss.weigh_poly else min(0.0, loss.epsilon), math.inf))
 
     def __init__(
         self, use_sigmoid: bool = True, epsilon: float = 1.0, *, weigh_poly: bool = False, **options: Any
@@ -211,7 +214,7 @@ class AsymmetricLoss(FocalForm):
         reduction: See :class:`~mmdet_losses.modules.base.Loss`.
         loss_weight: Multiplies the loss.
         activated: Whether ``pred`` holds probabilities.
-        detach_focus: Whether the two powers are constants in the gradient; False, as runs in the authors' code, whose
+        detach_focus: Whether the two powers are detached; False, as runs in the authors' code, whose
             option ``disable_torch_grad_focal_loss`` it is.
         debug: Names the first row with a label outside ``[0, c]`` or a value that is not finite.
 

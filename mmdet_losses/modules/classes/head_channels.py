@@ -19,6 +19,8 @@ from .base import FocalForm
 from .cross_entropy import CrossEntropyLoss
 from .focal import FocalLoss
 
+__all__ = ["CrossEntropyCustomLoss", "EqualizationLoss", "FocalCustomLoss"]
+
 CLASSES = Check(lambda value: value >= 1, "that of the head, 1 or more")
 
 

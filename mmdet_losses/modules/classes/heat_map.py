@@ -14,6 +14,8 @@ from ..declared import TRUE, at_least, option
 from ..inputs import check_floating, check_rows
 from .base import FocalForm
 
+__all__ = ["GaussianFocalLoss"]
+
 CONTRACT_ORDER = ("weight", "avg_factor", "reduction_override", "pos_inds", "pos_labels")
 
 MMDET_ORDER = ("pos_inds", "pos_labels", "weight", "avg_factor", "reduction_override")
@@ -40,7 +42,7 @@ class GaussianFocalLoss(FocalForm):
 
     Paper: CornerNet, https://arxiv.org/abs/1808.01244. Differs from mmdet: with ``pos_inds`` the weight counts, the
     mean without ``avg_factor`` divides by all elements, and ``'none'`` has pred's shape; half precision is finite;
-    see also the ledger.
+    see also docs/deviations.md.
 
     Args:
         alpha: Power of the error; 2.0 as the paper and mmdet.

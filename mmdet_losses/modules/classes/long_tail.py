@@ -22,6 +22,8 @@ from .base import ClassificationLoss
 from .focal import FocalLoss
 from .head_channels import CLASSES, HeadChannels
 
+__all__ = ["EQLV2Loss", "EqualizedFocalLoss", "SeesawLoss"]
+
 
 class RegionLoss(Stateful, HeadChannels, ClassificationLoss):
     """Base of losses of regions with channels beside those of the classes, which ``BBoxHead`` asks about."""
@@ -53,7 +55,7 @@ class RegionLoss(Stateful, HeadChannels, ClassificationLoss):
 class SeesawLoss(RegionLoss):
     """Seesaw loss: softmax cross-entropy in which a frequent class does not push a rare one down.
 
-    The exponential of logit ``j`` in the row of label ``i`` is multiplied by ``M C``, both constants for the gradient:
+    The exponential of logit ``j`` in the row of label ``i`` is multiplied by ``M C``, both detached:
     ``M = (N_j / N_i)**p`` where class ``j`` has had fewer samples, else 1; ``C = (s_j / s_i)**q`` where ``j`` has the
     larger softmax probability, else 1. Beside it stands a softmax of object and background.
 
@@ -67,7 +69,8 @@ class SeesawLoss(RegionLoss):
 
     Paper: https://arxiv.org/abs/2008.10032. Differs from mmdet: it counts in each call, also in evaluation and without
     gradients, before it uses the counts, on each process for itself, and rows of weight 0 too; its mean without
-    ``avg_factor`` divides the loss of the classes by the objects, here by the rows; see also the ledger, general part.
+    ``avg_factor`` divides the loss of the classes by the objects, here by the rows; see also "All losses" in
+    docs/deviations.md.
 
     Args:
         use_sigmoid: False, as in mmdet.
@@ -123,11 +126,7 @@ class SeesawLoss(RegionLoss):
         """Loss of a batch, see :meth:`Loss.forward <mmdet_losses.modules.base.Loss.forward>`.
 
         Args:
-            pred: Logits.
-            target: Labels.
-            weight: Weight of each row.
             avg_factor: Divisor of reduction ``'mean'``, of both parts.
-            reduction_override: Reduction of this call.
             label_weights: MMDetection's name of ``weight``.
         """
         return super().forward(pred, target, either(weight, label_weights), avg_factor, reduction_override)
@@ -198,7 +197,7 @@ class EQLV2Loss(GradientRatio, RegionLoss):
     """Equalization loss v2: binary cross-entropy whose classes are weighed by the balance of their gradients.
 
     With ``r`` the accumulated gradient of a class's positives over that of its negatives, negatives weigh
-    ``f(r) = 1 / (1 + exp(-gamma (r - mu)))`` and positives ``1 + alpha (1 - f(r))``, both constants for the gradient.
+    ``f(r) = 1 / (1 + exp(-gamma (r - mu)))`` and positives ``1 + alpha (1 - f(r))``, both detached.
     ``r`` starts at 100, which is weight 1 for both. The last channel is background, with weight 1.
 
     Shapes: ``pred`` logits ``(n, c + 1)``, background last; ``target`` labels ``(n,)``, any label outside ``[0, c)``
@@ -211,7 +210,7 @@ class EQLV2Loss(GradientRatio, RegionLoss):
     Paper: https://arxiv.org/abs/2012.08548. Differs from mmdet: weight, ``avg_factor``, reduction and ``class_weight``
     count (ignored there, always the mean over rows), and ``BBoxHead`` tests with the sigmoids and the background that
     are trained (with a softmax there). Statistics are committed per iteration over all processes (per call there, also
-    in evaluation, and over processes only with ``use_distributed``); see also the ledger, general part.
+    in evaluation, and over processes only with ``use_distributed``); see also "All losses" in docs/deviations.md.
 
     Args:
         use_sigmoid: True, as in mmdet.
@@ -284,8 +283,8 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
     """Equalized focal loss: focal loss whose power grows for classes with few positives, for one-stage heads.
 
     ``alpha_t (gamma_j / gamma) (1 - p_t)**gamma_j BCE`` with ``gamma_j = gamma + scale_factor (1 - g_j)``, where
-    ``g_j`` is the accumulated gradient of class j's positives over that of its negatives, at most 1; both are constants
-    for the gradient. ``g_j`` starts at 1, where the loss is :class:`FocalLoss`.
+    ``g_j`` is the accumulated gradient of class j's positives over that of its negatives, at most 1; both are detached.
+    ``g_j`` starts at 1, where the loss is :class:`FocalLoss`.
 
     Shapes: ``pred`` logits ``(n, c)`` (or ``(*, c)``); ``target`` integer labels ``(n,)``, any label outside ``[0, c)``
     being background, or one-hot ``(n, c)``; weight ``(n,)``, ``(n, 1)``, ``(n, c)`` or flattened ``(n * c,)``;

@@ -12,6 +12,8 @@ from ..declared import TRUE, at_least, option
 from ..inputs import check_labels, check_same_shape, check_target, element_weight, row_weight
 from .base import ClassificationLoss
 
+__all__ = ["QualityFocalLoss", "VariFocalLoss", "VarifocalLoss"]
+
 
 @published("VariFocalLoss")
 class VarifocalLoss(ClassificationLoss):
@@ -24,8 +26,8 @@ class VarifocalLoss(ClassificationLoss):
     Range: [0, inf). A perfect positive of quality q costs q times the entropy of q.
 
     Paper: VarifocalNet, https://arxiv.org/abs/2008.13367. Differs from mmdet: a weight ``(n,)`` counts per row, also
-    where ``n == c`` (mmdet then weighs classes instead, and raises elsewhere); see also the ledger, general part. Also
-    registered as ``VariFocalLoss``.
+    where ``n == c`` (mmdet then weighs classes instead, and raises elsewhere); see also "All losses" in
+    docs/deviations.md. Also registered as ``VariFocalLoss``.
 
     Args:
         use_sigmoid: True, as in mmdet. Heads read this from the config, so write it there.
@@ -80,8 +82,8 @@ class QualityFocalLoss(ClassificationLoss):
     ``(n, 1)``; ``'none'`` gives ``(n,)``. Range: [0, inf), 0 where ``p = q`` everywhere.
 
     Paper: Generalized Focal Loss, https://arxiv.org/abs/2006.04388. Differs from mmdet: half predictions with float
-    qualities work (an error there); see also the ledger, general part. The registered class is also an instance of
-    mmdet's, as the DETR family asks.
+    qualities work (an error there); see also "All losses" in docs/deviations.md. The registered class is also an
+    instance of mmdet's, as the DETR family asks.
 
     Args:
         use_sigmoid: True, as in mmdet. Heads read this from the config, so write it there.

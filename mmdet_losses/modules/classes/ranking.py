@@ -14,6 +14,8 @@ from ..declared import TRUE, at_least, option
 from ..inputs import check_labels_or_dense, element_weight
 from .base import ClassificationLoss
 
+__all__ = ["APLoss", "RankSortLoss", "RankingLoss"]
+
 
 class RankingLoss(ClassificationLoss):
     """Base of ranking losses, whose value is the mean of an error over the positives.
@@ -60,8 +62,8 @@ class RankingLoss(ClassificationLoss):
         return self.errors(pred, target.masked_fill(~counts, -1))
 
     def errors(self, pred: Tensor, target: Tensor) -> Tensor:
-        """The error of each positive; what has a target below 0 takes no part."""
-        raise NotImplementedError
+        """The error of each positive; entries with a target below 0 are masked."""
+        return self.function(pred, target, **self.arguments())
 
 
 @published()
@@ -100,6 +102,8 @@ class APLoss(RankingLoss):
         tensor(0.2364)
     """
 
+    function = staticmethod(F.average_precision_loss)
+    passes = ("delta",)
     paper = "https://arxiv.org/abs/1904.06373"
     bounds = (0.0, 1.0)
 
@@ -107,9 +111,6 @@ class APLoss(RankingLoss):
     delta: float = option(default=1.0, check=at_least(0))
     reduction: str = "mean"
     loss_weight: float = 1.0
-
-    def errors(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.average_precision_loss(pred, target, delta=self.delta)
 
 
 @published()
@@ -153,6 +154,8 @@ class RankSortLoss(RankingLoss):
         tensor(0.2667)
     """
 
+    function = staticmethod(F.rank_sort_loss)
+    passes = ("delta",)
     paper = "https://arxiv.org/abs/2107.11669"
     bounds = (0.0, 2.0)
 
@@ -160,6 +163,3 @@ class RankSortLoss(RankingLoss):
     delta: float = option(default=0.5, check=at_least(0))
     reduction: str = "mean"
     loss_weight: float = 1.0
-
-    def errors(self, pred: Tensor, target: Tensor) -> Tensor:
-        return F.rank_sort_loss(pred, target, delta=self.delta)
