@@ -108,7 +108,7 @@ class GHMC(HarmonizedLoss, ClassificationLoss):
 
     Shapes: ``pred`` logits ``(n, c)`` (or ``(*, c)``); ``target`` integer labels ``(n,)``, any label outside
     ``[0, c)`` being background, or dense ``(n, c)``; weight, also as ``label_weight``, ``(n,)``, ``(n, 1)`` or
-    ``(n, c)``; ``'none'`` gives ``(n, c)``, each value with its share. Range: [0, inf), 0 at a perfect match.
+    ``(n, c)``; ``'none'`` gives ``(n, c)``, each value with its share.
 
     Statistics: with ``momentum``, ``n`` is a running mean over iterations and processes of the elements of that bin
     in one call (buffer ``acc_sum``), and until a bin has one, the call's own number. Needs ``LossStateHook``.
@@ -162,7 +162,7 @@ class GHMR(HarmonizedLoss, CoordinateLoss):
 
     Shapes and units: ``pred`` and ``target`` of any equal shape and unit, as a rule deltas ``(n, 4)``; weight, also
     as ``label_weight``, ``(n,)`` or of pred's rank with each axis equal to pred's or 1; ``'none'`` keeps the shape,
-    each value with its share. Range: [0, inf), 0 at a perfect match.
+    each value with its share.
 
     Statistics: with ``momentum`` as those of :class:`GHMC`. Needs ``LossStateHook``.
 

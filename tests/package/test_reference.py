@@ -11,6 +11,12 @@ import pytest
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference.md"
 EARLIER = json.loads(Path(__file__).with_name("reference_facts.json").read_text())
+EXACT = {
+    "PowerfulIoULoss": {"2.58": "2.573"},
+    "SIoULoss": {"2.03": "2.024"},
+    "ShapeIoULoss": {"3.28": "3.279"},
+}
+"""Bounds that the page also had rounded up, beside themselves."""
 UNITS = ("any unit", "pixel", "stride", "deltas", "bins", "logits", "probabilities", "labels")
 
 
@@ -46,8 +52,10 @@ def test_what_the_page_said_is_still_there(page: dict[str, dict[str, Any]], name
     found, before = page[name], EARLIER[name]
     assert found["options"] == before["options"]
     assert found["modifiers"] == before["modifiers"]
-    for kind in ("aliases", "papers", "numbers", "units"):
+    for kind in ("aliases", "papers", "units"):
         assert set(before[kind]) <= set(found[kind]), kind
+    exact = EXACT.get(name, {})
+    assert {exact.get(number, number) for number in before["numbers"]} <= set(found["numbers"])
 
 
 @pytest.mark.parametrize(

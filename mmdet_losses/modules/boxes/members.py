@@ -41,8 +41,8 @@ SIZE = Check(lambda size: len(size) == 2 and min(size) > 0, "(height, width), bo
 class IoULoss(IoUTypeLoss):
     """IoU loss: ``-ln(max(IoU, eps))``, ``1 - IoU`` or ``1 - IoU**2``.
 
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 1],
-    log form [0, -ln eps] = [0, 13.8]; 0 at a perfect match. Disjoint boxes have no gradient.
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. At most 1, in the log
+    form -ln eps = 13.8. Disjoint boxes have no gradient.
 
     Paper: UnitBox, https://arxiv.org/abs/1608.01471. Differs from mmdet: the linear and square forms have no
     floor under the IoU; see also "All losses" in docs/deviations.md.
@@ -87,8 +87,8 @@ class IoULoss(IoUTypeLoss):
 class GIoULoss(IoUTypeLoss):
     """Generalized IoU loss: ``1 - IoU + (C - U) / C``, with ``C`` the area of the enclosing box, ``U`` the union.
 
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 2),
-    0 at a perfect match of boxes with an area, 1 for two equal points.
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Two equal points cost
+    1.
 
     Paper: https://arxiv.org/abs/1902.09630. Differs from mmdet: see "All losses" in docs/deviations.md. torchvision
     adds its eps to the denominators.
@@ -119,8 +119,7 @@ class DIoULoss(IoUTypeLoss):
     """Distance-IoU loss: ``1 - IoU + rho**2 / c**2``, with ``rho`` the distance of the centres, ``c`` the diagonal of
     the enclosing box.
 
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 2),
-    0 at a perfect match.
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``.
 
     Paper: https://arxiv.org/abs/1911.08287. Differs from mmdet: see "All losses" in docs/deviations.md.
 
@@ -151,8 +150,7 @@ class CIoULoss(IoUTypeLoss):
 
     ``v = 4 / pi**2 (atan(W / H) - atan(w / h))**2`` and ``alpha = v / (1 - IoU + v)``, detached.
 
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 3),
-    0 at a perfect match.
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``.
 
     Papers: https://arxiv.org/abs/1911.08287; with the gate https://arxiv.org/abs/2005.03572. Differs from mmdet:
     mmdet is NaN at a perfect match of ordinary size and sets alpha to 0 where IoU <= 0.5 (here ``alpha_gate=0.5``).
@@ -188,8 +186,7 @@ class EIoULoss(IoUTypeLoss):
     """Efficient-IoU loss: DIoU's and the differences of the sides,
     ``1 - IoU + rho**2 / c**2 + (w - W)**2 / cw**2 + (h - H)**2 / ch**2``, with ``cw, ch`` the enclosing box.
 
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 4),
-    0 at a perfect match.
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``.
 
     Paper: Focal-EIoU, https://arxiv.org/abs/2101.08158. Differs from mmdet: mmdet's class of this name is another
     loss, Extended-IoU, here :class:`ExtendedIoULoss`. Also registered as ``EfficientIoULoss``.
@@ -235,8 +232,7 @@ class SIoULoss(IoUTypeLoss):
     ``2 - exp(-gamma (dx / cw)**2) - exp(-gamma (dy / ch)**2)``; shape ``(1 - exp(-|w - W| / max(w, W)))**4`` and
     alike for the heights.
 
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 2.03),
-    0 at a perfect match.
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``.
 
     Paper: https://arxiv.org/abs/2205.12740. Differs from mmdet: mmdet's default inverts the sign of the exponents,
     so that its loss falls as boxes move apart; its ``neg_gamma=True`` is the paper's form and the only one here. mmdet
@@ -279,8 +275,8 @@ class MPDIoULoss(IoUTypeLoss):
 
     Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``; ``'none'`` gives ``(n,)``. The boxes are in the unit of
     ``img_shape``: RetinaNet, RPN and two-stage heads (with ``reg_decoded_bbox=True``), FCOS and ATSS pass pixels, while
-    GFL, LD and TOOD divide boxes by the stride of their level and FCOS with ``norm_on_bbox`` the sizes. Range: [0, 3]
-    for boxes in the image, 0 at a perfect match.
+    GFL, LD and TOOD divide boxes by the stride of their level and FCOS with ``norm_on_bbox`` the sizes. At most 3 for
+    boxes in the image.
 
     Paper: https://arxiv.org/abs/2307.07662. mmdet does not have it.
 
@@ -321,8 +317,8 @@ class ShapeIoULoss(IoUTypeLoss):
     ``hh = 2 - ww``, ``c`` the diagonal of the enclosing box and
     ``Omega = (1 - exp(-hh |w - W| / max(w, W)))**4 + (1 - exp(-ww |h - H| / max(h, H)))**4``.
 
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 2.16) for
-    ``scale=0``, below 3.28 for every scale; 0 at a perfect match.
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Below 2.16 for
+    ``scale=0``.
 
     Paper: https://arxiv.org/abs/2312.17663. mmdet does not have it.
 
@@ -359,8 +355,8 @@ class PowerfulIoULoss(IoUTypeLoss):
     version 2 multiplies it by ``3 x exp(-x**2)``, ``x = lambd exp(-P)``, which favours boxes of medium quality. The
     same as version 1 with ``focus=dict(type='PowerfulFocus')``.
 
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 2] in
-    version 1, [0, 1.9) in version 2 with the default ``lambd``, below 2.58 with any; 0 at a perfect match.
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. At most 2 in version
+    1, and below 1.9 in version 2 with the default ``lambd``.
 
     Paper: https://www.sciencedirect.com/science/article/pii/S0893608023006640 (Neural Networks, 2024). mmdet does not
     have it. Differs from the authors' code, which lets the gradient through version 2's factor: ``detach=False``.

@@ -52,9 +52,8 @@ class AlphaIoULoss(BasedIoULoss):
 
     The same as the base loss with ``power=alpha``; for CIoU, ``(beta v)**alpha`` with ``beta`` from the plain IoU.
 
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 1] for
-    base ``'iou'``, below 2 for ``'giou'`` and ``'diou'``, below 3 for ``'ciou'``, below 4 for the others; 0 at a
-    perfect match.
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. At most 1 for base
+    ``'iou'``, below 2 for ``'giou'`` and ``'diou'`` and below 3 for ``'ciou'``.
 
     Paper: https://arxiv.org/abs/2110.13675. mmdet does not have it.
 
@@ -92,8 +91,8 @@ class InnerIoULoss(BasedIoULoss):
     The same as the base loss with ``inner_ratio=ratio``: the base's terms, and CIoU's alpha, are those of the boxes as
     they are. A ratio below 1 is for boxes that fit well already, one above 1 for boxes that fit badly.
 
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 1] for
-    base ``'iou'``, that of the base for the others; 0 at a perfect match.
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. At most 1 for base
+    ``'iou'``, and what the base is for the others.
 
     Paper: https://arxiv.org/abs/2311.02877. mmdet does not have it.
 
@@ -131,8 +130,8 @@ class FocalerIoULoss(BasedIoULoss):
     The same as the base loss with ``focaler=(d, u)``: ``clamp((IoU - d) / (u - d), 0, 1)`` stands for the IoU, so that
     boxes outside of the interval have no gradient from it. Intervals near 1 are for easy, near 0 for hard boxes.
 
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 1] for
-    base ``'iou'``, that of the base for the others; 0 at a perfect match.
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. At most 1 for base
+    ``'iou'``, and what the base is for the others.
 
     Paper: https://arxiv.org/abs/2401.10525. mmdet does not have it.
 
@@ -192,9 +191,8 @@ class WIoULoss(IoUTypeLoss):
     over all calls and processes of an iteration and used from the next one on. Scoring calls (``eval()``, no gradient,
     ``reduction_override='none'``) leave it alone, and rows of weight 0 do not count.
 
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, e) in
-    version 1; [0, 3.6) in version 3 with the default options; without a bound in version 2, as the mean falls; 0 at a
-    perfect match.
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Below e in version 1,
+    and below 3.6 in version 3 with the default options; without a bound in version 2, as the mean falls.
 
     Paper: https://arxiv.org/abs/2301.10051. mmdet does not have it. Differs from the authors' code: there the mean is a
     number of the process, moves at every call, and before it is used; see docs/deviations.md.
@@ -244,8 +242,8 @@ class FocalEIoULoss(EIoULoss):
     The same as ``EIoULoss(focus=dict(type='IoUFocus', gamma=gamma))``. Well-fitting boxes count more; disjoint ones
     have neither loss nor gradient.
 
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 4),
-    0 at a perfect match and for disjoint boxes.
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. 0 for disjoint boxes,
+    too.
 
     Paper: https://arxiv.org/abs/2101.08158. mmdet does not have it.
 
@@ -297,8 +295,8 @@ class UnifiedIoULoss(BasedIoULoss, Annealed):
     ``t`` the share of the training that is done: add ``custom_hooks = [dict(type='LossStateHook')]`` to the config
     (``tools/train.py`` does), or call ``set_progress(t)``. The ratio is a buffer that is saved with the model.
 
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: that of the
-    base, [0, 3) for CIoU; 0 at a perfect match.
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. At most what the base
+    is, 3 for CIoU.
 
     Paper: https://arxiv.org/abs/2408.06636. mmdet does not have it. Differs from the authors' code: the whole training
     takes the place of 300 epochs, and its schedules other than the linear one can be had.

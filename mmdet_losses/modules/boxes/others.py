@@ -30,11 +30,11 @@ class ExtendedIoULoss(BoxLoss):
     With ``l = 1 - I / (A + B - I)`` and ``I`` the intersection, negative for disjoint boxes:
     ``l**2 / (2 smooth_point)`` where ``l < smooth_point``, else ``l - smooth_point / 2``.
 
-    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Range: [0, 2),
-    0 at a perfect match.
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Below 2 with any
+    ``smooth_point``.
 
-    Paper: A Systematic IoU-Related Method, https://ieeexplore.ieee.org/document/9429909. mmdet has it under the
-    name ``EIoULoss``; see "All losses" in docs/deviations.md.
+    Paper: A Systematic IoU-Related Method, https://ieeexplore.ieee.org/document/9429909. mmdet has it under the name
+    ``EIoULoss``; see "All losses" in docs/deviations.md.
 
     Args:
         eps: Kept for mmdet's configs; quotients are exact here, and 0/0 is 0.
@@ -72,8 +72,8 @@ class BoundedIoULoss(Loss):
     Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``; ``'none'`` gives ``(n, 4)``, and ``'mean'`` without
     ``avg_factor`` divides by ``4 n``. The weight is ``(n,)``, ``(n, 1)`` or ``(n, 4)``, each of four for its own value;
     a row whose four are 0 is deleted. The unit matters for ``eps`` alone: pixels in two-stage heads, RetinaNet (with
-    ``reg_decoded_bbox=True``), FCOS and ATSS, strides in GFL, LD and TOOD. Range: [0, 1). At a perfect match
-    2.5e-8 for a side of 10, and more for smaller ones, because of ``eps``.
+    ``reg_decoded_bbox=True``), FCOS and ATSS, strides in GFL, LD and TOOD. At a perfect match 2.5e-8 for a side of 10,
+    and more for smaller ones, because of ``eps``.
 
     Paper: https://arxiv.org/abs/1711.00164. Differs from mmdet: a weight ``(n,)`` is one weight per row; see also "All
     losses" in docs/deviations.md.
@@ -131,8 +131,8 @@ class NWDLoss(BoxLoss):
 
     Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``; ``'none'`` gives ``(n,)``. The boxes and ``constant`` are
     in pixels: RetinaNet, RPN and two-stage heads (with ``reg_decoded_bbox=True``), FCOS and ATSS pass pixels, while
-    GFL, LD and TOOD divide boxes by the stride and FCOS with ``norm_on_bbox`` the sizes. Range: [0, 1) for ``'exp'``
-    and ``'norm_sqrt'``, without a bound for the others; 0 at a perfect match, with gradient 0.
+    GFL, LD and TOOD divide boxes by the stride and FCOS with ``norm_on_bbox`` the sizes. Below 1 for ``'exp'`` and
+    ``'norm_sqrt'``, without a bound for the others; the gradient of a perfect match is 0.
 
     Paper: https://arxiv.org/abs/2110.13389. mmdet does not have it; its authors' fork calls it ``WassersteinLoss``,
     which is registered too.

@@ -55,7 +55,7 @@ class CrossEntropyLoss(ClassificationLoss):
         Mask: ``pred`` logits ``(n, c, *)``, ``target`` masks ``(n, *)``, and as third argument the class ``(n,)``
         that picks each mask; ``'none'`` gives ``(n, *)``.
 
-    Range: [0, inf), 0 at a perfect match of a hard target.
+    A match of a soft target costs its entropy.
 
     Differs from mmdet: masks take every reduction, an empty batch of them gives 0 (NaN there), their result is a scalar
     (shape ``(1,)`` there), and ``class_weight`` weighs a mask by its class; labels can be smoothed; see also "All
@@ -230,8 +230,8 @@ class LabelSmoothLoss(CrossEntropyLoss):
     ``CrossEntropyLoss(label_smoothing=...)`` is the same: ``e``, ``e / (1 + e)``, and ``2 e`` with
     ``smoothing_mode='binary'``.
 
-    Shapes, weights and ``'none'``: those of :class:`CrossEntropyLoss`. Range: [0, inf); the least value is the entropy
-    of the smoothed target.
+    Shapes, weights and ``'none'``: those of :class:`CrossEntropyLoss`. The least value is the entropy of the smoothed
+    target.
 
     Paper: https://arxiv.org/abs/1512.00567. mmdet has none. Differs from mmpretrain: ``'multi_label'`` needs sigmoids
     (a warning there), and mixes targets between 0 and 1 (there 1 counts wherever they are above 0).

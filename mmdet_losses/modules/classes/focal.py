@@ -37,8 +37,6 @@ class FocalLoss(FocalForm):
         ``target`` labels ``(n,)`` from 0 to ``k - 1``, or probabilities of pred's shape, whose classes add up; weight
         ``(n,)`` or ``(n, 1)``; ``'none'`` gives ``(n,)``.
 
-    Range: [0, inf), 0 at a perfect match.
-
     Paper: https://arxiv.org/abs/1708.02002, the softmax being its multi-class reading. Differs from mmdet: the softmax
     form and ``alpha`` as a list or None exist, the CPU and CUDA forms are one, bfloat16 works, label -1 is background
     (an error there on a CPU, background on CUDA), and predictions of any rank are accepted; see also "All losses" in
@@ -123,8 +121,8 @@ class FocalLoss(FocalForm):
 class Poly1FocalLoss(FocalLoss):
     """Poly-1 focal loss: focal loss with ``epsilon (1 - p_t)**(gamma + 1)`` added, its leading polynomial term.
 
-    Shapes, units and targets: those of :class:`FocalLoss`, in both forms. Range: [0, inf) for ``epsilon >= 0``, 0 at
-    a perfect match; below that it can be negative unless ``weigh_poly``, and is never less than ``epsilon``.
+    Shapes, units and targets: those of :class:`FocalLoss`, in both forms. With an ``epsilon`` below 0 it can be
+    negative unless ``weigh_poly``, and is never less than ``epsilon``.
 
     Paper: PolyLoss, https://arxiv.org/abs/2204.12511. mmdet has none.
 
@@ -159,8 +157,7 @@ class Poly1FocalLoss(FocalLoss):
 class Poly1CrossEntropyLoss(Poly1FocalLoss):
     """Poly-1 cross-entropy: ``CE + epsilon (1 - p_t)``, :class:`Poly1FocalLoss` without ``gamma`` and ``alpha``.
 
-    Shapes, units and targets: those of :class:`FocalLoss`, by default in its softmax form. Range: [0, inf), 0 at a
-    perfect match.
+    Shapes, units and targets: those of :class:`FocalLoss`, by default in its softmax form.
 
     Paper: PolyLoss, https://arxiv.org/abs/2204.12511. mmdet has none.
 
@@ -200,7 +197,7 @@ class AsymmetricLoss(FocalForm):
 
     Shapes: ``pred`` logits ``(n, c)`` (or ``(*, c)``); ``target`` labels ``(n,)``, any label outside ``[0, c)`` being
     background, or dense ``(n, c)``; weight ``(n,)``, ``(n, 1)``, ``(n, c)`` or flattened ``(n * c,)``; ``'none'``
-    gives ``(n, c)``. Range: [0, inf), 0 at a perfect match.
+    gives ``(n, c)``.
 
     Paper: https://arxiv.org/abs/2009.14119. mmdet has none. Differs from the authors' code: logarithms come from
     logits, so that no eps bounds the loss of a positive (1e-8 there, which ends its gradient), and the reduction is

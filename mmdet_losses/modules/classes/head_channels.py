@@ -190,7 +190,7 @@ class EqualizationLoss(CustomClassifier, FocalForm):
 
     Shapes: ``pred`` logits ``(n, c)`` (or ``(*, c)``); ``target`` labels ``(n,)``, any label outside ``[0, c)`` being
     background, or dense ``(n, c)``, where a row without a positive is background; weight ``(n,)``, ``(n, 1)``,
-    ``(n, c)`` or flattened ``(n * c,)``; ``'none'`` gives ``(n, c)``. Range: [0, inf), 0 at a perfect match.
+    ``(n, c)`` or flattened ``(n * c,)``; ``'none'`` gives ``(n, c)``.
 
     Paper: https://arxiv.org/abs/2003.05176. mmdet has none. Differs from the authors' code: frequencies are an option
     (files of LVIS and Open Images there), and the divisor is ``avg_factor`` (the number of rows there, which is what

@@ -35,10 +35,9 @@ class GaussianFocalLoss(FocalForm):
     ``-(1 - y)**gamma p**alpha ln(1 - p)``, which is little near a peak.
 
     Shapes: ``pred`` **probabilities** of any shape, CenterNet's ``(b, c, h, w)``, between 0 and 1; ``target`` the heat
-    map in that shape, or labels with one axis less; weight ``(n,)`` per row of the first axis, of pred's rank with
-    each axis equal to pred's or 1, or flattened; ``'none'`` gives pred's shape. Range: [0, inf); what a match costs
-    depends on the heat map, and is 0 where that is 0 or 1 everywhere. A peak that is rounded or resampled to less than
-    1 is lost.
+    map in that shape, or labels with one axis less; weight ``(n,)`` per row of the first axis, of pred's rank with each
+    axis equal to pred's or 1, or flattened; ``'none'`` gives pred's shape. What a match costs depends on the heat map,
+    and is 0 where that is 0 or 1 everywhere. A peak that is rounded or resampled to less than 1 is lost.
 
     Paper: CornerNet, https://arxiv.org/abs/1808.01244. Differs from mmdet: with ``pos_inds`` the weight counts, the
     mean without ``avg_factor`` divides by all elements, and ``'none'`` has pred's shape; half precision is finite;

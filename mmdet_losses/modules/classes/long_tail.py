@@ -62,7 +62,7 @@ class SeesawLoss(RegionLoss):
     Shapes: ``pred`` logits ``(n, c + 2)``, the last two those of object and background; ``target`` labels ``(n,)``,
     any label outside ``[0, c)`` being background, which has no part in the loss of the classes; weight ``(n,)`` or
     ``(n, 1)``. The result is a dict of ``loss_cls_objectness`` and ``loss_cls_classes``, or their sum with
-    ``return_dict=False``; ``'none'`` gives ``(n,)`` each. Range: [0, inf), 0 at a perfect match.
+    ``return_dict=False``; ``'none'`` gives ``(n,)`` each.
 
     Statistics: ``cum_samples``, the samples of each class and of background so far, over all processes, committed
     after each iteration; the loss uses the counts of the iterations before. Needs ``LossStateHook``.
@@ -201,8 +201,7 @@ class EQLV2Loss(GradientRatio, RegionLoss):
     ``r`` starts at 100, which is weight 1 for both. The last channel is background, with weight 1.
 
     Shapes: ``pred`` logits ``(n, c + 1)``, background last; ``target`` labels ``(n,)``, any label outside ``[0, c)``
-    being background; weight ``(n,)`` or ``(n, 1)``; ``'none'`` gives ``(n,)``, each the sum over the channels. Range:
-    [0, inf), 0 at a perfect match.
+    being background; weight ``(n,)`` or ``(n, 1)``; ``'none'`` gives ``(n,)``, each the sum over the channels.
 
     Statistics: ``pos_grad``, ``neg_grad`` and their ratio ``pos_neg``, over all processes, committed after each
     iteration. Needs ``LossStateHook``.
@@ -288,7 +287,7 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
 
     Shapes: ``pred`` logits ``(n, c)`` (or ``(*, c)``); ``target`` integer labels ``(n,)``, any label outside ``[0, c)``
     being background, or one-hot ``(n, c)``; weight ``(n,)``, ``(n, 1)``, ``(n, c)`` or flattened ``(n * c,)``;
-    ``'none'`` gives ``(n, c)``. Range: [0, inf), 0 at a perfect match.
+    ``'none'`` gives ``(n, c)``.
 
     Statistics: ``pos_grad``, ``neg_grad`` and their ratio ``pos_neg``, of the weighted loss before it is averaged, over
     all levels and processes, committed after each iteration. Needs ``LossStateHook``.

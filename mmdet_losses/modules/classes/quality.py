@@ -21,9 +21,9 @@ class VarifocalLoss(ClassificationLoss):
 
     ``q BCE(p, q)`` where ``q > 0`` (``BCE(p, q)`` with ``iou_weighted=False``), else ``alpha p**gamma BCE(p, 0)``.
 
-    Shapes: ``pred`` logits ``(n, c)``; ``target`` qualities of the same shape, the IoU at the class of a positive
-    and 0 elsewhere; weight ``(n,)`` (VFNet passes none), ``(n, 1)`` or ``(n, c)``; ``'none'`` gives ``(n, c)``.
-    Range: [0, inf). A perfect positive of quality q costs q times the entropy of q.
+    Shapes: ``pred`` logits ``(n, c)``; ``target`` qualities of the same shape, the IoU at the class of a positive and 0
+    elsewhere; weight ``(n,)`` (VFNet passes none), ``(n, 1)`` or ``(n, c)``; ``'none'`` gives ``(n, c)``. A perfect
+    positive of quality q costs q times the entropy of q.
 
     Paper: VarifocalNet, https://arxiv.org/abs/2008.13367. Differs from mmdet: a weight ``(n,)`` counts per row, also
     where ``n == c`` (mmdet then weighs classes instead, and raises elsewhere); see also "All losses" in
@@ -79,7 +79,7 @@ class QualityFocalLoss(ClassificationLoss):
 
     Shapes: ``pred`` logits ``(n, c)`` (or ``(*, c)``); ``target`` a tuple of labels ``(n,)``, any label outside
     ``[0, c)`` being background, and qualities ``(n,)``, or dense qualities of pred's shape; weight ``(n,)`` or
-    ``(n, 1)``; ``'none'`` gives ``(n,)``. Range: [0, inf), 0 where ``p = q`` everywhere.
+    ``(n, 1)``; ``'none'`` gives ``(n,)``. 0 where ``p = q`` everywhere.
 
     Paper: Generalized Focal Loss, https://arxiv.org/abs/2006.04388. Differs from mmdet: half predictions with float
     qualities work (an error there); see also "All losses" in docs/deviations.md. The registered class is also an
