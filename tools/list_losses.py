@@ -15,7 +15,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 with redirect_stdout(sys.stderr):  # the log line of the import does not belong into the table
-    from mmdet_losses.lab.reference import documents, page
+    from mmdet_losses.lab.reference import page
+    from mmdet_losses.lab.tables import documents
     from mmdet_losses.modules import Loss
     from mmdet_losses.registry import LOSSES
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mmdet_losses import modules
-from mmdet_losses.lab import reference
+from mmdet_losses.lab.tables import documents
 from mmdet_losses.registry import LOSSES
 from mmdet_losses.yolo import encode_anchors, encode_cells, pad_truths
 
@@ -123,7 +123,7 @@ def test_losses_of_your_own_build_from_a_config(tmp_path):
     assert "reg_decoded_bbox=True" in result.stdout
 
 
-@pytest.mark.parametrize("path", reference.documents(ROOT), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", documents(ROOT), ids=lambda path: path.name)
 def test_what_the_pages_say_of_the_losses_is_up_to_date(path):
     """Make it anew: ``tools/list_losses.py --write``."""
-    assert path.read_text() == reference.documents(ROOT)[path]
+    assert path.read_text() == documents(ROOT)[path]
