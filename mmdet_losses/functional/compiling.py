@@ -1,10 +1,11 @@
-"""What the code has to know of torch.compile, which differs between versions of torch."""
+"""Whether torch.compile traces the code, which differs between versions of torch, and whether autograd records it."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
-__all__ = ["FUNCTIONS_UNDER_GRAD", "VERSION", "is_compiling"]
+__all__ = ["FUNCTIONS_UNDER_GRAD", "VERSION", "is_compiling", "wants_gradient"]
 
 VERSION = tuple(map(int, torch.__version__.split(".")[:2]))
 FUNCTIONS_UNDER_GRAD = VERSION >= (2, 11)
@@ -19,3 +20,8 @@ else:  # torch before 2.3
 
         def is_compiling() -> bool:
             return False
+
+
+def wants_gradient(*tensors: Tensor) -> bool:
+    """Whether autograd records what is done with one of the tensors."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)

@@ -224,4 +224,4 @@ def framed(pred: Tensor, target: Tensor) -> BoxPair:
 def unit_of(length: Tensor) -> Tensor:
     """``length``, and 1 where it is too small to divide by; its reciprocal has all its digits."""
     tiny = torch.finfo(length.dtype).tiny
-    return torch.threshold(length, tiny, 1.0).clamp(max=1 / tiny)
+    return torch.threshold(length, tiny, 1.0).clamp_(max=1 / tiny)

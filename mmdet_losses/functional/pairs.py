@@ -1,4 +1,5 @@
-"""The geometry of aligned boxes; in eager mode, where every operation has its price, with its gradient written out."""
+"""Geometry of aligned boxes for eager mode, where each operation costs a launch: values alone, or with a hand-written
+backward."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
-from .compiling import is_compiling
+from .compiling import is_compiling, wants_gradient
 from .dtype import upcast
 from .geometry import (
     LEAST_SIDE,
@@ -20,6 +22,7 @@ from .geometry import (
     framed,
     negative_part,
     safe_divisor,
+    squared_length,
     unit_of,
 )
 
@@ -33,11 +36,11 @@ def box_pair(pred: Tensor, target: Tensor, *, extent: bool = True) -> BoxPair:
         extent: Whether the offset of the centres or the enclosing box will be asked for; else they cost more.
     """
     pred, target = upcast(pred, target)
-    if (
-        is_compiling()
-        or torch._C._are_functorch_transforms_active()
-        or (target.requires_grad and torch.is_grad_enabled())
-    ):
+    if is_compiling() or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+        return framed(pred, target)
+    if not wants_gradient(pred, target):
+        return ValuePair(pred, target)
+    if target.requires_grad:
         return framed(pred, target)
     *of_pred, constants = Geometry.apply(pred, target, extent)
     return PackedPair(*of_pred, *constants)
@@ -147,6 +150,66 @@ class PackedPair(BoxPair):
         corners = torch.add(self.inner_span, (self.low - self.target_low).abs(), alpha=2)
         (width, height), (x, y) = negative_part(self.inner_span).unbind(), corners.unbind()
         return torch.addcmul(width * y, height, x)
+
+
+def packed_area(size: Tensor) -> Tensor:
+    """Area of boxes of signed sizes ``(2, n)``; those with a negative side have none."""
+    return torch.relu(size).prod(0)
+
+
+class ValuePair(PackedPair):
+    """A :class:`PackedPair` without a gradient; what not every loss needs is computed where it is asked for.
+
+    Args:
+        pred: Predicted boxes, ``(n, 4)``.
+        target: Target boxes, ``(n, 4)``.
+    """
+
+    def __init__(self, pred: Tensor, target: Tensor) -> None:
+        corners = torch.cat((pred.t(), target.t())).view(4, 2, -1)
+        sides = corners[1:].sub_(corners[0])
+        self.unit = unit_of(sides.abs().amax((0, 1)))
+        self.high, self.target_low, self.target_high = sides.mul_(self.unit.reciprocal()).unbind()
+        self.span = self.high  # the lower corner is the origin
+        self.target_span = self.target_high - self.target_low
+        self.inner_span = torch.minimum(self.high, self.target_high).sub_(torch.relu(self.target_low))
+        intersection = packed_area(self.inner_span)
+        union = packed_area(self.span).add_(packed_area(self.target_span)).sub_(intersection)
+        self.union = torch.maximum(union, intersection)
+        self.iou = intersection.div_(safe_divisor(self.union))
+
+    @cached_property
+    def low(self) -> Tensor:
+        return torch.zeros_like(self.high)
+
+    @cached_property
+    def centre_offset(self) -> Tensor:
+        """Centre of the target minus centre of the prediction, ``(2, n)``."""
+        return (self.target_high - self.high).add_(self.target_low).div_(2)
+
+    @cached_property
+    def hull_span(self) -> Tensor:
+        """Width and height of the enclosing box, ``(2, n)``."""
+        return torch.maximum(self.high, self.target_high).sub_(self.target_low.clamp(max=0)).clamp_(min=0)
+
+    @property
+    def axes(self) -> tuple[Axis, ...]:
+        return (Axis(self.span, self.target_span, self.centre_offset, self.hull_span),)
+
+    def hull(self) -> tuple[Tensor, Tensor]:
+        return self.hull_span.unbind()
+
+    def offset(self) -> tuple[Tensor, Tensor]:
+        return self.centre_offset.unbind()
+
+    def squared_offset(self) -> Tensor:
+        return squared_length(*self.offset())
+
+    def squared_diagonal(self) -> Tensor:
+        return squared_length(*self.hull())
+
+    def aspect_change(self) -> Tensor:
+        return aspect_angle(*self.target_span).sub_(aspect_angle(*self.span))
 
 
 class AspectChange(torch.autograd.Function):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .compiling import is_compiling
+from .compiling import is_compiling, wants_gradient
 from .dtype import upcast
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -67,7 +67,7 @@ def keep_rows(
     kept = count_of_row(weight).nonzero().squeeze(1)
     if kept.shape[0] >= most * num_rows:
         return inputs, weight
-    rows = [Rows.apply(tensor, kept) if tensor.requires_grad else tensor.index_select(0, kept) for tensor in inputs]
+    rows = [Rows.apply(tensor, kept) if wants_gradient(tensor) else tensor.index_select(0, kept) for tensor in inputs]
     return rows, weight.index_select(0, kept)
 
 
