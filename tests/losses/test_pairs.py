@@ -22,7 +22,7 @@ OUTPUTS: dict[str, Callable[[BoxPair], Sequence[Tensor]]] = {
     "iou": lambda pair: (pair.iou,),
     "hull": lambda pair: pair.hull(),
     "offset": lambda pair: pair.offset(),
-    "inner": lambda pair: pair.inner(),
+    "intersection": lambda pair: pair.intersection_size(),
     "lengths": lambda pair: (pair.squared_offset(), pair.squared_diagonal()),
     "axes": lambda pair: (pair.total((a.size - a.target_size) * (a.offset + a.hull) for a in pair.axes),),
     "aspect": lambda pair: (pair.aspect_change(),),
