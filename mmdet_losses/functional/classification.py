@@ -105,6 +105,7 @@ def softmax_cross_entropy(
     Returns:
         Tensor of the shape of the labels, float32 (float64 where an input is).
     """
+    # also written in kernels/cpp/logits.cpp: softmax
     (pred,) = upcast(pred)
     if target.is_floating_point():
         target = target.to(pred.dtype)
@@ -143,6 +144,7 @@ def sigmoid_cross_entropy(
     Returns:
         Tensor of the shape of ``pred``, float32 (float64 where an input is).
     """
+    # also written in kernels/cpp/logits.cpp: CrossEntropy
     pred, target = upcast(pred, dense_target(pred, target))
     if label_smoothing:
         floor = label_smoothing / (2 if smoothing_mode == "binary" else max(pred.shape[-1], 1))
@@ -177,6 +179,7 @@ def sigmoid_focal_loss(
     Returns:
         Tensor of the shape of ``pred``, float32 (float64 where an input is).
     """
+    # also written in kernels/cpp/logits.cpp: HardFocal, SoftFocal
     pred, target = upcast(pred, dense_target(pred, target))
     if activated:
         error = (1 - pred) * target + pred * (1 - target)
@@ -270,6 +273,7 @@ def quality_focal_terms(
     Returns:
         Tensor ``(n, c)``, float32 (float64 where an input is).
     """
+    # also written in kernels/cpp/logits.cpp: Quality
     if isinstance(target, tuple):
         target, score = target
     if score is not None:
@@ -297,6 +301,7 @@ def varifocal_loss(
     Returns:
         Tensor of the shape of ``pred``, float32 (float64 where an input is).
     """
+    # also written in kernels/cpp/logits.cpp: Varifocal
     pred, target = upcast(pred, target)
     prob, _, loss = logistic(pred, target)
     positive = target if iou_weighted else torch.ones_like(target)

@@ -1,11 +1,10 @@
-"""Whether torch.compile traces the code, asked as each version of torch has it, and whether autograd records it."""
+"""What the code has to know of torch.compile, which differs between versions of torch."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-__all__ = ["FUNCTIONS_UNDER_GRAD", "VERSION", "is_compiling", "is_traced", "wants_gradient"]
+__all__ = ["FUNCTIONS_UNDER_GRAD", "VERSION", "is_compiling"]
 
 VERSION = tuple(map(int, torch.__version__.split(".")[:2]))
 FUNCTIONS_UNDER_GRAD = VERSION >= (2, 11)
@@ -20,13 +19,3 @@ else:  # torch before 2.3
 
         def is_compiling() -> bool:
             return False
-
-
-def is_traced() -> bool:
-    """Whether torch.compile or a transform of torch.func runs the code, so that no value may be read."""
-    return is_compiling() or torch._C._are_functorch_transforms_active()
-
-
-def wants_gradient(*tensors: Tensor) -> bool:
-    """Whether autograd records operations on any of the tensors."""
-    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)

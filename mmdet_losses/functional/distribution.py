@@ -23,6 +23,7 @@ def distribution_focal_loss(pred: Tensor, target: Tensor, *, y_min: float = 0.0,
     Returns:
         Tensor ``(m,)``, float32 (float64 where an input is).
     """
+    # also written in kernels/cpp/logits.cpp: Distances
     pred, target = upcast(pred, target)
     last = pred.shape[-1] - 1
     if y_min or y_max is not None:

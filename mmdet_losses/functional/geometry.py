@@ -142,6 +142,9 @@ class BoxPair:
         iou: Intersection over union in [0, 1]; 0 where neither box has an area.
     """
 
+    # also written in functional/pairs.py: Geometry, ValuePair
+    # also written in kernels/cpp/boxes.cpp: Pair
+
     def __init__(self, pred: Box, target: Box, unit: Tensor) -> None:
         self.pred, self.target, self.unit = pred, target, unit
         self.pred_size, self.target_size = size_of(pred), size_of(target)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 from torch import Tensor
@@ -41,7 +40,8 @@ __all__ = [
     "siou_terms",
 ]
 
-Terms = Callable[[BoxPair], Sequence[Tensor]]
+Terms = Callable[..., Sequence[Tensor]]
+"""From the geometry of pairs, and options of its own, to what a loss adds to the overlap."""
 Cost = Callable[[Tensor], Tensor]
 Focus = Callable[[BoxPair], Tensor]
 
@@ -90,6 +90,7 @@ def stretch(overlap: Tensor, low: float, high: float) -> Tensor:
 
 def linear_cost(overlap: Tensor) -> Tensor:
     """``1 - overlap``, the cost in every member of the family except the log and square IoU losses."""
+    # also written in kernels/cpp/boxes.cpp: Linear
     return 1 - overlap
 
 
@@ -100,6 +101,7 @@ def no_terms(pair: BoxPair) -> tuple[Tensor, ...]:
 
 def giou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
     """GIoU: share of the enclosing box that is outside the union, ``(C - U) / C``."""
+    # also written in kernels/cpp/boxes.cpp: Generalized
     width, height = pair.hull()
     hull_area = width * height
     return (divide(torch.relu(hull_area - pair.union), hull_area),)
@@ -107,27 +109,32 @@ def giou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
 
 def diou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
     """DIoU: squared centre distance over the squared diagonal of the enclosing box."""
+    # also written in kernels/cpp/boxes.cpp: Distance
     return (divide(pair.squared_offset(), pair.squared_diagonal()),)
 
 
 def ciou_terms(pair: BoxPair, alpha_gate: float | None = None) -> tuple[Tensor, ...]:
     """CIoU: DIoU's term and ``alpha * v``, with ``alpha`` detached, and 0 where IoU <= ``alpha_gate``."""
+    # also written in kernels/cpp/boxes.cpp: Complete
     v = 4 / math.pi**2 * pair.aspect_change().square()
+    (distance,) = diou_terms(pair)
     with torch.no_grad():
         alpha = divide(v, 1 - pair.iou + v)
         if alpha_gate is not None:
             alpha = alpha * (pair.iou > alpha_gate)
-    return (*diou_terms(pair), alpha * v)
+    return (distance, alpha * v)
 
 
 def eiou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
     """Efficient-IoU: DIoU's term and the squared side differences over the sides of the enclosing box."""
+    # also written in kernels/cpp/boxes.cpp: Efficient
     sides = pair.each(divide(axis.size - axis.target_size, axis.hull).square() for axis in pair.axes)
     return (*diou_terms(pair), *sides)
 
 
 def siou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
     """SIoU: half the distance cost, which depends on the angle between the centres, and half the shape cost."""
+    # also written in kernels/cpp/boxes.cpp: Scylla
     dx, dy = pair.offset()
     # sin(2 arcsin(min(|dx|, |dy|) / sigma)), written without the kink of the minimum.
     gamma = divide(2 * (dx * dy).abs(), pair.squared_offset()) - 2
@@ -190,14 +197,16 @@ def pair_loss(
     inner_ratio: float = 1.0,
     focaler: tuple[float, float] | None = None,
     focus: Focus | None = None,
+    **options: Any,
 ) -> Tensor:
     """:func:`box_iou_loss` of precomputed geometry."""
-    overlap = pair.inner_iou(inner_ratio)
+    # also written in kernels/cpp/boxes.cpp: Family
+    overlap = pair.iou if inner_ratio == 1 else pair.inner_iou(inner_ratio)
     if focaler is not None:
         overlap = stretch(overlap, *focaler)
     loss = cost(raise_to(overlap, power))
-    for term in terms(pair):
-        loss = loss + raise_to(term, power)
+    for term in terms(pair, **options):
+        loss = loss + (term if power == 1 else raise_to(term, power))
     return loss if focus is None else focus(pair) * loss
 
 
@@ -208,7 +217,7 @@ def box_iou_loss(
     *,
     cost: Cost = linear_cost,
     ratio: float | Tensor | None = None,
-    **modifiers: Unpack[Modifiers],
+    **options: Any,
 ) -> Tensor:
     """Loss per pair of boxes: ``focus * (cost(overlap**power) + sum(term**power))``.
 
@@ -219,24 +228,27 @@ def box_iou_loss(
         cost: Cost of an overlap; ``1 - overlap`` by default.
         ratio: Unified-IoU's ratio: both boxes have their sides multiplied by it first
             (https://arxiv.org/abs/2408.06636).
-        modifiers: ``power``, ``inner_ratio``, ``focaler`` and ``focus``, see :class:`Modifiers`.
+        options: The modifiers, ``power``, ``inner_ratio``, ``focaler`` and ``focus``, see :class:`Modifiers`; and
+            options of the terms.
 
     Returns:
         Tensor ``(n,)``, float32 (float64 where an input is).
     """
-    extent = terms is not no_terms or modifiers.get("focus") is not None
+    extent = terms is not no_terms or options.get("focus") is not None
     pair = box_pair(pred, target, extent=extent)
-    return pair_loss(pair if ratio is None else pair.scaled(ratio), terms, cost=cost, **modifiers)
+    return pair_loss(pair if ratio is None else pair.scaled(ratio), terms, cost=cost, **options)
 
 
 def log_cost(eps: float) -> Callable[[Tensor], Tensor]:
     """``-ln(max(overlap, eps))``, UnitBox's cost."""
+    # also written in kernels/cpp/boxes.cpp: Log
     # 0 - x, since -x of a perfect match is -0.0
     return lambda overlap: 0 - torch.threshold(overlap, eps, eps).log()
 
 
 def square_cost(overlap: Tensor) -> Tensor:
     """``1 - overlap**2``."""
+    # also written in kernels/cpp/boxes.cpp: Square
     return 1 - overlap.square()
 
 
@@ -262,7 +274,7 @@ def ciou_loss(
     pred: Tensor, target: Tensor, *, alpha_gate: float | None = None, **modifiers: Unpack[Modifiers]
 ) -> Tensor:
     """Complete-IoU loss, see :class:`~mmdet_losses.CIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
-    return box_iou_loss(pred, target, partial(ciou_terms, alpha_gate=alpha_gate), **modifiers)
+    return box_iou_loss(pred, target, ciou_terms, alpha_gate=alpha_gate, **modifiers)
 
 
 def eiou_loss(pred: Tensor, target: Tensor, **modifiers: Unpack[Modifiers]) -> Tensor:
@@ -279,12 +291,12 @@ def mpdiou_loss(
     pred: Tensor, target: Tensor, *, img_shape: tuple[float, float] = (640, 640), **modifiers: Unpack[Modifiers]
 ) -> Tensor:
     """MPDIoU loss, see :class:`~mmdet_losses.MPDIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
-    return box_iou_loss(pred, target, partial(mpdiou_terms, img_shape=img_shape), **modifiers)
+    return box_iou_loss(pred, target, mpdiou_terms, img_shape=img_shape, **modifiers)
 
 
 def shape_iou_loss(pred: Tensor, target: Tensor, *, scale: float = 0.0, **modifiers: Unpack[Modifiers]) -> Tensor:
     """Shape-IoU loss, see :class:`~mmdet_losses.ShapeIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
-    return box_iou_loss(pred, target, partial(shape_terms, scale=scale), **modifiers)
+    return box_iou_loss(pred, target, shape_terms, scale=scale, **modifiers)
 
 
 BASES: dict[str, Terms] = {

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from .compiling import is_traced, wants_gradient
+from .compiling import is_compiling
 from .dtype import upcast
 from .geometry import (
     LEAST_SIDE,
     Axis,
     Box,
     BoxPair,
-    aspect_angle,
     framed,
     negative_part,
     safe_divisor,
@@ -38,9 +37,9 @@ def box_pair(pred: Tensor, target: Tensor, *, extent: bool = True) -> BoxPair:
         extent: Whether centre offset or enclosing box will be read; if they are read all the same, they cost more.
     """
     pred, target = upcast(pred, target)
-    if is_traced() or forward_ad._current_level >= 0:
+    if is_compiling() or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return framed(pred, target)
-    if not wants_gradient(pred, target):
+    if not torch.is_grad_enabled() or not (pred.requires_grad or target.requires_grad):
         return ValuePair(pred, target)
     if target.requires_grad:
         return framed(pred, target)
@@ -210,7 +209,12 @@ class ValuePair(PackedPair):
         return squared_length(*self.hull())
 
     def aspect_change(self) -> Tensor:
-        return aspect_angle(*self.target_span).sub_(aspect_angle(*self.span))
+        return packed_angle(self.target_span).sub_(packed_angle(self.span))
+
+
+def packed_angle(span: Tensor) -> Tensor:
+    """:func:`aspect_angle` of sizes ``(2, n)``."""
+    return torch.atan2(*torch.threshold(span, LEAST_SIDE, LEAST_SIDE))
 
 
 class AspectChange(torch.autograd.Function):
@@ -219,7 +223,7 @@ class AspectChange(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, span: Tensor, target_span: Tensor) -> Tensor:
         ctx.save_for_backward(span)
-        return aspect_angle(*target_span) - aspect_angle(*span)
+        return packed_angle(target_span) - packed_angle(span)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
@@ -231,7 +235,10 @@ class AspectChange(torch.autograd.Function):
 
 
 class Geometry(torch.autograd.Function):
-    """Computes the fields of :class:`PackedPair`; the last output is the tuple of the non-differentiable ones."""
+    """Computes the fields of :class:`PackedPair`; the last output is the tuple of the non-differentiable ones.
+
+    What :class:`BoxPair` computes, with the backward written out; :class:`ValuePair` has the value alone.
+    """
 
     @staticmethod
     def forward(ctx: Any, pred: Tensor, target: Tensor, extent: bool) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .compiling import is_compiling, is_traced, wants_gradient
+from .compiling import is_compiling
 from .dtype import upcast
 
 __all__ = ["reduce_loss", "weighted_loss"]
@@ -23,7 +23,7 @@ MOST = 0.8
 
 def may_select(tensor: Tensor) -> bool:
     """Whether values may be read: on a CPU, where that does not wait for a device, and outside of tracing."""
-    return tensor.is_cpu and not is_traced()
+    return tensor.is_cpu and not is_compiling() and not torch._C._are_functorch_transforms_active()
 
 
 def all_between(values: Tensor, least: float, most: float) -> bool:
@@ -69,7 +69,11 @@ def keep_rows(
     kept = kept_rows(weight).nonzero().squeeze(1)
     if kept.shape[0] >= most * num_rows:
         return inputs, weight
-    rows = [Rows.apply(tensor, kept) if wants_gradient(tensor) else tensor.index_select(0, kept) for tensor in inputs]
+    graph = torch.is_grad_enabled()
+    rows = [
+        Rows.apply(tensor, kept) if graph and tensor.requires_grad else tensor.index_select(0, kept)
+        for tensor in inputs
+    ]
     return rows, weight.index_select(0, kept)
 
 
