@@ -1,149 +1,46 @@
-"""Detection losses as pure functions on torch alone: ``(pred, target, *, options) -> unreduced loss``."""
+# ruff: noqa: F403
+"""Detection losses as pure functions on torch alone: ``(pred, target, *, options) -> unreduced loss``.
 
-from .beyond_iou import bounded_iou_loss, extended_iou_loss, wasserstein_distance, wasserstein_loss
-from .classification import (
-    asymmetric_loss,
-    dense_target,
-    equalization_loss,
-    gaussian_focal_loss,
-    one_hot,
-    quality_focal_loss,
-    quality_focal_terms,
-    sigmoid_cross_entropy,
-    sigmoid_focal_loss,
-    softmax_cross_entropy,
-    softmax_focal_loss,
-    varifocal_loss,
-)
-from .coordinate import balanced_l1_loss, l1_loss, mse_loss, smooth_l1_loss
-from .distribution import distribution_focal_loss, integral
-from .geometry import BoxPair
-from .harmonized import (
-    Histogram,
-    authentic_smooth_l1_gradient_norm,
-    authentic_smooth_l1_loss,
-    bin_edges,
-    gradient_histogram,
-    harmonizing_weight,
-    sigmoid_gradient_norm,
-)
-from .iou import (
-    BASES,
-    alpha_iou_loss,
-    box_iou_loss,
-    ciou_loss,
-    ciou_terms,
-    diou_loss,
-    diou_terms,
-    eiou_loss,
-    eiou_terms,
-    focal_eiou_loss,
-    focaler_iou_loss,
-    giou_loss,
-    giou_terms,
-    inner_iou_loss,
-    iou_focus,
-    iou_loss,
-    mpdiou_loss,
-    mpdiou_terms,
-    no_terms,
-    pair_loss,
-    powerful_focus,
-    powerful_iou_loss,
-    powerful_multiplier,
-    powerful_terms,
-    shape_iou_loss,
-    shape_terms,
-    siou_loss,
-    siou_terms,
-    unified_focus,
-    unified_iou_loss,
-    unified_multiplier,
-    wise_focus,
-    wise_iou_loss,
-)
-from .longtail import (
-    equalization_v2_loss,
-    equalized_focal_gradient,
-    equalized_focal_loss,
-    seesaw_class_loss,
-)
-from .pairs import box_pair
-from .ranking import average_precision_loss, rank_sort_errors, rank_sort_loss
-from .reduce import reduce_loss, weighted_loss
+Each file publishes what its ``__all__`` lists.
+"""
 
-__all__ = [
-    "BASES",
-    "BoxPair",
-    "Histogram",
-    "alpha_iou_loss",
-    "asymmetric_loss",
-    "authentic_smooth_l1_gradient_norm",
-    "authentic_smooth_l1_loss",
-    "average_precision_loss",
-    "balanced_l1_loss",
-    "bin_edges",
-    "bounded_iou_loss",
-    "box_iou_loss",
-    "box_pair",
-    "ciou_loss",
-    "ciou_terms",
-    "dense_target",
-    "diou_loss",
-    "diou_terms",
-    "distribution_focal_loss",
-    "eiou_loss",
-    "eiou_terms",
-    "equalization_loss",
-    "equalization_v2_loss",
-    "equalized_focal_gradient",
-    "equalized_focal_loss",
-    "extended_iou_loss",
-    "focal_eiou_loss",
-    "focaler_iou_loss",
-    "gaussian_focal_loss",
-    "giou_loss",
-    "giou_terms",
-    "gradient_histogram",
-    "harmonizing_weight",
-    "inner_iou_loss",
-    "integral",
-    "iou_focus",
-    "iou_loss",
-    "l1_loss",
-    "mpdiou_loss",
-    "mpdiou_terms",
-    "mse_loss",
-    "no_terms",
-    "one_hot",
-    "pair_loss",
-    "powerful_focus",
-    "powerful_iou_loss",
-    "powerful_multiplier",
-    "powerful_terms",
-    "quality_focal_loss",
-    "quality_focal_terms",
-    "rank_sort_errors",
-    "rank_sort_loss",
-    "reduce_loss",
-    "seesaw_class_loss",
-    "shape_iou_loss",
-    "shape_terms",
-    "sigmoid_cross_entropy",
-    "sigmoid_focal_loss",
-    "sigmoid_gradient_norm",
-    "siou_loss",
-    "siou_terms",
-    "smooth_l1_loss",
-    "softmax_cross_entropy",
-    "softmax_focal_loss",
-    "unified_focus",
-    "unified_iou_loss",
-    "unified_multiplier",
-    "varifocal_loss",
-    "wasserstein_distance",
-    "wasserstein_loss",
-    "weighted_loss",
-    "wise_focus",
-    "wise_iou_loss",
-]
+from . import (
+    beyond_iou,
+    classification,
+    coordinate,
+    distribution,
+    geometry,
+    harmonized,
+    iou,
+    longtail,
+    modified_iou,
+    pairs,
+    ranking,
+    reduce,
+)
+from .beyond_iou import *
+from .classification import *
+from .coordinate import *
+from .distribution import *
+from .geometry import *
+from .harmonized import *
+from .iou import *
+from .longtail import *
+from .modified_iou import *
+from .pairs import *
+from .ranking import *
+from .reduce import *
+
+__all__: list[str] = []
+__all__ += beyond_iou.__all__
+__all__ += classification.__all__
+__all__ += coordinate.__all__
+__all__ += distribution.__all__
+__all__ += geometry.__all__
+__all__ += harmonized.__all__
+__all__ += iou.__all__
+__all__ += longtail.__all__
+__all__ += modified_iou.__all__
+__all__ += pairs.__all__
+__all__ += ranking.__all__
+__all__ += reduce.__all__

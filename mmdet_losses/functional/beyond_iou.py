@@ -11,9 +11,12 @@ from .dtype import upcast
 from .geometry import safe_divisor, saturate, smooth, squared_length
 from .pairs import box_pair
 
+__all__ = ["bounded_iou_loss", "extended_iou_loss", "wasserstein_distance", "wasserstein_loss"]
+
 
 def extended_iou_loss(pred: Tensor, target: Tensor, *, smooth_point: float = 0.1) -> Tensor:
     """Extended-IoU loss, see :class:`~mmdet_losses.ExtendedIoULoss`; ``(n, 4)`` boxes to ``(n,)``."""
+    # also written in kernels/cpp/boxes.cpp: Extended
     pair = box_pair(pred, target, extent=False)
     gap = pair.signed_gap()
     return smooth(1 - (pair.iou * pair.union + gap) / safe_divisor(pair.union - gap), smooth_point)
@@ -21,9 +24,10 @@ def extended_iou_loss(pred: Tensor, target: Tensor, *, smooth_point: float = 0.1
 
 def bounded_iou_loss(pred: Tensor, target: Tensor, *, beta: float = 0.2, eps: float = 1e-3) -> Tensor:
     """Bounded IoU loss, see :class:`~mmdet_losses.BoundedIoULoss`; ``(n, 4)`` boxes to ``(n, 4)`` for x, y, w, h."""
+    # also written in kernels/cpp/boxes.cpp: Bounded
     pred, target = upcast(pred, target)
     if is_compiling():
-        # Number by number, from which a compiler makes one loop over the boxes.
+        # One tensor per coordinate, which torch.compile fuses into one loop over the boxes.
         axes = ([boxes[:, axis + side] for boxes in (pred, target) for side in (0, 2)] for axis in (0, 1))
         positions, shapes = zip(*(bounds_of_axis(*axis, eps) for axis in axes), strict=True)
         return torch.stack([smooth(bound, beta) for bound in (*positions, *shapes)], -1)
@@ -34,11 +38,11 @@ def bounded_iou_loss(pred: Tensor, target: Tensor, *, beta: float = 0.2, eps: fl
 def bounds_of_axis(
     low: Tensor, high: Tensor, target_low: Tensor, target_high: Tensor, eps: float
 ) -> tuple[Tensor, Tensor]:
-    """One minus the bound of the position, and one minus that of the side, along an axis of boxes."""
+    """``1 - bound`` of the position and of the side, along one axis of boxes."""
     side = target_high - target_low
     change = (high - low) - side
     apart = ((target_low - low) + (target_high - high)).abs()
-    # On a common denominator: 1 - x of a good fit would lose its digits.
+    # On a common denominator: 1 - x cancels for a good fit.
     position = F.hardtanh((2 * apart + eps) / safe_divisor(apart + side + eps), -1.0, 1.0)
     return position, (change.abs() + eps) / safe_divisor(torch.relu(change) + side + eps)
 
@@ -46,7 +50,7 @@ def bounds_of_axis(
 def wasserstein_distance(pred: Tensor, target: Tensor) -> Tensor:
     """2-Wasserstein distance of boxes as Gaussians, ``sqrt(rho**2 + ((w - W)**2 + (h - H)**2) / 4)``; ``(n,)``.
 
-    In the unit of the boxes. The gradient of a perfect match, where the root has none, is 0.
+    In the unit of the boxes. The gradient of a perfect match, where that of the root is infinite, is 0.
     """
     pair = box_pair(pred, target)
     (width, height), (wide, high) = pair.pred_size, pair.target_size
@@ -60,7 +64,7 @@ def wasserstein_loss(
 ) -> Tensor:
     """Wasserstein loss, see :class:`~mmdet_losses.NWDLoss`; ``(n, 4)`` boxes to ``(n,)``."""
     if mode == "w2":
-        # Not the distance squared: its unit squared may be too large for the dtype where the loss is not.
+        # Not the distance squared: the square of the unit may overflow where the loss does not.
         pred, target = upcast(pred, target)
         low, high = (target - pred).unflatten(-1, (2, 2)).unbind(-2)
         return (((low + high) / 2).square() + (high - low).square() / 4).sum(-1)

@@ -10,6 +10,20 @@ from .compiling import is_compiling
 from .dtype import upcast
 from .logistic import logistic
 
+__all__ = [
+    "asymmetric_loss",
+    "dense_target",
+    "gaussian_focal_loss",
+    "one_hot",
+    "quality_focal_loss",
+    "quality_focal_terms",
+    "sigmoid_cross_entropy",
+    "sigmoid_focal_loss",
+    "softmax_cross_entropy",
+    "softmax_focal_loss",
+    "varifocal_loss",
+]
+
 
 def one_hot(label: Tensor, num_classes: int) -> Tensor:
     """Boolean ``(..., num_classes)`` of integer labels ``(...)``.
@@ -34,19 +48,19 @@ def placed(value: Tensor, label: Tensor, num_classes: int) -> Tensor:
 
 
 def dense_target(pred: Tensor, target: Tensor) -> Tensor:
-    """``target`` in the shape of ``pred``, whether it holds labels or is dense already."""
+    """``target`` in the shape of ``pred``: labels become one-hot float32, a dense target is returned unchanged."""
     if target.ndim == pred.ndim:
         return target
     return placed(torch.ones_like(target, dtype=torch.float32), target, pred.shape[-1])
 
 
 def binary_parts(pred: Tensor, activated: bool, floor: float | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """``p``, ``1 - p`` and the logarithms of both, finite with their gradients.
+    """``p``, ``1 - p`` and the logarithms of both, all with finite gradients.
 
     Args:
         pred: Logits, or probabilities where ``activated``.
         activated: Whether ``pred`` holds probabilities.
-        floor: Least probability whose logarithm is taken; the least normal number of the dtype by default.
+        floor: Probabilities are clamped to this before the logarithm; the smallest normal number by default.
     """
     if not activated:
         return torch.sigmoid(pred), torch.sigmoid(-pred), F.logsigmoid(pred), F.logsigmoid(-pred)
@@ -56,13 +70,13 @@ def binary_parts(pred: Tensor, activated: bool, floor: float | None = None) -> t
 
 
 def binary_cross_entropy_of_probability(prob: Tensor, target: Tensor) -> Tensor:
-    """Binary cross-entropy of probabilities, finite with its gradient for probabilities 0 and 1."""
+    """Binary cross-entropy of probabilities, with finite value and gradient for probabilities 0 and 1."""
     _, _, log_prob, log_rest = binary_parts(prob, activated=True)
     return -(target * log_prob + (1 - target) * log_rest)
 
 
 def modulate(error: Tensor, power: float) -> Tensor:
-    """``error**power`` with gradient 0, and not infinity or NaN, where ``error`` is 0 and ``power`` below 1."""
+    """``error**power``, with gradient 0, and not infinity or NaN, where ``error`` is 0 and ``power`` below 1."""
     return error.clamp(min=torch.finfo(error.dtype).tiny) ** power if power < 1 else error**power
 
 
@@ -85,17 +99,18 @@ def softmax_cross_entropy(
         pred: Logits, ``(n, c)`` or ``(n, c, *)``.
         target: Labels, ``(n,)`` or ``(n, *)``, or probabilities in the shape of ``pred``.
         class_weight: ``(c,)``.
-        ignore_index: Label of rows that count nothing.
-        label_smoothing: Share of the target that is spread evenly over the classes.
+        ignore_index: Label of rows that are ignored.
+        label_smoothing: Share of the target spread evenly over the classes.
 
     Returns:
         Tensor of the shape of the labels, float32 (float64 where an input is).
     """
+    # also written in kernels/cpp/logits.cpp: softmax
     (pred,) = upcast(pred)
     if target.is_floating_point():
         target = target.to(pred.dtype)
         if label_smoothing:
-            # as torch does it, where the compiler of torch 2.4 fixes the number of rows
+            # smoothed here as torch would; inside F.cross_entropy, torch 2.4 compiles for one number of rows
             target = target * (1 - label_smoothing) + label_smoothing / max(pred.shape[1], 1)
             label_smoothing = 0.0
     class_weight = None if class_weight is None else class_weight.to(pred)
@@ -129,6 +144,7 @@ def sigmoid_cross_entropy(
     Returns:
         Tensor of the shape of ``pred``, float32 (float64 where an input is).
     """
+    # also written in kernels/cpp/logits.cpp: CrossEntropy
     pred, target = upcast(pred, dense_target(pred, target))
     if label_smoothing:
         floor = label_smoothing / (2 if smoothing_mode == "binary" else max(pred.shape[-1], 1))
@@ -155,14 +171,15 @@ def sigmoid_focal_loss(
         pred: Logits, or probabilities where ``activated``, ``(n, c)`` or any shape.
         target: Labels, one axis less than ``pred``, or one-hot in the shape of ``pred``.
         gamma: Power of the modulating factor.
-        alpha: Weight of the positives, ``1 - alpha`` that of the negatives; ``(c,)`` for one per class.
+        alpha: Weight of the positives, with ``1 - alpha`` for the negatives; ``(c,)`` for one per class.
         activated: Whether ``pred`` holds probabilities.
         epsilon: Coefficient of the poly-1 term, see :class:`~mmdet_losses.Poly1FocalLoss`.
-        weigh_poly: Whether ``alpha`` weighs that term too.
+        weigh_poly: Whether ``alpha`` weights that term too.
 
     Returns:
         Tensor of the shape of ``pred``, float32 (float64 where an input is).
     """
+    # also written in kernels/cpp/logits.cpp: HardFocal, SoftFocal
     pred, target = upcast(pred, dense_target(pred, target))
     if activated:
         error = (1 - pred) * target + pred * (1 - target)
@@ -198,7 +215,7 @@ def softmax_focal_loss(
         alpha: Weight of every row, or ``(c,)`` for one per class.
         activated: Whether ``pred`` holds probabilities.
         epsilon: Coefficient of the poly-1 term, see :class:`~mmdet_losses.Poly1FocalLoss`.
-        weigh_poly: Whether ``alpha`` weighs that term too.
+        weigh_poly: Whether ``alpha`` weights that term too.
 
     Returns:
         Tensor ``(*,)``, float32 (float64 where an input is).
@@ -232,7 +249,7 @@ def quality_focal_loss(
     beta: float = 2.0,
     activated: bool = False,
 ) -> Tensor:
-    """Quality focal loss, see :class:`~mmdet_losses.QualityFocalLoss`: :func:`quality_focal_terms` of each row."""
+    """Quality focal loss, see :class:`~mmdet_losses.QualityFocalLoss`: :func:`quality_focal_terms` summed per row."""
     return quality_focal_terms(pred, target, score, beta=beta, activated=activated).sum(-1)
 
 
@@ -244,7 +261,7 @@ def quality_focal_terms(
     beta: float = 2.0,
     activated: bool = False,
 ) -> Tensor:
-    """Terms of quality focal loss, one for each class.
+    """Quality focal loss per class, before the sum over the classes.
 
     Args:
         pred: Logits, or probabilities where ``activated``, ``(n, c)``.
@@ -256,6 +273,7 @@ def quality_focal_terms(
     Returns:
         Tensor ``(n, c)``, float32 (float64 where an input is).
     """
+    # also written in kernels/cpp/logits.cpp: Quality
     if isinstance(target, tuple):
         target, score = target
     if score is not None:
@@ -283,6 +301,7 @@ def varifocal_loss(
     Returns:
         Tensor of the shape of ``pred``, float32 (float64 where an input is).
     """
+    # also written in kernels/cpp/logits.cpp: Varifocal
     pred, target = upcast(pred, target)
     prob, _, loss = logistic(pred, target)
     positive = target if iou_weighted else torch.ones_like(target)
@@ -306,8 +325,7 @@ def gaussian_focal_loss(
     Args:
         pred: Probabilities, or logits unless ``activated``, any shape.
         target: Heat map in the shape of ``pred``, or labels, one axis less.
-        positive: How many positives there are at each place, in the shape of ``pred``; by default one wherever
-            ``target`` is exactly 1.
+        positive: Number of positives per place, in the shape of ``pred``; by default 1 where ``target`` is exactly 1.
         alpha: Power of the error.
         gamma: Power of the distance of the target from 1, for negatives.
         pos_weight: Weight of the positives.
@@ -346,9 +364,9 @@ def asymmetric_loss(
         target: Labels, one axis less than ``pred``, or dense in the shape of ``pred``.
         gamma_neg: Power of the modulating factor of negatives.
         gamma_pos: Power of the modulating factor of positives.
-        clip: What is taken off the probability of negatives.
+        clip: Margin subtracted from the probability of negatives.
         activated: Whether ``pred`` holds probabilities.
-        detach_focus: Whether the modulating factors are constants in the gradient.
+        detach_focus: Whether the modulating factors are detached.
 
     Returns:
         Tensor of the shape of ``pred``, float32 (float64 where an input is).
@@ -361,21 +379,3 @@ def asymmetric_loss(
     if detach_focus:
         positive, negative = positive.detach(), negative.detach()
     return -(target * positive * log_prob + (1 - target) * negative * log_rest)
-
-
-def equalization_loss(pred: Tensor, target: Tensor, class_frequency: Tensor, *, lambda_: float = 0.00177) -> Tensor:
-    """Equalization loss, see :class:`~mmdet_losses.EqualizationLoss`.
-
-    Args:
-        pred: Logits, ``(*, c)``.
-        target: Labels ``(*,)``, or dense in the shape of ``pred``; a row without a positive is background.
-        class_frequency: Share of the images that hold each class, ``(c,)``.
-        lambda_: Frequency below which a class is rare.
-
-    Returns:
-        Tensor of the shape of ``pred``, float32 (float64 where an input is).
-    """
-    pred, target = upcast(pred, dense_target(pred, target))
-    foreground = (target > 0).any(-1, keepdim=True)
-    spared = (foreground & (class_frequency < lambda_).to(pred.device)).to(pred.dtype)
-    return (1 - spared * (1 - target)) * F.binary_cross_entropy_with_logits(pred, target, reduction="none")

@@ -16,7 +16,7 @@ def upcast(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Return the tensors in one floating dtype of at least float32.
 
     The dtype is float64 when any of them is float64 and float32 otherwise, so half, bfloat16 and integer
-    inputs become float32. Losses of half-precision boxes are wrong long before they are infinite: at 1300
+    inputs become float32. Losses of half-precision boxes are wrong long before they overflow: at 1300
     pixels a bfloat16 coordinate is a multiple of 8.
     """
     for tensor in tensors:
@@ -30,7 +30,7 @@ def upcast(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 def without_autocast(device: str) -> AbstractContextManager:
-    """Autocast off for a device type; where it is off, nothing, since switching costs as much as a small loss."""
+    """Context with autocast off; where it is off already, nothing, since switching costs as much as a small loss."""
     if is_compiling() or autocast_is_on(device):
         return torch.autocast(device, enabled=False)
     return NOTHING

@@ -10,12 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+__all__ = ["BoxPair"]
+
 
 def divide(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Quotient that is ``numerator`` where the denominator is not positive, so that 0/0 is 0.
+    """Quotient, and ``numerator`` where the denominator is not positive, so that 0/0 is 0.
 
-    Unlike an epsilon in the denominator this leaves every ordinary quotient exact, and the gradient of a
-    degenerate one bounded.
+    Unlike an epsilon in the denominator it keeps every ordinary quotient exact and the gradient of 0/0 bounded.
     """
     return numerator / safe_divisor(denominator)
 
@@ -26,19 +27,19 @@ def safe_divisor(denominator: Tensor) -> Tensor:
 
 
 def negative_part(x: Tensor) -> Tensor:
-    """``min(x, 0)``, whose gradient is one operation where that of ``clamp`` is three."""
+    """``min(x, 0)`` with a backward of one operation, where that of ``clamp`` takes three."""
     return F.hardtanh(x, -torch.finfo(x.dtype).max, 0.0)
 
 
 def smooth(x: Tensor, beta: float) -> Tensor:
-    """Smooth L1 of x of at least 0: ``x**2 / (2 beta)`` where it is less than ``beta``, else ``x - beta / 2``."""
+    """Smooth L1 of nonnegative x: ``x**2 / (2 beta)`` where it is less than ``beta``, else ``x - beta / 2``."""
     return F.smooth_l1_loss(x, x.new_zeros(()).expand_as(x), reduction="none", beta=beta)
 
 
 def saturate(x: Tensor) -> Tensor:
-    """``1 - exp(-x)`` for x of at least 0, to rounding both in its value near 0 and in its gradient far off.
+    """``1 - exp(-x)`` of nonnegative x, accurate near 0 and with an accurate gradient for large x.
 
-    The gradient of ``expm1`` is computed from its result, in which a small ``exp(-x)`` is lost.
+    The backward of ``expm1`` uses its result, in which a small ``exp(-x)`` is rounded away.
     """
     near = x < 1
     return torch.where(near, -torch.expm1(-torch.where(near, x, 0.0)), 1 - torch.exp(-x))
@@ -54,8 +55,8 @@ def squared_length(x: Tensor, y: Tensor) -> Tensor:
     return x.square() + y.square()
 
 
-def span(*sides: Tensor) -> Tensor:
-    """Distance from the least of some coordinates to the largest."""
+def peak_to_peak(*sides: Tensor) -> Tensor:
+    """Largest minus smallest of some coordinates, per row."""
     return reduce(torch.maximum, sides) - reduce(torch.minimum, sides)
 
 
@@ -81,11 +82,11 @@ def scaled_box(box: Box, ratio: float | Tensor) -> Box:
 
 
 LEAST_SIDE = 1e-12
-"""Side below which a box counts as having this one, where an angle is asked for."""
+"""Sides are clamped to this before the angle of an aspect ratio is taken."""
 
 
 def aspect_angle(width: Tensor, height: Tensor) -> Tensor:
-    """``atan(w / h)``, finite with its gradient also where a side is 0; a point counts as a square."""
+    """``atan(w / h)``, with a finite gradient also where a side is 0; a point counts as a square."""
     width, height = (torch.threshold(side, LEAST_SIDE, LEAST_SIDE) for side in (width, height))
     return torch.atan2(width, height)
 
@@ -102,13 +103,13 @@ def overlap(
     """Intersection over union in [0, 1], 0 where neither box has an area, and the area of the union."""
     intersection = area(*intersection_size(pred, target))
     union = area(*pred_size) + area(*target_size) - intersection
-    # Where rounding made it less than the intersection, it is that; a constant, so its gradient stays that of a sum.
+    # Rounding can leave it below the intersection; the correction is detached, so the gradient stays that of the sum.
     union = union + (intersection - union).clamp(min=0).detach()
     return divide(intersection, union), union
 
 
 class Axis(NamedTuple):
-    """One axis of pairs of boxes, or both in one tensor ``(2, n)``.
+    """One axis of pairs of boxes, ``(n,)`` each, or both axes stacked, ``(2, n)`` each.
 
     Attributes:
         size: Signed side of the prediction.
@@ -126,20 +127,23 @@ class Axis(NamedTuple):
 class BoxPair:
     """Geometry of ``n`` aligned pairs of boxes, each seen in a frame of its own.
 
-    The origin is the first corner of the prediction and the unit the largest distance of a side from it, both taken
-    as constants. An IoU-type loss depends on neither, so its value and gradient are those of the original boxes,
-    while nothing overflows, nothing underflows, and sizes of 1e-3 and of 1e6 are treated alike. Each number of a
-    pair is a tensor ``(n,)`` of its own, from which a compiler makes one loop over the pairs.
+    The origin is the first corner of the prediction and the unit the largest distance of a side from it, both
+    detached. An IoU-type loss depends on neither, so its value and gradient are those of the original boxes, while
+    nothing overflows, nothing underflows, and sizes of 1e-3 and of 1e6 are treated alike. Each coordinate is a tensor
+    ``(n,)`` of its own, which torch.compile fuses into one loop over the pairs.
 
     Attributes:
         pred: Predicted boxes.
         target: Target boxes.
         pred_size: Signed width and height of the predicted boxes.
         target_size: Signed width and height of the target boxes.
-        unit: The unit in the unit of the original boxes, a constant.
+        unit: Side length of the frame, in the unit of the original boxes; detached.
         union: Area of the union.
         iou: Intersection over union in [0, 1]; 0 where neither box has an area.
     """
+
+    # also written in functional/pairs.py: Geometry, ValuePair
+    # also written in kernels/cpp/boxes.cpp: Pair
 
     def __init__(self, pred: Box, target: Box, unit: Tensor) -> None:
         self.pred, self.target, self.unit = pred, target, unit
@@ -153,23 +157,27 @@ class BoxPair:
         height = torch.maximum(pred.y2, target.y2) - torch.minimum(pred.y1, target.y1)
         return width.clamp(min=0), height.clamp(min=0)
 
-    def inner(self) -> tuple[Tensor, Tensor]:
+    def intersection_size(self) -> tuple[Tensor, Tensor]:
         """Width and height of the intersection, signed."""
         return intersection_size(self.pred, self.target)
 
+    def inner(self) -> tuple[Tensor, Tensor]:
+        """Former name of :meth:`intersection_size`."""
+        return self.intersection_size()
+
     @property
     def axes(self) -> tuple[Axis, ...]:
-        """What there is along x and along y; see :meth:`each` and :meth:`total`."""
+        """Sizes and offsets along x and along y, to be read through :meth:`each` or :meth:`total`."""
         parts = zip(self.pred_size, self.target_size, self.offset(), self.hull(), strict=True)
         return tuple(Axis(*part) for part in parts)
 
     def each(self, of_axes: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
-        """A number of each of :attr:`axes`, that along x and that along y, ``(n,)``."""
+        """Values computed per axis from :attr:`axes`: those along x and those along y, ``(n,)`` each."""
         x, y = of_axes
         return x, y
 
     def total(self, of_axes: Iterable[Tensor]) -> Tensor:
-        """Sum of a number of each of :attr:`axes`, ``(n,)``."""
+        """Sum over the axes of values computed per axis from :attr:`axes`, ``(n,)``."""
         x, y = of_axes
         return x + y
 
@@ -182,18 +190,18 @@ class BoxPair:
         return squared_length(*self.hull())
 
     def aspect_change(self) -> Tensor:
-        """Angle of the target's aspect ratio less that of the prediction's."""
+        """Angle of the target's aspect ratio minus that of the prediction's."""
         return aspect_angle(*self.target_size) - aspect_angle(*self.pred_size)
 
     def signed_gap(self) -> Tensor:
         """Negative area that stands for the intersection of disjoint boxes in Extended-IoU; 0 where they overlap."""
-        (width, height), pred, target = self.inner(), self.pred, self.target
-        # The two corners of the intersection, added, from the first corner of the enclosing box on.
+        (width, height), pred, target = self.intersection_size(), self.pred, self.target
+        # Sum of the two corners of the intersection, relative to the first corner of the enclosing box.
         x, y = 2 * (pred.x1 - target.x1).abs() + width, 2 * (pred.y1 - target.y1).abs() + height
         return torch.addcmul(negative_part(width) * y, negative_part(height), x)
 
     def inner_iou(self, ratio: float) -> Tensor:
-        """Intersection over union of both boxes with sides times ``ratio``."""
+        """Inner-IoU: intersection over union of both boxes with sides times ``ratio``."""
         return self.iou if ratio == 1 else self.scaled(ratio).iou
 
     def scaled(self, ratio: float | Tensor) -> BoxPair:
@@ -207,7 +215,7 @@ class BoxPair:
 
 
 def framed(pred: Tensor, target: Tensor) -> BoxPair:
-    """Geometry of aligned boxes ``(n, 4)``, number by number."""
+    """Geometry of aligned boxes ``(n, 4)``, one tensor per coordinate."""
     pred, target = Box(*pred.unbind(-1)), Box(*target.unbind(-1))
     origin = (pred.x1.detach(), pred.y1.detach()) * 2
     with torch.no_grad():
@@ -222,6 +230,6 @@ def framed(pred: Tensor, target: Tensor) -> BoxPair:
 
 
 def unit_of(length: Tensor) -> Tensor:
-    """``length``, and 1 where it is too small to divide by; its reciprocal has all its digits."""
+    """``length`` clamped so that its reciprocal is a normal number, and 1 where it is too small to divide by."""
     tiny = torch.finfo(length.dtype).tiny
-    return torch.threshold(length, tiny, 1.0).clamp(max=1 / tiny)
+    return torch.threshold(length, tiny, 1.0).clamp_(max=1 / tiny)

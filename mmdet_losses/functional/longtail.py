@@ -1,4 +1,4 @@
-"""Classification losses for long-tailed data: the balance of the classes so far is an argument."""
+"""Classification losses for long-tailed data; the statistics of the classes are an argument."""
 
 from __future__ import annotations
 
@@ -11,22 +11,48 @@ from torch import Tensor
 from .classification import dense_target, one_hot
 from .dtype import upcast
 
+__all__ = [
+    "equalization_loss",
+    "equalization_v2_loss",
+    "equalized_focal_gradient",
+    "equalized_focal_loss",
+    "seesaw_class_loss",
+]
+
 
 def foreground(label: Tensor, num_classes: int) -> Tensor:
-    """Which labels are classes; all others, as MMDetection's ``num_classes``, are background."""
+    """Mask of the labels that are a class; all others, as MMDetection's ``num_classes``, are background."""
     return (label >= 0) & (label < num_classes)
 
 
 def background_last(label: Tensor, num_classes: int) -> Tensor:
-    """Labels with ``num_classes`` for every background."""
-    # -1, the last but one of a circle of num_classes + 1, is the last
+    """Labels with every background mapped to ``num_classes``."""
+    # modulo num_classes + 1, -1 is num_classes
     return label.long().clamp(-1, num_classes) % (num_classes + 1)
 
 
 def count_labels(label: Tensor, valid: Tensor, num_classes: int) -> Tensor:
-    """Number of valid rows of each class, background last, ``(num_classes + 1,)``, whole numbers."""
+    """Number of valid rows per class, background last, ``(num_classes + 1,)``, int64."""
     count = torch.zeros(num_classes + 1, dtype=torch.int64, device=label.device)
     return count.scatter_add(0, background_last(label, num_classes), valid.long())
+
+
+def equalization_loss(pred: Tensor, target: Tensor, class_frequency: Tensor, *, lambda_: float = 0.00177) -> Tensor:
+    """Equalization loss, see :class:`~mmdet_losses.EqualizationLoss`.
+
+    Args:
+        pred: Logits, ``(*, c)``.
+        target: Labels ``(*,)``, or dense in the shape of ``pred``; a row without a positive is background.
+        class_frequency: Share of the images that contain each class, ``(c,)``.
+        lambda_: Frequency below which a class is rare.
+
+    Returns:
+        Tensor of the shape of ``pred``, float32 (float64 where an input is).
+    """
+    pred, target = upcast(pred, dense_target(pred, target))
+    positive = (target > 0).any(-1, keepdim=True)
+    spared = (positive & (class_frequency < lambda_).to(pred.device)).to(pred.dtype)
+    return (1 - spared * (1 - target)) * F.binary_cross_entropy_with_logits(pred, target, reduction="none")
 
 
 def seesaw_class_loss(
@@ -37,10 +63,10 @@ def seesaw_class_loss(
     Args:
         pred: Logits of the classes, ``(n, c)``.
         target: Labels, ``(n,)``.
-        counts: Number of samples of each class so far, ``(c,)``.
+        counts: Number of samples per class so far, ``(c,)``.
         p: Power of the mitigation factor.
         q: Power of the compensation factor.
-        eps: Least probability of the target class in the compensation factor.
+        eps: Lower bound of the target's probability in the compensation factor.
 
     Returns:
         Tensor ``(n,)``, float32 (float64 where an input is).
@@ -53,7 +79,7 @@ def seesaw_class_loss(
         mitigation = p * (log_counts - log_counts[label].unsqueeze(-1)).clamp(max=0)
         log_scores = pred.log_softmax(-1)
         own = log_scores.gather(-1, label.unsqueeze(-1)).clamp(min=math.log(eps))
-        # Both are 0 at the label itself.
+        # Both terms are 0 at the label itself.
         log_factor = mitigation + q * (log_scores - own).clamp(min=0)
     loss = F.cross_entropy(pred + log_factor, label, reduction="none")
     return torch.where(foreground(target, classes), loss, 0)
@@ -65,9 +91,9 @@ def equalization_v2_weight(
     """Weights of negatives and of positives of :class:`~mmdet_losses.EQLV2Loss`, ``(c + 1,)``, objectness last.
 
     Args:
-        ratio: Accumulated gradient of positives over that of negatives of each class, ``(c,)``.
+        ratio: Accumulated gradient of positives over that of negatives per class, ``(c,)``.
         mu: Ratio at which a negative has half its weight.
-        alpha: What a positive can have beyond weight 1.
+        alpha: Largest weight of a positive, minus 1.
         gamma: Steepness.
     """
     negative = torch.cat([torch.sigmoid(gamma * (ratio - mu)), ratio.new_ones(1)])
@@ -89,9 +115,9 @@ def equalization_v2_loss(
     Args:
         pred: Logits, ``(n, c + 1)``, objectness last.
         target: Labels, ``(n,)``.
-        ratio: Accumulated gradient of positives over that of negatives of each class, ``(c,)``.
+        ratio: Accumulated gradient of positives over that of negatives per class, ``(c,)``.
         mu: Ratio at which a negative has half its weight.
-        alpha: What a positive can have beyond weight 1.
+        alpha: Largest weight of a positive, minus 1.
         gamma: Steepness.
         class_weight: ``(c + 1,)``.
 
@@ -117,13 +143,13 @@ def equalization_v2_gradients(
     alpha: float = 4.0,
     gamma: float = 12.0,
 ) -> tuple[Tensor, Tensor]:
-    """Sizes of the gradients of :func:`equalization_v2_loss` in the logits of positives and of negatives.
+    """Absolute gradients of :func:`equalization_v2_loss` in the logits of positives and of negatives.
 
     Args:
         pred: Logits, ``(n, c + 1)``, objectness last.
         target: Labels, ``(n,)``.
-        weight: Weight of each row, ``(n,)``.
-        ratio, mu, alpha, gamma: As there.
+        weight: Weight per row, ``(n,)``.
+        ratio, mu, alpha, gamma: As in :func:`equalization_v2_loss`.
 
     Returns:
         Two tensors ``(c + 1,)``, summed over the rows; objectness last.
@@ -153,16 +179,16 @@ def equalized_focal_loss(
     Args:
         pred: Logits, ``(n, c)`` or ``(*, c)``.
         target: Labels, one axis less than ``pred``, or one-hot in the shape of ``pred``.
-        ratio: Accumulated gradient of positives over that of negatives of each class, from 0 to 1, ``(c,)``.
+        ratio: Accumulated gradient of positives over that of negatives per class, from 0 to 1, ``(c,)``.
         gamma: Power of the modulating factor of a balanced class.
         alpha: Weight of the positive class; negatives have ``1 - alpha``.
-        scale_factor: How much larger the power of a class without positives is.
+        scale_factor: What is added to the power of a class of ratio 0.
 
     Returns:
         Tensor of the shape of ``pred``, float32 (float64 where an input is).
     """
     power, error, loss, factor = equalized_focal_parts(pred, target, ratio, gamma, alpha, scale_factor)
-    # With a power below 1 the slope at 0 would be infinite.
+    # With a power below 1 the gradient at 0 would be infinite.
     error = error.clamp(min=torch.finfo(error.dtype).tiny) if gamma < 1 else error
     return factor * error**power * loss
 
@@ -170,7 +196,7 @@ def equalized_focal_loss(
 def equalized_focal_parts(
     pred: Tensor, target: Tensor, ratio: Tensor, gamma: float, alpha: float, scale_factor: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Power of each class, error, binary cross-entropy, and what multiplies the loss."""
+    """Power per class, error ``1 - p_t``, binary cross-entropy, and the weight that multiplies the loss."""
     pred, target = upcast(pred, dense_target(pred, target))
     power = gamma + scale_factor * (1 - ratio.to(pred.dtype))
     error = torch.sigmoid(-pred) * target + torch.sigmoid(pred) * (1 - target)
@@ -187,9 +213,9 @@ def equalized_focal_gradient(
     alpha: float = 0.25,
     scale_factor: float = 8.0,
 ) -> Tensor:
-    """Size of the gradient of :func:`equalized_focal_loss` in each logit, for a target of 0 and 1.
+    """Absolute gradient of :func:`equalized_focal_loss` per logit, for a one-hot target.
 
-    With ``e`` the error and ``g`` the power, ``e**g (g (1 - e) BCE + e)`` times the factors of the loss.
+    With ``e`` the error and ``g`` the power, ``e**g (g (1 - e) BCE + e)`` times the weight of the loss.
     """
     power, error, loss, factor = equalized_focal_parts(pred, target, ratio, gamma, alpha, scale_factor)
     return factor * (error**power * (power * (1 - error) * loss + error))

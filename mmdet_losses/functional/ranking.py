@@ -1,8 +1,8 @@
-"""Ranking losses: errors of positives among all entries, whose gradients are assigned and not derived.
+"""Ranking losses: errors of positives among all entries, with gradients by error-driven update instead of derivatives.
 
 An error is a ratio of counts ``sum_j H(s_j - s_i)`` with the ramp ``H(x) = clamp(x / (2 delta) + 1/2, 0, 1)``. Since H
-is linear in pieces, all counts come from one sort and prefix sums: O(n log n) time and O(n) memory, of shapes that no
-value decides. Prefix sums are taken in float64, where 10 million logits leave about 1e-9 of rounding.
+is piecewise linear, all counts come from one sort and prefix sums: O(n log n) time and O(n) memory, with shapes that
+do not depend on values. Prefix sums are float64, whose rounding error over 10 million logits is about 1e-9.
 """
 
 from __future__ import annotations
@@ -16,25 +16,27 @@ from torch import Tensor
 from .dtype import upcast
 from .reduce import may_select
 
+__all__ = ["average_precision_loss", "rank_sort_errors", "rank_sort_loss"]
+
 NEGLIGIBLE = 1e-10
-"""Count below which no missorted entry is held responsible; as in the code of Rank & Sort Loss."""
+"""Count at or below which a positive has no missorted entries; as in the code of Rank & Sort Loss."""
 
 
 def prefix_sums(values: Tensor) -> Tensor:
-    """Sums of the first 0, 1, ... n values of the last axis."""
+    """Sums of the first 0, 1, ... n values along the last axis."""
     return F.pad(values.cumsum(-1), (1, 0))
 
 
 def ramp(ordered: Tensor, score: Tensor, delta: float) -> tuple[Tensor, Tensor]:
-    """For each score, the places in ``ordered`` from which ``H(ordered - score)`` rises, and from which it is 1."""
+    """For each score, the indices into ``ordered`` from which on ``H(ordered - score)`` is above 0, and is 1."""
     full = torch.searchsorted(ordered, score + delta)
     return torch.minimum(torch.searchsorted(ordered, score - delta, right=True), full), full
 
 
 def ramp_sum(risen: Tensor, moment: Tensor, score: Tensor, delta: float) -> Tensor:
-    """Sum of ``value * H`` over entries where H rises, from the sums of their values and of values times scores.
+    """Sum of ``value * H`` over entries on the ramp, from the sums of their values and of values times scores.
 
-    A step, of delta 0, has no such entries, so that ``risen`` is 0.
+    With delta 0, a step, there are none, and ``risen`` is 0.
     """
     return risen if delta == 0 else 0.5 * risen + (moment - score * risen) / (2 * delta)
 
@@ -62,8 +64,8 @@ def count_above(source: Tensor, values: Tensor, score: Tensor, delta: float) -> 
 def lower_counts(score: Tensor, quality: Tensor, values: Tensor, delta: float) -> Tensor:
     """``sum_j values_j [quality_j < quality_i] H(score_j - score_i)`` for each i.
 
-    A wavelet matrix: entries in the order of their scores are parted, stably, by the bits of the place of their
-    quality, the highest first. Where the bit of i is 1, those of bit 0 in its range are lower, and lie side by side.
+    A wavelet matrix: entries sorted by score are partitioned, stably, by the bits of the rank of their quality, from
+    the highest bit on. Where the bit of i is 1, the entries with bit 0 in its range are lower, and contiguous.
 
     Args:
         score: ``(n,)``.
@@ -76,7 +78,7 @@ def lower_counts(score: Tensor, quality: Tensor, values: Tensor, delta: float) -
     """
     n = score.shape[0]
     ordered, order = score.sort()
-    place = torch.searchsorted(quality.sort().values, quality)  # equal qualities have equal places
+    place = torch.searchsorted(quality.sort().values, quality)  # equal qualities have equal ranks
     bounds = torch.stack([*ramp(ordered, score, delta), torch.full_like(place, n)])
     key, values = place[order], values[:, order]
     values = torch.cat([values, values * ordered])
@@ -101,7 +103,7 @@ def lower_counts(score: Tensor, quality: Tensor, values: Tensor, delta: float) -
 
 count_above_of_lower = lower_counts
 if hasattr(torch.library, "custom_op"):
-    # The number of bits follows the size, so a compiler takes all of them as one operator.
+    # The number of bits depends on the size, so torch.compile is given the loop as one operator.
     count_above_of_lower = torch.library.custom_op(
         "mmdet_losses::count_above_of_lower",
         lower_counts,
@@ -115,12 +117,12 @@ if hasattr(torch.library, "custom_op"):
 
 
 def places(mask: Tensor) -> Tensor | None:
-    """Where the mask is True, or None, which stands for everywhere, where this may not be looked up."""
+    """Indices where the mask is True; None, which means all, where values may not be read."""
     return mask.nonzero().squeeze(1) if may_select(mask) else None
 
 
 def relevant(score: Tensor, positive: Tensor, negative: Tensor, delta: float) -> Tensor:
-    """The negatives that rank, at least in part, above some positive; all of them where that may not be looked up."""
+    """Mask of the negatives that rank at least partly above a positive; all negatives where values may not be read."""
     if not may_select(score) or not positive.any():
         return negative
     return negative & ~(score < score[positive].min() - delta)
@@ -140,8 +142,8 @@ def put(place: Tensor | None, values: Tensor, like: Tensor) -> Tensor:
 class RankingError(torch.autograd.Function):
     """Share of negatives among the entries that rank above each positive; 0 for other entries.
 
-    The gradient is assigned by error-driven update: a positive's error pulls its score up, and pushes down the
-    negatives above it, each by its share ``H / sum H``.
+    Gradient by error-driven update: the error of a positive raises its score, and lowers those of the negatives above
+    it, each by its share ``H / sum H``.
     """
 
     @staticmethod
@@ -179,8 +181,8 @@ class RankingError(torch.autograd.Function):
 class SortingError(torch.autograd.Function):
     """How far positives of lower quality that rank above a positive raise the average of ``1 - quality`` there.
 
-    The gradient is assigned: a positive's error pulls its score up, and pushes down the positives of lower quality
-    above it, each by its share ``H / sum H``. Entries other than positives have 0.
+    Gradient by error-driven update: the error of a positive raises its score, and lowers those of the positives of
+    lower quality above it, each by its share ``H / sum H``. Entries other than positives have 0.
     """
 
     @staticmethod
@@ -212,7 +214,7 @@ class SortingError(torch.autograd.Function):
 
 
 def flat(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Scores and targets in one axis; what is ignored has the score 0, whatever stood there."""
+    """Scores and targets, flattened; scores of ignored entries are masked to 0."""
     (pred,) = upcast(pred)
     return pred.masked_fill(target < 0, 0).reshape(-1), target.reshape(-1)
 

@@ -12,20 +12,22 @@ from torch import Tensor
 from .compiling import is_compiling
 from .dtype import upcast
 
+__all__ = ["reduce_loss", "weighted_loss"]
+
 REDUCTIONS = ("none", "mean", "sum")
 SHORT = 2**17
-"""Elements up to which looking for those that count costs more than computing all of them."""
+"""Number of elements up to which selecting the kept rows costs more than computing all of them."""
 MOST = 0.8
-"""Share of rows from which on copying those that count costs more than computing all of them."""
+"""Share of kept rows from which on selecting them costs more than computing all rows."""
 
 
 def may_select(tensor: Tensor) -> bool:
-    """Whether values may be read back: on a CPU, where no device has to be waited for, outside of compilers."""
+    """Whether values may be read: on a CPU, where that does not wait for a device, and outside of tracing."""
     return tensor.is_cpu and not is_compiling() and not torch._C._are_functorch_transforms_active()
 
 
 def all_between(values: Tensor, least: float, most: float) -> bool:
-    """Whether values are found to lie between two bounds; never, where they must not be read back."""
+    """Whether all values lie between two bounds; False where they must not be read, or where there is none."""
     if not may_select(values) or not values.numel():
         return False
     if values.is_floating_point():
@@ -35,44 +37,48 @@ def all_between(values: Tensor, least: float, most: float) -> bool:
 
 
 def match_rank(mask: Tensor, ndim: int) -> Tensor:
-    """A boolean mask with ``ndim`` axes: new last axes are broadcast, surplus ones have to agree on True."""
+    """A boolean mask with ``ndim`` axes: missing last axes are broadcast, surplus ones are reduced by ``all``."""
     if mask.ndim > ndim:
         return mask.flatten(ndim).all(-1)
     return mask.reshape(*mask.shape, *(1,) * (ndim - mask.ndim))
 
 
 def blank(tensor: Tensor, drop: Tensor) -> Tensor:
-    """``tensor`` with zeros where ``drop`` is True, so that nothing that stood there takes part."""
+    """``tensor`` with zeros where ``drop`` is True."""
     return tensor.masked_fill(match_rank(drop, tensor.ndim), 0)
 
 
-def count_of_row(weight: Tensor) -> Tensor:
-    """Which rows have a weight other than 0, ``(n,)``."""
-    counts = weight.bool()
-    if counts.numel() == counts.shape[0]:
-        return counts.flatten()
-    if counts.shape[1:] == (4,) and counts.is_contiguous():
+def kept_rows(weight: Tensor) -> Tensor:
+    """Mask of the rows with any weight other than 0, ``(n,)``."""
+    nonzero = weight.bool()
+    if nonzero.numel() == nonzero.shape[0]:
+        return nonzero.flatten()
+    if nonzero.shape[1:] == (4,) and nonzero.is_contiguous():
         # four bytes as one number: a fifth of the time of any(1)
-        return counts.view(torch.int32).squeeze(1).bool()
-    return counts.flatten(1).any(1)
+        return nonzero.view(torch.int32).squeeze(1).bool()
+    return nonzero.flatten(1).any(1)
 
 
 def keep_rows(
     inputs: Sequence[Tensor], weight: Tensor | None, most: float = 1.0
 ) -> tuple[Sequence[Tensor], Tensor | None]:
-    """Inputs and weight of the rows that count, on a CPU and where they are less than ``most`` of all."""
+    """Inputs and weight of the kept rows, on a CPU and where they are less than ``most`` of all; else unchanged."""
     num_rows = inputs[0].shape[0]
     if weight is None or weight.shape[0] != num_rows or not may_select(weight):
         return inputs, weight
-    kept = count_of_row(weight).nonzero().squeeze(1)
+    kept = kept_rows(weight).nonzero().squeeze(1)
     if kept.shape[0] >= most * num_rows:
         return inputs, weight
-    rows = [Rows.apply(tensor, kept) if tensor.requires_grad else tensor.index_select(0, kept) for tensor in inputs]
+    graph = torch.is_grad_enabled()
+    rows = [
+        Rows.apply(tensor, kept) if graph and tensor.requires_grad else tensor.index_select(0, kept)
+        for tensor in inputs
+    ]
     return rows, weight.index_select(0, kept)
 
 
 class Rows(torch.autograd.Function):
-    """``tensor[rows]`` of rows that are all different; torch's gradient of it copies as many zeros as it writes."""
+    """``tensor[rows]`` of distinct rows, whose backward writes its zeros once; torch's copies them too."""
 
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, rows: Tensor) -> Tensor:
@@ -86,30 +92,30 @@ class Rows(torch.autograd.Function):
         return gradient.new_zeros(ctx.shape).index_copy_(0, rows, gradient), None
 
 
-def all_count(weight: Tensor) -> bool:
-    """Whether no weight is 0; reads values back. Of weights below 0 it says no, which only costs time."""
+def none_masked(weight: Tensor) -> bool:
+    """Whether no weight is 0; reads values. False for negative weights, which only skips a shortcut."""
     return not weight.numel() or weight.amin().item() > 0
 
 
-def most_count(weight: Tensor, num_rows: int) -> bool:
-    """Whether there is one weight per row, and few of them are 0; reads values back."""
+def mostly_kept(weight: Tensor, num_rows: int) -> bool:
+    """Whether there is one weight per row, and few of them are 0; reads values."""
     return weight.numel() == num_rows and weight.count_nonzero().item() >= MOST * num_rows
 
 
 def mean_of_columns(weight: Tensor) -> Tensor:
-    """Weight of each row, ``(n,)``, from that of its coordinates, ``(n, 4)``, or as it is."""
+    """Weight per row, ``(n,)``: the mean over the coordinates of a weight ``(n, 4)``, or the weight itself."""
     if weight.ndim == 1:
         return weight
     (weight,) = upcast(weight)
     if weight.numel() <= SHORT:
         return weight.mean(1)
-    # of many rows with so short an axis a mean takes three times as long
+    # for many rows, a mean over so short an axis takes three times as long
     left, right = (weight[:, ::2] + weight[:, 1::2]).unbind(1)
     return (left + right) / 4
 
 
 def weighted_sum(loss: Tensor, weight: Tensor | None) -> Tensor:
-    """Sum of the weighted loss; on a CPU both in one operation where there is little to sum."""
+    """Sum of the weighted loss; on a CPU a dot product where there is little to sum."""
     if weight is None:
         return loss.sum()
     if weight.dtype != loss.dtype:
@@ -129,29 +135,30 @@ def weighted_loss(
     values: str = "elements",
     tame: bool = False,
 ) -> Tensor:
-    """Unreduced loss of ``inputs``, weighted and reduced; an entry of weight 0 counts as deleted.
+    """Loss of ``inputs``, weighted and reduced; entries of weight 0 are masked: it is as if they were not there.
 
-    Multiplying by a weight of 0 is not enough, since 0 * NaN is NaN. On a CPU the rows that count are picked,
-    which is also what makes a loss over 200,000 anchors with 0.5 % positives fast; elsewhere, where picking
-    would wait for the device, what stands under a weight of 0 is replaced by zeros before the loss sees it.
+    Multiplying by a weight of 0 is not enough, since 0 * NaN is NaN. On a CPU the kept rows are selected, which also
+    makes a loss over 200,000 anchors with 0.5 % positives fast; elsewhere, where a selection would wait for the
+    device, masked inputs are replaced by zeros before the loss is computed.
 
     Args:
-        compute: Unreduced loss of the inputs.
+        compute: The unreduced loss, a function of the inputs.
         inputs: Prediction and targets, equal in the first axis.
-        weight: Broadcastable to the unreduced loss; its first axis is that of the inputs or 1.
+        weight: Broadcasts to the unreduced loss; its first axis is that of the inputs or 1.
         reduction: ``'none'``, ``'mean'`` or ``'sum'``.
         avg_factor: Divisor of ``'mean'``, a number or a one-element tensor.
-        values: What one value belongs to: an element of the inputs (``'elements'``), a row, whose weight may be
-            ``(n, 4)`` and is then averaged (``'rows'``), or a side of a row that is masked only if all its weights are
-            0 (``'sides'``).
-        tame: Whether the gradient is finite wherever the loss is. Then a sum that is finite has met no junk.
+        values: What one value, and so one weight, belongs to: an element (``'elements'``); a row, whose weight may be
+            ``(n, 4)`` and is then averaged (``'rows'``); or a side of an indivisible row, which is masked only if all
+            its weights are 0 (``'sides'``).
+        tame: Whether a finite loss implies a finite gradient. Then a finite sum proves that no masked entry held
+            NaN or inf, and the mask is skipped.
     """
     num_rows = inputs[0].shape[0]
     reduces = reduction != "none"
     if reduces and num_rows == 0 and not is_compiling():
         return upcast(*filter(torch.is_floating_point, inputs))[0].sum()
     if weight is not None:
-        if tame and reduces and may_select(weight) and (inputs[0].numel() <= SHORT or most_count(weight, num_rows)):
+        if tame and reduces and may_select(weight) and (inputs[0].numel() <= SHORT or mostly_kept(weight, num_rows)):
             loss = compute(*inputs)
             total = weighted_sum(loss, weight)
             if math.isfinite(total.item()):
@@ -169,20 +176,20 @@ def drop_junk(
     may_drop: bool = True,
     values: str = "elements",
 ) -> tuple[Sequence[Tensor], Tensor]:
-    """Inputs and weight without what has weight 0: its rows are gone, if ``may_drop``, or zeros stand in them."""
+    """Inputs and weight with entries of weight 0 masked: their rows deleted, if ``may_drop``, or filled with zeros."""
     selects = may_select(weight)
-    clean = selects and weight.numel() <= SHORT and all_count(weight)
+    clean = selects and weight.numel() <= SHORT and none_masked(weight)
     if may_drop and not clean:
         inputs, weight = keep_rows(inputs, weight)
     weight = mean_of_columns(weight) if values == "rows" else weight
-    if not (clean or (selects and all_count(weight))):
+    if not (clean or (selects and none_masked(weight))):
         drop = (weight == 0).all(-1) if values == "sides" else weight == 0
         inputs = [blank(tensor, drop) for tensor in inputs]
     return inputs, weight
 
 
 def reduce_total(total: Tensor, reduction: str, count: Any, avg_factor: Any) -> Tensor:
-    """The sum, or the mean over ``avg_factor``, by default over ``count``; a divisor of 0 gives 0."""
+    """The total, or the total over ``avg_factor``, by default over ``count``; a divisor of 0 gives 0."""
     if reduction == "sum":
         return total
     if avg_factor is None:
@@ -202,7 +209,7 @@ def reduce_loss(loss: Tensor, reduction: str, avg_factor: Any = None) -> Tensor:
 
     Args:
         loss: Any shape.
-        reduction: ``'none'`` returns it as it is, ``'sum'`` its sum, ``'mean'`` its sum over ``avg_factor``.
-        avg_factor: Divisor, nothing added to it; a divisor of 0 gives 0. The number of elements by default.
+        reduction: ``'none'`` returns the loss unchanged, ``'sum'`` its sum, ``'mean'`` its sum over ``avg_factor``.
+        avg_factor: Divisor, with nothing added to it, by default the number of elements; a divisor of 0 gives 0.
     """
     return loss if reduction == "none" else reduce_total(loss.sum(), reduction, loss.numel(), avg_factor)

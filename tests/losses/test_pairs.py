@@ -1,4 +1,4 @@
-"""The geometry of pairs in eager mode, whose gradient is written out, against the form that autograd goes through."""
+"""The geometry of pairs in eager mode, with and without its hand-written backward, against the form of autograd."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from functools import partial
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
+import mmdet_losses.functional as F
+from mmdet_losses.functional import giou_loss, giou_terms, pair_loss
 from mmdet_losses.functional.geometry import BoxPair, framed
-from mmdet_losses.functional.pairs import PackedPair, box_pair, transposed
+from mmdet_losses.functional.pairs import PackedPair, ValuePair, box_pair, transposed
 
 OUTPUTS: dict[str, Callable[[BoxPair], Sequence[Tensor]]] = {
     "pred": lambda pair: pair.pred,
@@ -19,7 +22,7 @@ OUTPUTS: dict[str, Callable[[BoxPair], Sequence[Tensor]]] = {
     "iou": lambda pair: (pair.iou,),
     "hull": lambda pair: pair.hull(),
     "offset": lambda pair: pair.offset(),
-    "inner": lambda pair: pair.inner(),
+    "intersection": lambda pair: pair.intersection_size(),
     "lengths": lambda pair: (pair.squared_offset(), pair.squared_diagonal()),
     "axes": lambda pair: (pair.total((a.size - a.target_size) * (a.offset + a.hull) for a in pair.axes),),
     "aspect": lambda pair: (pair.aspect_change(),),
@@ -52,16 +55,54 @@ def gradient(build: Callable[[Tensor, Tensor], BoxPair], names: Sequence[str], s
     return torch.autograd.grad(values, pred, slopes)[0] * pair.unit.unsqueeze(1)
 
 
-@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
-def test_values_are_those_of_the_plain_form(scale: float) -> None:
-    packed, plain = (build(*batch(scale)) for build in (box_pair, framed))
-    assert isinstance(packed, PackedPair)
+def with_gradient(pred: Tensor, target: Tensor) -> BoxPair:
+    return box_pair(pred.requires_grad_(), target)
+
+
+def without_gradient(pred: Tensor, target: Tensor) -> BoxPair:
+    with torch.no_grad():
+        return box_pair(pred.requires_grad_(), target.requires_grad_())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("scale", [1.0, 1e-10, 1e10, 1e-30, 1e30])
+@pytest.mark.parametrize(
+    ("build", "form"), [(with_gradient, PackedPair), (without_gradient, ValuePair), (box_pair, ValuePair)]
+)
+def test_values_are_those_of_the_plain_form(
+    build: Callable[[Tensor, Tensor], BoxPair], form: type[BoxPair], scale: float, dtype: torch.dtype
+) -> None:
+    ours, plain = (make(*(boxes.to(dtype) for boxes in batch(scale))) for make in (build, framed))
+    assert type(ours) is form
     for name, output in OUTPUTS.items():
-        for ours, expected in zip(output(packed), output(plain), strict=True):
-            assert torch.equal(ours, expected), name
-    for ours, expected in zip((*packed.target, *packed.target_size), (*plain.target, *plain.target_size), strict=True):
-        assert torch.equal(ours, expected)
-    assert torch.equal(packed.unit, plain.unit)
+        for value, expected in zip(output(ours), output(plain), strict=True):
+            assert torch.equal(value, expected), name
+    for value, expected in zip((*ours.target, *ours.target_size), (*plain.target, *plain.target_size), strict=True):
+        assert torch.equal(value, expected)
+    assert torch.equal(ours.unit, plain.unit)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in F.__all__ if name.endswith("iou_loss") and "box" not in name))
+def test_losses_are_the_same_without_a_gradient(name: str) -> None:
+    pred, target = (boxes.float() for boxes in batch())
+    loss = partial(getattr(F, name), **({"ratio": 1.4} if name == "unified_iou_loss" else {}))
+    expected = loss(pred.clone().requires_grad_(), target)
+    assert expected.requires_grad
+    with torch.no_grad():
+        assert torch.equal(loss(pred.clone().requires_grad_(), target), expected)
+    assert torch.equal(loss(pred, target), expected)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("column", range(8))
+def test_nothing_hides_a_bad_coordinate(column: int, bad: float) -> None:
+    boxes = torch.tensor([[0.0, 0.0, 4.0, 3.0, 1.0, 1.0, 5.0, 6.0]])
+    boxes[0, column] = bad
+    pred, target = boxes.split(4, 1)
+    value = giou_loss(pred, target)
+    plain = pair_loss(framed(pred, target), giou_terms)
+    assert not plain.isfinite().any() or bad == torch.inf
+    torch.testing.assert_close(value, plain, rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30])
@@ -74,6 +115,16 @@ def test_gradient_is_that_of_autograd(names: tuple[str, ...], scale: float) -> N
 def test_extent_that_was_not_asked_for(names: tuple[str, ...]) -> None:
     late = gradient(partial(box_pair, extent=False), names, 1.0)
     torch.testing.assert_close(late, gradient(box_pair, names, 1.0), rtol=1e-12, atol=1e-13)
+
+
+def test_forward_mode() -> None:
+    pred, target = (boxes[80:90] for boxes in batch())
+    direction = torch.rand(pred.shape, generator=torch.Generator().manual_seed(2), dtype=pred.dtype)
+    leaf = pred.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(box_pair(leaf, target).iou.sum(), leaf)
+    with forward_ad.dual_level():
+        tangent = forward_ad.unpack_dual(box_pair(forward_ad.make_dual(pred, direction), target).iou).tangent
+    torch.testing.assert_close(tangent, (slope * direction).sum(1))
 
 
 def test_gradient_has_a_gradient() -> None:
