@@ -47,8 +47,9 @@ def functions_of(case: Case) -> list[str]:
 def arguments(function: str, options: dict[str, Any]) -> dict[str, Any]:
     """Options of a class as its function takes them; the others say which function it is, as ``use_sigmoid``."""
     parameters = inspect.signature(getattr(F, function)).parameters
-    slots = Modifiers.__annotations__ if "slots" in parameters else ()
-    known = {name: value for name, value in options.items() if name in parameters or name in slots}
+    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    modifiers = Modifiers.__annotations__ if open_ended else ()
+    known = {name: value for name, value in options.items() if name in parameters or name in modifiers}
     return {name: torch.tensor(value) if isinstance(value, list) else value for name, value in known.items()}
 
 

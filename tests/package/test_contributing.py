@@ -86,20 +86,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(source, folder / name)
     for block in (block for heading in LOSSES for block in blocks(heading)):
         path = folder / block.path
-        if block.place == "__all__" and "\n__all__ = " not in path.read_text():
-            publish(folder, block)
-        else:
-            path.write_text(written(path.read_text(), block))
+        path.write_text(written(path.read_text(), block))
     return folder
-
-
-def publish(folder: Path, block: Block) -> None:
-    """For as long as the names of a file are listed in its package; goes when each file has its ``__all__``."""
-    package = folder.joinpath(*Path(block.path).parts[:2])
-    module = ".".join((folder / block.path).relative_to(package).with_suffix("").parts)
-    init = package / "__init__.py"
-    names = re.findall(r'"(\w+)"', block.text)
-    init.write_text(f"{init.read_text()}\nfrom .{module} import {', '.join(names)}\n__all__ += {names}\n")
 
 
 def run(tree: Path, *arguments: str) -> str:
