@@ -30,9 +30,9 @@ class AnchorLoss(CompositeLoss):
     Args:
         anchors: Width and height in pixels of the anchors of each level, mmdet's ``base_sizes``.
         strides: Side of a cell of each level in pixels, mmdet's ``strides``.
-        flavor: ``'paper'`` or ``'darknet'``, see the class.
-        ignore_thr: Predictions without an object are ignored where a box, see the class, overlaps one by more; None
-            for none.
+        flavor: ``'paper'`` or ``'darknet'``; its meaning depends on the class.
+        ignore_thr: Predictions without an object are ignored where their box or anchor, depending on the class,
+            overlaps one by more; None for none.
     """
 
     def __init__(
