@@ -13,7 +13,8 @@ from contextlib import redirect_stdout
 from difflib import get_close_matches
 
 with redirect_stdout(sys.stderr):  # the log line of the import does not belong into the table
-    from mmdet_losses.lab.reference import page
+    from loss_pages.reference import page
+
     from mmdet_losses.modules import Loss
     from mmdet_losses.registry import LOSSES
 

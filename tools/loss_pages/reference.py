@@ -7,8 +7,8 @@ import math
 import re
 from collections.abc import Sequence
 
-from ..modules import IoUTypeLoss, Loss
-from ..registry import LOSSES
+from mmdet_losses.modules import IoUTypeLoss, Loss
+from mmdet_losses.registry import LOSSES
 
 INTRODUCTION = """# Every loss
 
