@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmdet_losses.lab.shapes import CLASSES, ShapesSpec, draw
+from mmdet_losses.data.drawings import CLASSES, ShapesSpec, draw
 
 COLOURS = dict(zip(CLASSES, [(0, 0, 255), (0, 255, 0), (255, 80, 0)], strict=True))  # BGR
 

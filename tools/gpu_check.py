@@ -29,9 +29,9 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own messages; 
 
 import torch
 
+from mmdet_losses.data.drawings import CLASSES
 from mmdet_losses.lab.benchmark import gpu, report, step
 from mmdet_losses.lab.errors import ToolError, report_errors
-from mmdet_losses.lab.shapes import CLASSES
 from mmdet_losses.lab.trial import Trial, provenance, run_all
 
 CHECKS = ("sync", "kernels", "floor", "step", "train")

@@ -19,8 +19,9 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmdet_losses.data.data_root import merge_options
+
 from . import checkpoints, distributed
-from .data_root import merge_options
 from .errors import ToolError
 from .preflight import check_losses, check_option_keys, config_errors
 

@@ -22,10 +22,9 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from . import (
-    datasets,  # noqa: F401  registers the drawn data set, which no COCO config imports
-    runtime,
-)
+import mmdet_losses.data.datasets  # noqa: F401  registers the drawn data set, which no COCO config imports
+
+from . import runtime
 from .errors import ToolError, report_errors
 
 RESULT, PROGRESS, REQUEST, LOG = "result.json", "progress.txt", "trial.json", "log.txt"

@@ -23,11 +23,12 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from tqdm import tqdm
 
+from mmdet_losses.data.drawings import CLASSES, ShapesSpec, draw
+
 from ...registry import LOSSES, stock_losses
 from .. import runtime
 from ..errors import ToolError
 from ..preflight import find_losses
-from ..shapes import CLASSES, ShapesSpec, draw
 from ..trial import is_ours, loss_classes
 from .clock import TIMERS, order, spread
 from .memory import peak_bytes

@@ -9,7 +9,7 @@ from mmdet.registry import DATASETS
 from mmengine.logging import MMLogger
 from mmengine.utils import track_iter_progress
 
-from mmdet_losses.lab.shapes import CLASSES, ShapesSpec, ensure_shapes
+from .drawings import CLASSES, ShapesSpec, ensure_shapes
 
 
 @DATASETS.register_module()
@@ -94,7 +94,7 @@ class ShapesDataset(CocoDataset):
     ``data_prefix=dict(img='val/images/')``.
 
     Args:
-        spec: Arguments of :class:`mmdet_losses.lab.shapes.ShapesSpec`: ``num_images``, ``image_size``,
+        spec: Arguments of :class:`mmdet_losses.data.drawings.ShapesSpec`: ``num_images``, ``image_size``,
             ``num_objects``, ``object_size`` and ``seed``. Give each split another ``seed``.
     """
 
