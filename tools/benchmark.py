@@ -17,10 +17,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own messages; read when torch is imported
 
-from mmdet_losses.lab.benchmark import report, run, step  # noqa: E402
-from mmdet_losses.lab.benchmark.providers import PROVIDERS  # noqa: E402
-from mmdet_losses.lab.benchmark.shapes import GROUPS, SHAPES  # noqa: E402
-from mmdet_losses.lab.errors import ToolError, report_errors  # noqa: E402
+from loss_benchmark import report, run, step  # noqa: E402
+from loss_benchmark.providers import PROVIDERS  # noqa: E402
+from loss_benchmark.shapes import GROUPS, SHAPES  # noqa: E402
+from tool_runtime.errors import ToolError, report_errors  # noqa: E402
 
 PAGE = ROOT / "docs/benchmark.md"
 

@@ -28,11 +28,11 @@ from typing import Any
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own messages; read when torch is imported
 
 import torch
+from loss_benchmark import gpu, report, step
+from tool_runtime.errors import ToolError, report_errors
+from tool_runtime.trial import Trial, provenance, run_all
 
 from mmdet_losses.data.drawings import CLASSES
-from mmdet_losses.lab.benchmark import gpu, report, step
-from mmdet_losses.lab.errors import ToolError, report_errors
-from mmdet_losses.lab.trial import Trial, provenance, run_all
 
 CHECKS = ("sync", "kernels", "floor", "step", "train")
 FULL_SIZE = (1333, 800)

@@ -9,11 +9,11 @@ from copy import deepcopy
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config, ConfigDict
+from tool_runtime import distributed, runtime
+from tool_runtime.errors import ToolError, report_errors
+from tool_runtime.preflight import config_errors
 
 import mmdet_losses  # noqa: F401  registers the losses, whatever the config imports
-from mmdet_losses.lab import distributed, runtime
-from mmdet_losses.lab.errors import ToolError, report_errors
-from mmdet_losses.lab.preflight import config_errors
 
 
 def build_parser() -> argparse.ArgumentParser:

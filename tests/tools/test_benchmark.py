@@ -15,9 +15,8 @@ import pytest
 pytest.importorskip("mmdet")
 
 import torch
-from command_line import ROOT, run
-
-from mmdet_losses.lab.benchmark import (
+from command_line import ROOT, TOOLS, run
+from loss_benchmark import (
     arithmetic,
     bars,
     clock,
@@ -32,11 +31,12 @@ from mmdet_losses.lab.benchmark import (
     step,
     subjects,
 )
-from mmdet_losses.lab.benchmark import run as runs
-from mmdet_losses.lab.benchmark.providers import PROVIDERS, TORCHVISION, can_fuse
-from mmdet_losses.lab.benchmark.traffic import counted_share, gradient_bytes, traffic
-from mmdet_losses.lab.benchmark.unit import Unit
-from mmdet_losses.lab.errors import ToolError
+from loss_benchmark import run as runs
+from loss_benchmark.providers import PROVIDERS, TORCHVISION, can_fuse
+from loss_benchmark.traffic import counted_share, gradient_bytes, traffic
+from loss_benchmark.unit import Unit
+from tool_runtime.errors import ToolError
+
 from mmdet_losses.registry import LOSSES, STOCK
 
 F32 = torch.float32
@@ -272,7 +272,7 @@ def test_who_computes_is_told_apart() -> None:
 def test_freed_memory_is_kept() -> None:
     program = """
 import resource, torch
-from mmdet_losses.lab.benchmark.heap import keep_memory
+from loss_benchmark.heap import keep_memory
 assert keep_memory()
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 found = []
@@ -282,7 +282,7 @@ for _ in range(8):
     found.append(faults() - before)
 print(min(found))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], cwd=TOOLS, capture_output=True, text=True, check=True)
     assert int(done.stdout.splitlines()[-1]) < 100  # 16384 pages each time without it
 
 

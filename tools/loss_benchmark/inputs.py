@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...registry import LOSSES
+from mmdet_losses.registry import LOSSES
+
 from .shapes import Shape
 from .subjects import Subject
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import ToolError
+from tool_runtime.errors import ToolError
+
 from .bars import SLACK, judge, slower, times_as_fast
 from .providers import PROVIDERS
 from .run import FORMAT

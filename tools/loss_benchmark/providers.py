@@ -10,7 +10,8 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from ...registry import LOSSES, stock
+from mmdet_losses.registry import LOSSES, stock
+
 from .inputs import Call
 from .subjects import Subject
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from .trial import Trial, run_all
+from tool_runtime.trial import Trial, run_all
 
 SIDES = ("ours", "stock")
 METRIC = "coco/bbox_mAP"
@@ -34,7 +34,7 @@ def run_pairs(
         configs: paths of configs.
         seeds: values of ``randomness.seed``.
         work_dir: where the runs are kept; complete ones are reused.
-        iters, lr, threads, options: see :class:`~mmdet_losses.lab.trial.Trial`.
+        iters, lr, threads, options: see :class:`~tool_runtime.trial.Trial`.
         parallel: run the two sides at the same time.
         fresh: run again what has a result.
 

@@ -22,7 +22,8 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-import mmdet_losses.data.datasets  # noqa: F401  registers the drawn data set, which no COCO config imports
+import mmdet_losses
+import mmdet_losses.data.datasets  # registers the drawn data set, which no COCO config imports
 
 from . import runtime
 from .errors import ToolError, report_errors
@@ -138,7 +139,7 @@ def loss_classes(model: torch.nn.Module) -> dict[str, str]:
 
 def is_ours(class_name: str) -> bool:
     """Whether a class named by :func:`loss_classes` is of this package."""
-    return class_name.split(".")[0] == __name__.split(".")[0]
+    return class_name.split(".")[0] == mmdet_losses.__name__
 
 
 def run(trial: Trial) -> dict[str, Any]:
@@ -190,7 +191,7 @@ def provenance() -> dict[str, Any]:
 
 def commit() -> str | None:
     """Commit of the checkout that this package runs from, with '+' where files differ from it; None without git."""
-    here = Path(__file__).parent
+    here = Path(mmdet_losses.__file__).parent
 
     def git(*words: str) -> str:
         return subprocess.run(
@@ -213,11 +214,11 @@ def start(trial: Trial) -> subprocess.Popen:
     environment = dict(os.environ)
     if trial.threads is not None:
         environment["OMP_NUM_THREADS"] = str(trial.threads)
-    root = str(Path(__file__).parents[2])
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH")]))
+    roots = [str(Path(file).parents[1]) for file in (__file__, mmdet_losses.__file__)]
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [*roots, environment.get("PYTHONPATH")]))
     with open(folder / LOG, "w") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", f"{__name__.rpartition('.')[0]}.trial", str(folder / REQUEST)],
+            [sys.executable, "-m", __name__, str(folder / REQUEST)],
             stdout=log,
             stderr=subprocess.STDOUT,
             env=environment,

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tool_runtime.errors import ToolError, with_cause
+from tool_runtime.trial import provenance
 from tqdm import tqdm
 
-from ..errors import ToolError, with_cause
-from ..trial import provenance
 from . import shapes, subjects
 from .arithmetic import computing
 from .clock import QUICK, TIMERS, Action, Budget, interleave, spread

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tool_runtime.errors import ToolError
 from tqdm import tqdm
 
-from ..errors import ToolError
 from . import run, shapes, subjects
 from .bars import times_as_fast
 from .inputs import draw_calls

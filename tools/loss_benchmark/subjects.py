@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...registry import LOSSES, STOCK
+from mmdet_losses.registry import LOSSES, STOCK
+
 from .shapes import CLASSES, SHAPES, Shape, choose
 
 FREQUENCY = [10.0 ** (-1 - 4 * i / CLASSES) for i in range(CLASSES)]

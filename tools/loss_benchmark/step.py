@@ -21,15 +21,15 @@ from mmengine.logging import MMLogger
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
+from tool_runtime import runtime
+from tool_runtime.errors import ToolError
+from tool_runtime.preflight import find_losses
+from tool_runtime.trial import is_ours, loss_classes
 from tqdm import tqdm
 
 from mmdet_losses.data.drawings import CLASSES, ShapesSpec, draw
+from mmdet_losses.registry import LOSSES, stock_losses
 
-from ...registry import LOSSES, stock_losses
-from .. import runtime
-from ..errors import ToolError
-from ..preflight import find_losses
-from ..trial import is_ours, loss_classes
 from .clock import TIMERS, order, spread
 from .memory import peak_bytes
 from .probe import Probe
@@ -38,7 +38,7 @@ from .run import Report, failure, prepare, start
 from .shapes import choose
 
 SIDES = ("mmdet", "eager", "fused")
-CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 DETECTORS = {
     "cuda": (
         "retinanet/retinanet_r50_fpn_giou_8xb2-1x_coco.py",

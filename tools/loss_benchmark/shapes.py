@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
-from ..errors import ToolError
+from tool_runtime.errors import ToolError
 
 LEVELS = (16800, 4200, 1050, 273, 77)
 """Cells of the five pyramid levels of an image of 800 x 1333, padded to 800 x 1344: 22,400 in all."""
