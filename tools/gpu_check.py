@@ -30,7 +30,8 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own messages; 
 import torch
 from loss_benchmark import gpu, report, step
 from tool_runtime.errors import ToolError, report_errors
-from tool_runtime.trial import Trial, provenance, run_all
+from tool_runtime.provenance import provenance
+from tool_runtime.trial import Trial, run_all
 
 from mmdet_losses.data.drawings import CLASSES
 

@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def apply_args(cfg: Config, args: argparse.Namespace) -> None:
-    """Applies ``--amp``, ``--fuse-losses``, ``--auto-scale-lr`` and ``--resume`` to the config."""
+    """Apply ``--amp``, ``--fuse-losses``, ``--auto-scale-lr`` and ``--resume`` to the config."""
     if args.amp:
         runtime.enable_amp(cfg)
     if args.fuse_losses:

@@ -1,4 +1,6 @@
-"""One option for the place of the data: ``--cfg-options data_root=DIR``."""
+"""One option that moves the data: ``--cfg-options data_root=DIR``."""
+
+from __future__ import annotations
 
 import os
 from collections.abc import Iterator
@@ -6,22 +8,22 @@ from typing import Any
 
 from mmengine.config import Config
 
-_SECTIONS = tuple(f"{split}_{part}" for split in ("train", "val", "test") for part in ("dataloader", "evaluator"))
+SECTIONS = tuple(f"{split}_{part}" for split in ("train", "val", "test") for part in ("dataloader", "evaluator"))
 
 
 def merge_options(cfg: Config, options: dict[str, Any]) -> None:
-    """``cfg.merge_from_dict(options)``, where ``data_root`` moves every data set and evaluator too.
+    """Merge options into a config in place, and let ``data_root`` move every data set and evaluator.
 
-    A text config expands ``data_root`` into ``dataset.data_root`` and ``evaluator.ann_file`` when it is read,
-    so that MMEngine's own merge of ``data_root`` changes a variable that nobody reads any more. Other
-    options, such as ``val_dataloader.dataset.data_root``, are merged afterwards and win.
+    A config expands ``data_root`` into ``dataset.data_root`` and ``evaluator.ann_file`` when it is read, so that
+    MMEngine's own merge only sets a variable that is not read again. Other options, such as
+    ``val_dataloader.dataset.data_root``, are merged afterwards and win.
 
     Args:
         cfg: The config, changed in place.
-        options: What ``--cfg-options`` gave: dotted keys and their values.
+        options: Dotted keys and their values, as ``--cfg-options`` gives them.
 
     Raises:
-        ValueError: ``data_root`` is given for a config that has no such variable.
+        ValueError: Where ``data_root`` is given for a config that has no such variable.
     """
     if "data_root" in options:
         set_data_root(cfg, options["data_root"])
@@ -29,14 +31,14 @@ def merge_options(cfg: Config, options: dict[str, Any]) -> None:
 
 
 def set_data_root(cfg: Config, data_root: str) -> None:
-    """Move every path of ``cfg``'s data loaders and evaluators that is under its ``data_root``.
+    """Move every path under ``data_root`` in the data loaders and evaluators of a config, in place.
 
     Args:
         cfg: The config, changed in place. Its paths start with its top-level ``data_root``.
         data_root: The new folder.
 
     Raises:
-        ValueError: ``cfg`` has no top-level ``data_root``, or the new one is not a non-empty string.
+        ValueError: Where the config has no top-level ``data_root``, or the new one is not a non-empty string.
     """
     old = cfg.get("data_root")
     if not old:
@@ -47,14 +49,15 @@ def set_data_root(cfg: Config, data_root: str) -> None:
         )
     if not isinstance(data_root, str) or not data_root:
         raise ValueError(f"data_root: expected the path of a folder, got {data_root!r}.")
-    for node in _dicts([cfg.get(section) for section in _SECTIONS]):
+    for node in dicts([cfg.get(section) for section in SECTIONS]):
         for key, value in node.items():
             if isinstance(value, str):
-                node[key] = _moved(value, old, data_root)
+                node[key] = moved(value, old, data_root)
     cfg.data_root = data_root
 
 
-def _moved(path: str, old: str, new: str) -> str:
+def moved(path: str, old: str, new: str) -> str:
+    """Return a path with its root replaced; unchanged where it is not under the old root."""
     old = old.rstrip("/")
     if path.rstrip("/") == old:
         return new
@@ -63,10 +66,11 @@ def _moved(path: str, old: str, new: str) -> str:
     return path
 
 
-def _dicts(node: Any) -> Iterator[dict]:
+def dicts(node: Any) -> Iterator[dict]:
+    """Yield every dict of nested dicts and lists, outermost first."""
     if isinstance(node, dict):
         yield node
         node = list(node.values())
     if isinstance(node, list | tuple):
         for child in node:
-            yield from _dicts(child)
+            yield from dicts(child)

@@ -1,5 +1,7 @@
 """COCO-format data sets of the bundled configs, registered in MMDetection's ``DATASETS``."""
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,12 +16,11 @@ from .drawings import CLASSES, ShapesSpec, ensure_shapes
 
 @DATASETS.register_module()
 class CheckedCocoDataset(CocoDataset):
-    """``CocoDataset`` that says what it misses and what it drops.
+    """``CocoDataset`` that reports missing files, class names that do not match, and dropped boxes.
 
-    MMDetection drops boxes under one pixel wide or high without a word, trains without any box when no class
-    name matches, and shows wrong names when their order differs from the file's. Here the number of dropped
-    boxes is logged; a missing file and class names that do not match raise an error that says what to do.
-    The boxes that remain are exactly MMDetection's.
+    MMDetection silently drops boxes under one pixel wide or high, trains without boxes where no class name matches, and
+    shows wrong names where their order differs from the file's. Here the number of dropped boxes is logged, and a
+    missing file or a wrong class name is an error that says what to do. The boxes that remain are MMDetection's.
     """
 
     HINT: ClassVar[str] = (
@@ -27,27 +28,27 @@ class CheckedCocoDataset(CocoDataset):
     )
 
     def load_data_list(self) -> list[dict]:
-        """Check that the data is there, load it, and log how many annotations were dropped."""
-        self._check_files()
-        self._seen = 0
+        """Check the files, load the annotations, and log how many were dropped."""
+        self.check_files()
+        self.annotations_seen = 0
         data_list = super().load_data_list()
-        dropped = self._seen - sum(len(data_info["instances"]) for data_info in data_list)
+        dropped = self.annotations_seen - sum(len(data_info["instances"]) for data_info in data_list)
         if dropped:
             MMLogger.get_current_instance().info(
-                f"{self.ann_file}: dropped {dropped} of {self._seen} annotations, which have no area "
+                f"{self.ann_file}: dropped {dropped} of {self.annotations_seen} annotations, which have no area "
                 "inside their image (under one pixel wide or high, or outside) or are marked as ignored."
             )
         return data_list
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
-        """Parse one image as MMDetection does, and count the annotations of known classes."""
-        self._check_classes()
+        """Parse an image as MMDetection does, and count its annotations of known classes."""
+        self.check_classes()
         annotations = raw_data_info["raw_ann_info"]
-        self._seen += sum(ann["category_id"] in self.cat_ids for ann in annotations)
+        self.annotations_seen += sum(ann["category_id"] in self.cat_ids for ann in annotations)
         return super().parse_data_info(raw_data_info)
 
-    def _check_classes(self) -> None:
-        # MMDetection numbers the classes in the file's order, whatever the order of the names.
+    def check_classes(self) -> None:
+        """Raise where the class names are not the file's, in its order, by which MMDetection numbers them."""
         names = [self.coco.cats[cat_id]["name"] for cat_id in self.cat_ids]
         if names != list(self.metainfo["classes"]):
             raise ValueError(
@@ -56,7 +57,8 @@ class CheckedCocoDataset(CocoDataset):
                 f"{list(self.metainfo['classes'])}. Set metainfo=dict(classes=(...)) in every dataset."
             )
 
-    def _check_files(self) -> None:
+    def check_files(self) -> None:
+        """Raise where the annotation file or the folder of images is missing."""
         for path in (self.ann_file, self.data_prefix.get("img")):
             if path and "://" not in path and not Path(path).exists():
                 raise FileNotFoundError(
@@ -68,8 +70,8 @@ class CheckedCocoDataset(CocoDataset):
 class BCCDDataset(CheckedCocoDataset):
     """Blood cells: 364 photographs of 640x480 pixels with 4888 boxes (Shenggan/BCCD_Dataset, MIT licence).
 
-    ``data_root`` holds ``annotations/{train,val,test}.json`` and ``images/``; ``docs/data.md`` says how to
-    obtain it. One box in ``train`` and one in ``val`` have zero size; they are dropped.
+    ``data_root`` holds ``annotations/{train,val,test}.json`` and ``images/``, see ``docs/data.md``. One box each of
+    train and val has zero size and is dropped.
     """
 
     METAINFO: ClassVar[dict] = {
@@ -87,15 +89,14 @@ class BCCDDataset(CheckedCocoDataset):
 
 @DATASETS.register_module()
 class ShapesDataset(CocoDataset):
-    """Drawn circles, rectangles and triangles, generated on first use.
+    """Circles, rectangles and triangles, drawn at first use.
 
-    The folder of ``ann_file`` is drawn when it is missing or was drawn with another ``spec``, so every
-    split needs a folder of its own: ``ann_file='val/annotations.json'`` and
-    ``data_prefix=dict(img='val/images/')``.
+    The folder of ``ann_file`` is drawn where it is missing or was drawn with another ``spec``, so every split needs a
+    folder of its own: ``ann_file='val/annotations.json'`` and ``data_prefix=dict(img='val/images/')``.
 
     Args:
         spec: Arguments of :class:`mmdet_losses.data.drawings.ShapesSpec`: ``num_images``, ``image_size``,
-            ``num_objects``, ``object_size`` and ``seed``. Give each split another ``seed``.
+            ``num_objects``, ``object_size`` and ``seed``. Give each split its own ``seed``.
     """
 
     METAINFO: ClassVar[dict] = {
@@ -108,7 +109,7 @@ class ShapesDataset(CocoDataset):
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
-        """Draw the images if they are not there, and load the annotations."""
+        """Draw the images where they are missing, and load the annotations."""
         ensure_shapes(
             Path(self.ann_file).parent,
             self.spec,

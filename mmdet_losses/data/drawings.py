@@ -1,8 +1,10 @@
 """A detection data set that draws itself: circles, rectangles and triangles on a noisy background.
 
-Only NumPy and OpenCV are needed. Each image depends on ``(seed, index)`` alone, through
-``numpy.random.RandomState``, whose stream NumPy keeps unchanged between versions.
+An image depends on ``(seed, index)`` alone, through ``numpy.random.RandomState``, whose stream is the same in every
+version of NumPy.
 """
+
+from __future__ import annotations
 
 import colorsys
 import json
@@ -20,20 +22,20 @@ from filelock import FileLock
 
 CLASSES = ("circle", "rectangle", "triangle")
 FORMAT = 1
-"""Raised when the drawing changes, so that older folders are drawn again."""
-
-_MARK = "shapes.json"
-_JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
+"""Version of the drawings; folders of another one are drawn again."""
+MARK = "shapes.json"
+"""File with the spec that a folder was drawn with."""
+JPEG = [cv2.IMWRITE_JPEG_QUALITY, 95]
 
 
 @dataclass(frozen=True)
 class ShapesSpec:
-    """What a folder of drawn images holds.
+    """Contents of a folder of drawn images.
 
     Args:
         num_images: Number of images.
         image_size: Width and height in pixels.
-        num_objects: Fewest and most objects per image. Crowded images may get fewer.
+        num_objects: Least and most objects per image; a crowded image may get fewer.
         object_size: Shortest and longest side of an object's box in pixels, both inclusive.
         seed: Two folders with different seeds share no image.
     """
@@ -45,15 +47,15 @@ class ShapesSpec:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Accept lists for pairs, and refuse what cannot be drawn."""
+        """Accept lists as pairs, and raise for what cannot be drawn."""
         for name in ("image_size", "num_objects", "object_size"):
             pair = getattr(self, name)
-            if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(_is_int(v) for v in pair):
+            if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(is_int(v) for v in pair):
                 raise ValueError(f"{name}: expected two integers, got {pair!r}.")
             object.__setattr__(self, name, tuple(int(v) for v in pair))
-        if not _is_int(self.num_images) or self.num_images < 1:
+        if not is_int(self.num_images) or self.num_images < 1:
             raise ValueError(f"num_images: expected a positive integer, got {self.num_images!r}.")
-        if not _is_int(self.seed) or not 0 <= self.seed < 2**32:
+        if not is_int(self.seed) or not 0 <= self.seed < 2**32:
             raise ValueError(f"seed: expected an integer from 0 to 2**32 - 1, got {self.seed!r}.")
         low, high = self.num_objects
         if not 1 <= low <= high:
@@ -83,12 +85,12 @@ def draw(spec: ShapesSpec, index: int) -> tuple[np.ndarray, list[DrawnObject]]:
         index: Number of the image.
 
     Returns:
-        BGR image of shape ``(height, width, 3)``, uint8, and its objects. A box bounds all pixels of its
-        object, those behind later objects included; at least 70 % of every object stays visible.
+        BGR image of shape ``(height, width, 3)``, uint8, and its objects. A box bounds its whole object, also the part
+        behind later ones; at least 70 % of every object is visible.
     """
     rng = np.random.RandomState([spec.seed, index])
     width, height = spec.image_size
-    image = _background(rng, width, height)
+    image = draw_background(rng, width, height)
     owner = np.full((height, width), -1, np.int16)
     objects: list[DrawnObject] = []
     areas: list[int] = []
@@ -97,10 +99,10 @@ def draw(spec: ShapesSpec, index: int) -> tuple[np.ndarray, list[DrawnObject]]:
         if len(objects) == wanted:
             break
         label = rng.randint(len(CLASSES))
-        mask = _mask(rng, label, spec.object_size)
+        mask = draw_mask(rng, label, spec.object_size)
         h, w = mask.shape
         x, y = rng.randint(0, width - w + 1), rng.randint(0, height - h + 1)
-        colour = _colour(rng, label, image[y : y + h, x : x + w][mask])
+        colour = pick_colour(rng, label, image[y : y + h, x : x + w][mask])
         patch = owner[y : y + h, x : x + w]
         covered = np.bincount(patch[mask & (patch >= 0)], minlength=len(objects))
         left = np.bincount(owner[owner >= 0], minlength=len(objects)) - covered
@@ -120,11 +122,10 @@ def ensure_shapes(
     progress: Callable[[range], Iterable[int]] = iter,
     log: Callable[[str], None] = lambda text: None,
 ) -> Path:
-    """Make sure that ``folder`` holds the images of ``spec`` and their annotations; draw them if not.
+    """Draw the images of ``spec`` and their annotations into ``folder``, unless they are there.
 
-    The folder appears complete or not at all: it is drawn under a temporary name and renamed. Several
-    processes may call this at once; one draws and the others wait. A folder drawn with another ``spec``
-    is replaced.
+    Atomic: the folder is drawn under a temporary name and renamed. Of several processes that call this at once, one
+    draws and the others wait. A folder drawn with another ``spec`` is replaced.
 
     Args:
         folder: Where ``annotations.json`` (COCO format), ``images/`` and ``shapes.json`` (the spec) go.
@@ -136,29 +137,29 @@ def ensure_shapes(
         ``folder``.
 
     Raises:
-        ValueError: ``folder`` exists and was not made by this function.
+        ValueError: Where ``folder`` holds something else.
     """
     folder = Path(folder)
     mark = {"format": FORMAT, **json.loads(json.dumps(asdict(spec)))}
-    if _read_mark(folder) == mark:
+    if read_mark(folder) == mark:
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.parent / f".{folder.name}.lock"):
-        found = _read_mark(folder)
+        found = read_mark(folder)
         if found == mark:
             return folder
         if found is None and folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise ValueError(
                 f"{folder.absolute()}: expected a folder of drawn shapes or nothing, got something else "
-                f"(there is no {_MARK} in it). Nothing was changed. Set another data_root, or move it away."
+                f"(there is no {MARK} in it). Nothing was changed. Set another data_root, or move it away."
             )
-        # Whoever holds the lock is alone: other temporary folders are left from interrupted runs.
+        # nobody else draws while the lock is held: other temporary folders are left from interrupted runs
         for left_over in folder.parent.glob(f".{folder.name}.tmp-*"):
             shutil.rmtree(left_over, ignore_errors=True)
         log(f"Drawing {spec.num_images} images of shapes into {folder.absolute()}")
         work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.tmp-", dir=folder.parent))
         try:
-            _write(work / "new", spec, mark, progress)
+            write(work / "new", spec, mark, progress)
             if folder.exists():
                 os.replace(folder, work / "old")
             os.replace(work / "new", folder)
@@ -168,7 +169,8 @@ def ensure_shapes(
     return folder
 
 
-def _write(folder: Path, spec: ShapesSpec, mark: dict, progress: Callable[[range], Iterable[int]]) -> None:
+def write(folder: Path, spec: ShapesSpec, mark: dict, progress: Callable[[range], Iterable[int]]) -> None:
+    """Write images, annotations in COCO format and the spec."""
     width, height = spec.image_size
     (folder / "images").mkdir(parents=True)
     images: list[dict] = []
@@ -176,7 +178,7 @@ def _write(folder: Path, spec: ShapesSpec, mark: dict, progress: Callable[[range
     for index in progress(range(spec.num_images)):
         image, objects = draw(spec, index)
         name = f"{index:06d}.jpg"
-        if not cv2.imwrite(str(folder / "images" / name), image, _JPEG):
+        if not cv2.imwrite(str(folder / "images" / name), image, JPEG):
             raise OSError(f"{folder / 'images' / name} could not be written. Is the disk full?")
         images.append({"id": index + 1, "file_name": name, "width": width, "height": height})
         for label, box in objects:
@@ -199,23 +201,25 @@ def _write(folder: Path, spec: ShapesSpec, mark: dict, progress: Callable[[range
         "categories": [{"id": i + 1, "name": name} for i, name in enumerate(CLASSES)],
     }
     (folder / "annotations.json").write_text(json.dumps(coco), encoding="utf-8")
-    (folder / _MARK).write_text(json.dumps(mark), encoding="utf-8")
+    (folder / MARK).write_text(json.dumps(mark), encoding="utf-8")
 
 
-def _read_mark(folder: Path) -> dict | None:
+def read_mark(folder: Path) -> dict | None:
+    """Return the spec that a folder was drawn with; None where it was not drawn here."""
     try:
-        mark = json.loads((folder / _MARK).read_text(encoding="utf-8"))
+        mark = json.loads((folder / MARK).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return mark if isinstance(mark, dict) and "format" in mark else None
 
 
-def _is_int(value: object) -> bool:
+def is_int(value: object) -> bool:
+    """Return whether a value is a whole number; booleans are not."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _background(rng: np.random.RandomState, width: int, height: int) -> np.ndarray:
-    """A smooth, greyish field with blurred spots and thin lines, float64."""
+def draw_background(rng: np.random.RandomState, width: int, height: int) -> np.ndarray:
+    """Return a smooth, greyish field with blurred spots and thin lines, float64."""
     coarse = 128 + rng.uniform(-48, 48) + rng.uniform(-30, 30, (3, 4, 1)) + rng.uniform(-15, 15, (3, 4, 3))
     field = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     spots = rng.normal(0, 10, (max(height // 8, 2), max(width // 8, 2), 3))
@@ -226,11 +230,11 @@ def _background(rng: np.random.RandomState, width: int, height: int) -> np.ndarr
     return np.clip(field, 0, 255)
 
 
-def _mask(rng: np.random.RandomState, label: int, object_size: tuple[int, int]) -> np.ndarray:
-    """Pixels of one object, cut to its box; both sides of the box are within ``object_size``."""
+def draw_mask(rng: np.random.RandomState, label: int, object_size: tuple[int, int]) -> np.ndarray:
+    """Return the pixels of an object, cropped to its box, whose sides are within ``object_size``."""
     low, high = object_size
     while True:
-        # Uniform in the logarithm: as many small objects as large ones.
+        # uniform in the logarithm: as many small objects as large ones
         size = np.exp(rng.uniform(np.log(low), np.log(high + 1)))
         side = 2 * int(high) + 3
         centre = side // 2
@@ -242,23 +246,24 @@ def _mask(rng: np.random.RandomState, label: int, object_size: tuple[int, int]) 
             aspect = np.exp(rng.uniform(-0.7, 0.7))
             half = size / 2 * np.array([np.sqrt(aspect), 1 / np.sqrt(aspect)])
             corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * half
-            _fill(canvas, corners, centre, rng.uniform(-0.3, 0.3))
+            fill(canvas, corners, centre, rng.uniform(-0.3, 0.3))
         else:
             angles = np.array([0, 2, 4]) * np.pi / 3 + rng.uniform(-0.35, 0.35, 3)
             corners = size / 1.73 * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-            _fill(canvas, corners, centre, rng.uniform(0, 2 * np.pi))
+            fill(canvas, corners, centre, rng.uniform(0, 2 * np.pi))
         x, y, w, h = cv2.boundingRect(canvas)
         if low <= min(w, h) and max(w, h) <= high:
             return canvas[y : y + h, x : x + w].astype(bool)
 
 
-def _fill(canvas: np.ndarray, corners: np.ndarray, centre: int, angle: float) -> None:
+def fill(canvas: np.ndarray, corners: np.ndarray, centre: int, angle: float) -> None:
+    """Draw a rotated polygon into a canvas, in place."""
     rotation = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
     cv2.fillPoly(canvas, [np.rint(corners @ rotation + centre).astype(np.int32)], 1)
 
 
-def _colour(rng: np.random.RandomState, label: int, behind: np.ndarray) -> np.ndarray:
-    """A bright BGR colour that differs from the mean of what it covers.
+def pick_colour(rng: np.random.RandomState, label: int, behind: np.ndarray) -> np.ndarray:
+    """Return a bright BGR colour, away from the mean colour behind the object.
 
     Each class has its own range of hues, so that a detector learns in a minute.
     """

@@ -33,7 +33,7 @@ from loss_benchmark import (
 )
 from loss_benchmark import run as runs
 from loss_benchmark.providers import PROVIDERS, TORCHVISION, can_fuse
-from loss_benchmark.traffic import counted_share, gradient_bytes, traffic
+from loss_benchmark.traffic import gradient_bytes, traffic, weighted_share
 from loss_benchmark.unit import Unit
 from tool_runtime.errors import ToolError
 
@@ -145,7 +145,7 @@ def test_retinanets_box_shape_has_half_a_percent_weighted_and_empty_targets_else
     assert counted.sum() == 1000 == (call.weight != 0).any(1).sum()
     assert (call.target[~counted] == 0).all() and (call.target[counted].abs().sum(1) > 0).all()
     assert call.avg_factor == 1000.0
-    assert counted_share(call) == pytest.approx(0.005)
+    assert weighted_share(call) == pytest.approx(0.005)
 
 
 def test_calls_are_those_of_the_heads() -> None:

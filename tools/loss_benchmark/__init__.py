@@ -1,1 +1,1 @@
-"""What a loss costs: time, memory and kernels, beside every peer and beside a copy of the same bytes."""
+"""Cost of a loss: time, memory and kernels, beside every peer and a copy of the same bytes."""

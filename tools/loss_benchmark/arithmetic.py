@@ -1,4 +1,4 @@
-"""Transcendental functions that a loss cannot do without, timed on values that stay in the cache."""
+"""Lower bound of a loss's arithmetic: the transcendental functions it needs, on values that stay in cache."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from torch import Tensor
 
 from .clock import Action
 from .inputs import Call
-from .traffic import counted_share
+from .traffic import weighted_share
 
 GRAIN = 32768
-"""Values per thread at a time: as few as PyTorch splits among threads, 128 KB of float32."""
+"""Values per thread at a time: the least that PyTorch splits among threads, 128 KB of float32."""
 
 Function = Callable[..., Tensor]
 NEEDED: dict[str, tuple[Function, ...]] = {
@@ -22,18 +22,18 @@ NEEDED: dict[str, tuple[Function, ...]] = {
     "distances": (torch.exp,),
     "heat": (torch.log1p,),
 }
-"""Per value of the prediction: a sigmoid and its logarithm, a softmax, the logarithm of a probability. The gradient
-takes the same ones. Other groups have too few to matter, or no formula that all of their losses share."""
+"""Per element of the prediction: a sigmoid and its logarithm, a softmax, the logarithm of a probability. The gradient
+reuses them. Other groups have too few to matter, or no formula that all of their losses share."""
 
 
-def values_that_count(calls: Sequence[Call]) -> int:
-    """Values of the predictions whose weight is not 0."""
-    return sum(round(counted_share(call) * leaf.numel()) for call in calls for leaf in call.leaves)
+def weighted_elements(calls: Sequence[Call]) -> int:
+    """Return the number of elements of the predictions with a nonzero weight."""
+    return sum(round(weighted_share(call) * leaf.numel()) for call in calls for leaf in call.leaves)
 
 
 def computing(group: str, calls: Sequence[Call]) -> Action | None:
-    """The functions that a group needs, over as many values, in float32; None where nothing is known of it."""
-    count = values_that_count(calls)
+    """Return the functions that a group needs, on as many float32 values; None for a group without any."""
+    count = weighted_elements(calls)
     if group not in NEEDED or not count:
         return None
     block = min(count, GRAIN * torch.get_num_threads())

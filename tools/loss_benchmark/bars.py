@@ -1,4 +1,4 @@
-"""What is to be reached, and whether a run reached it."""
+"""Speeds to reach, and whether a run reached them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 SLACK = 0.9
-"""Eager may take up to 1/0.9 of mmdet's time, at any shape."""
+"""Least speed of eager in every shape, of mmdet's: up to 1/0.9 of its time."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """How many times as fast as mmdet a loss has to be, forward plus backward.
+    """Least speed-up of a loss over mmdet, forward plus backward.
 
     Attributes:
         losses: Names as in the table.
         shape: Name of the shape.
         least: The factor.
-        providers: Of whom it is asked.
+        providers: Which providers have to reach it.
     """
 
     losses: tuple[str, ...]
@@ -47,14 +47,14 @@ BARS = (
 
 
 def times_as_fast(case: Mapping[str, Any], provider: str, mode: str = "both", peer: str = "mmdet") -> float | None:
-    """``peer``'s median over the provider's; None where one of them was not measured."""
+    """Return the peer's median over the provider's; None where either was not measured."""
     own, theirs = (case["providers"].get(name, {}).get(mode) for name in (provider, peer))
     return theirs["median"] / own["median"] if own and theirs and own["median"] else None
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A bar of one loss and what was measured; ``measured`` is None where it was not."""
+    """A bar of one loss, and the factor measured; None without a measurement."""
 
     loss: str
     shape: str
@@ -64,11 +64,12 @@ class Verdict:
 
     @property
     def reached(self) -> bool | None:
+        """Whether the bar is reached; None without a measurement."""
         return None if self.measured is None else self.measured >= self.least
 
 
 def judge(cases: list[Mapping[str, Any]]) -> list[Verdict]:
-    """The bars of the cases that a run holds, eager's at every shape included."""
+    """Return the bars of a run's cases, eager's in every shape included."""
     by_name = {(case["name"], case["shape"]): case for case in cases}
     found = []
     for bar in BARS:
@@ -88,7 +89,7 @@ def judge(cases: list[Mapping[str, Any]]) -> list[Verdict]:
 
 @dataclass(frozen=True)
 class Slower:
-    """A provider of this package that takes longer than a peer."""
+    """A provider of this package that is slower than a peer."""
 
     loss: str
     shape: str
@@ -99,7 +100,7 @@ class Slower:
 
 
 def slower(cases: list[Mapping[str, Any]], peers: tuple[str, ...] = ("mmdet", "mmcv", "torchvision")) -> list[Slower]:
-    """Everything of this package that is slower than a peer, the slowest first."""
+    """Return all that is slower than a peer, slowest first."""
 
     def pairs() -> Iterator[Slower]:
         for case in cases:

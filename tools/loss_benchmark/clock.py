@@ -1,4 +1,4 @@
-"""Time: providers take turns in one process, and what is kept is the median and its spread."""
+"""Timing: providers take turns in one process; medians and quartiles are kept."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ Action = Callable[[], object]
 Timer = Callable[[Action, int], float]
 
 BLOCK_SECONDS = 1e-3
-"""Short calls are repeated within a sample until it lasts so long."""
+"""Short calls are repeated until a sample takes this long."""
 MOST_REPEATS = 100
 SETTLING_SECONDS = 0.02
-"""Calls of less than this are made once more, untimed, at the begin of a turn."""
+"""Calls shorter than this get an untimed one at the start of each turn."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a case is measured.
+    """Time to spend on a case.
 
     Attributes:
-        seconds: Time for all providers of one case together; a round that has begun is completed.
-        least: Rounds at the least, whatever they take.
-        most: Rounds at the most.
+        seconds: For all providers of a case together; a round that has begun is completed.
+        least: Least number of rounds, however long they take.
+        most: Largest number of rounds.
     """
 
     seconds: float = 3.0
@@ -39,7 +39,7 @@ QUICK = Budget(0.1, 3, 10)
 
 
 def cpu_timer(action: Action, repeats: int) -> float:
-    """Seconds per call."""
+    """Return the seconds per call."""
     start = time.perf_counter()
     for _ in range(repeats):
         action()
@@ -47,7 +47,7 @@ def cpu_timer(action: Action, repeats: int) -> float:
 
 
 def cuda_timer(action: Action, repeats: int) -> float:
-    """Seconds per call between two events on the stream, so with the gaps that launching leaves."""
+    """Return the seconds per call between two events on the stream, launch gaps included."""
     begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
     torch.cuda.synchronize()
     begin.record()
@@ -62,12 +62,12 @@ TIMERS: dict[str, Timer] = {"cpu": cpu_timer, "cuda": cuda_timer}
 
 
 def warm_up(action: Action, timer: Timer, calls: int = 3) -> float:
-    """Call until what is done once is done; returns about how long a call takes."""
+    """Call a few times, so that one-time work is done, and return roughly the seconds per call."""
     return min(timer(action, 1) for _ in range(calls))
 
 
 def order(names: Sequence[str], round_number: int) -> list[str]:
-    """The turns of a round: each begins with another, so that none always follows the same one."""
+    """Return the turns of a round, rotated by its number."""
     start = round_number % max(1, len(names))
     return [*names[start:], *names[:start]]
 
@@ -75,16 +75,15 @@ def order(names: Sequence[str], round_number: int) -> list[str]:
 def interleave(
     actions: Mapping[str, Action], timer: Timer, budget: Budget, now: Callable[[], float] = time.perf_counter
 ) -> dict[str, list[float]]:
-    """Samples of each action in seconds per call, one per round.
+    """Return samples of each action in seconds per call, one per round.
 
-    A turn begins with a call that is not timed: after an action that went through hundreds of megabytes the caches are
-    empty, after one that did not they are full, and neither is a property of the action whose turn it is.
+    A turn begins with an untimed call, which removes the effect of the action before it on the caches.
 
     Args:
         actions: What to measure, by name; each is warmed up first.
-        timer: Measures so many calls of an action.
+        timer: Times a number of calls of an action.
         budget: When to stop.
-        now: A clock, for the budget alone.
+        now: Clock of the budget.
     """
     repeats, settling = {}, []
     for name, action in actions.items():
@@ -105,7 +104,7 @@ def interleave(
 
 
 def spread(samples: Sequence[float]) -> dict[str, float | int]:
-    """Median and quartiles in milliseconds."""
+    """Return median and quartiles in milliseconds."""
     values = [1e3 * value for value in samples]
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
     return {"median": middle, "q1": low, "q3": high, "least": min(values), "rounds": len(values)}

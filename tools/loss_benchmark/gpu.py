@@ -1,4 +1,4 @@
-"""What only a GPU can show: share of the memory floor, kernels per call, and that no call waits for the device."""
+"""Checks that need a GPU: share of the memory floor, kernels per call, and that no call synchronises."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .unit import Unit
 ROWS = 16 * 9 * sum(shapes.LEVELS)
 """RetinaNet's anchors in 16 images: 258 million logits of 80 classes."""
 COPIES = 12
-"""Buffers as large as the logits that the hungriest provider holds at once, with some to spare."""
+"""Buffers of the logits' size that the provider with the highest peak holds, with a margin."""
 LEAST_SHARE = 0.8
 MOST_KERNELS = 2
 DENSE = (
@@ -37,7 +37,7 @@ OURS = ("eager", "fused")
 
 
 def rows_that_fit(free_bytes: int, rows: int = ROWS) -> int:
-    """As many rows as ``rows``, or as the memory holds in float32."""
+    """Return ``rows``, or as many as fit into memory in float32."""
     fitting = free_bytes // (4 * CLASSES * COPIES)
     if fitting < 1:
         raise ToolError(f"{free_bytes / 2**20:.0f} MB of free memory hold no row of {CLASSES} logits.")
@@ -45,21 +45,21 @@ def rows_that_fit(free_bytes: int, rows: int = ROWS) -> int:
 
 
 def floor_check(device: str, rows: int, seconds: float, file: Path) -> list[dict[str, Any]]:
-    """Forward plus backward of the dense losses as a share of their floor, input read in forward and in backward.
+    """Compare forward plus backward of the dense losses with a copy, input read in forward and in backward.
 
-    Three passes over the logits for focal loss and a tuple as target, five where the target is as large as they are.
+    That is three passes over the logits for labels, and five for a dense target.
     """
     content = run.measure(run.Settings(losses=DENSE, sizes=[rows], device=device, seconds=seconds), file)
     return judged(device, (row for case in content["cases"] for row in floor_rows(case)))
 
 
 def judged(device: str, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows; the bars are those of a GPU, so a dry run passes and fails none."""
+    """Return the rows; a dry run on a CPU passes and fails none, since the bars are those of a GPU."""
     return [row if device == "cuda" else {**row, "passed": None} for row in rows]
 
 
 def floor_rows(case: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """One row per provider; a fused one passes at 80 % or more, ahead of mmcv's operator."""
+    """Yield a row per provider; fused passes at 80 % or more of the floor and ahead of mmcv's operator."""
     for name, entry in case["providers"].items():
         row: dict[str, Any] = {"loss": case["name"], "rows": case["rows"][0], "provider": name}
         if "error" in entry:
@@ -79,14 +79,14 @@ def floor_rows(case: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def kernel_check(device: str, rows: int, file: Path) -> list[dict[str, Any]]:
-    """Kernels per call of each loss of boxes."""
+    """Count the kernels per call of each box loss."""
     names = [one.name for one in subjects.subjects() if one.group == "boxes"]
     content = run.measure(run.Settings(losses=names, sizes=[rows], device=device, seconds=0.2), file)
     return judged(device, (row for case in content["cases"] for row in kernel_rows(case)))
 
 
 def kernel_rows(case: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """One row per provider; a fused one passes with two kernels forward and two backward at the most."""
+    """Yield a row per provider; fused passes with at most two kernels forward and two backward."""
     for name, entry in case["providers"].items():
         row: dict[str, Any] = {"loss": case["name"], "provider": name, **entry.get("kernels", {})}
         if "error" in entry:
@@ -99,7 +99,7 @@ def kernel_rows(case: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def no_waiting(device: str) -> Iterator[None]:
-    """Within it, what waits for a CUDA device raises."""
+    """Context in which synchronising with a CUDA device raises."""
     if device != "cuda":
         yield
         return
@@ -112,7 +112,7 @@ def no_waiting(device: str) -> Iterator[None]:
 
 
 def sync_check(device: str, rows: int, names: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Every loss, forward and backward, with an ``avg_factor`` that is a number and one that is a tensor."""
+    """Run every loss, forward and backward, with a number and with a tensor as ``avg_factor``."""
     chosen = subjects.select(names)
     sized = shapes.select(None, [rows]) + shapes.select(["heat", "maps"])
     found = []
@@ -125,7 +125,7 @@ def sync_check(device: str, rows: int, names: Sequence[str] = ()) -> list[dict[s
 
 
 def wait_of(subject: subjects.Subject, shape: shapes.Shape, name: str, device: str) -> dict[str, Any]:
-    """Whether a loss waits; the first call may, since it compiles and allocates."""
+    """Return whether a loss waits for the device after its first call, which compiles and allocates."""
     try:
         compute = PROVIDERS[name].build(subject, device)
         for as_tensor in (False, True):
@@ -137,6 +137,6 @@ def wait_of(subject: subjects.Subject, shape: shapes.Shape, name: str, device: s
             unit.both()
             with no_waiting(device):
                 unit.both()
-    except Exception as error:  # whatever it raises is the result
+    except Exception as error:  # a failure is a result, too
         return {"passed": False, "error": run.failure(error)}
     return {"passed": True if device == "cuda" else None}

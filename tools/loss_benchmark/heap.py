@@ -1,4 +1,4 @@
-"""Memory that stays with the process."""
+"""Freed memory that stays with the process."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 
 
 def keep_memory() -> bool:
-    """Have glibc keep what is freed for the next call; returns whether it does.
+    """Let glibc keep freed memory, and return whether it does.
 
-    It hands large pieces back to the system or keeps them depending on what was freed before. Whoever gets new pages
-    pays for each, so providers that take turns would be measured by who came before them.
+    By default it returns large blocks to the system, or not, depending on what was freed before; page faults would then
+    make the time of a provider depend on the one before it.
     """
     if not GLIBC:
         return False

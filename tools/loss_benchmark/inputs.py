@@ -1,4 +1,4 @@
-"""Input of a measured unit: tensors as an assigner and a head hand them to a loss."""
+"""Inputs of a measured unit: tensors as an assigner and a head hand them to a loss."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .shapes import Shape
 from .subjects import Subject
 
 POSITIVES = {"dense": 0.005, "roi": 0.25}
-"""Share of rows with an object."""
+"""Share of rows with an object, by group."""
 HEAT_CELLS = 128
 SIDE = 640
 OBJECTS = 7
@@ -26,7 +26,7 @@ class Call:
     """Arguments of one call of a loss.
 
     Attributes:
-        pred: The prediction, leaves that need a gradient; a list for losses that take a map per level.
+        pred: The prediction, a leaf that requires a gradient; a list for losses that take a map per level.
         target: The target.
         weight: The weight, or None.
         avg_factor: The divisor, or None.
@@ -39,35 +39,40 @@ class Call:
 
     @property
     def leaves(self) -> list[Tensor]:
+        """The prediction's tensors."""
         return self.pred if isinstance(self.pred, list) else [self.pred]
 
     @property
     def targets(self) -> list[Tensor]:
+        """The target's tensors."""
         return list(self.target) if isinstance(self.target, tuple) else [self.target]
 
 
 class Draw:
-    """Random tensors on a device, floating ones in one dtype."""
+    """Random tensors on a device."""
 
     def __init__(self, device: str, dtype: torch.dtype, seed: int) -> None:
         self.device, self.dtype = device, dtype
         self.generator = torch.Generator(device).manual_seed(seed)
 
     def normal(self, *shape: int) -> Tensor:
+        """Return normal values."""
         return torch.randn(shape, generator=self.generator, device=self.device)
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        """Return values from ``low`` to ``high``."""
         return torch.rand(shape, generator=self.generator, device=self.device) * (high - low) + low
 
     def integers(self, high: int, *shape: int) -> Tensor:
+        """Return whole numbers below ``high``."""
         return torch.randint(0, high, shape, generator=self.generator, device=self.device)
 
     def labels(self, n: int, positives: float, background: int) -> Tensor:
-        """Labels of so many classes, most of them background."""
+        """Return labels, of which the share ``positives`` is not background."""
         return torch.where(self.uniform(n) < positives, self.integers(background, n), background)
 
     def boxes(self, n: int) -> tuple[Tensor, Tensor]:
-        """Pairs of 4 to 400 pixels, from close to far off."""
+        """Return pairs of 4 to 400 pixels, from close to far apart."""
         center, size = self.uniform(n, 2, high=800), torch.exp(self.uniform(n, 2, low=1.4, high=6.0))
         target = torch.cat([center - size / 2, center + size / 2], 1)
         center, size = center + 0.2 * size * self.normal(n, 2), size * torch.exp(0.3 * self.normal(n, 2))
@@ -75,42 +80,46 @@ class Draw:
 
 
 def labels(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[Tensor, Any]:
-    """Logits that say background, as a trained head's; labels in which the number of classes is background."""
+    """Return logits in favour of background, as a trained head's, and labels, of which the largest is background."""
     pred = draw.normal(n, shape.columns + subject.extra) - (3.0 if subject.group == "dense" else 0.0)
     return pred, draw.labels(n, POSITIVES[subject.group], shape.columns)
 
 
 def quality(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[Tensor, Any]:
-    """Labels, and an IoU for each row with an object."""
+    """Return logits, labels, and an IoU for each row with an object."""
     pred, label = labels(draw, subject, shape, n)
     return pred, (label, torch.where(label < shape.columns, draw.uniform(n), 0.0).to(draw.dtype))
 
 
 def soft(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[Tensor, Any]:
-    """A target as large as the logits: an IoU at the class of the object."""
+    """Return logits and a dense target: an IoU at the class of the object."""
     pred, (label, score) = quality(draw, subject, shape, n)
     target = pred.new_zeros(n, shape.columns + 1, dtype=draw.dtype)
     return pred, target.scatter_(1, label[:, None], score[:, None])[:, :-1].contiguous()
 
 
 def boxes(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[Tensor, Any]:
+    """Return pairs of boxes."""
     return draw.boxes(n)
 
 
 def deltas(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[Tensor, Any]:
+    """Return pairs of encoded boxes."""
     return draw.normal(n, 4), draw.normal(n, 4)
 
 
 def distances(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[Tensor, Any]:
+    """Return logits of bins, and distances between the first and the last but one."""
     return 2 * draw.normal(n, shape.columns), draw.uniform(n, high=shape.columns - 1.1)
 
 
 def scalars(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[Tensor, Any]:
+    """Return a logit and a probability per row, as centerness."""
     return draw.normal(n), draw.uniform(n)
 
 
 def heat(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[Tensor, Any]:
-    """Probabilities against a map that is 0 but for some peaks and their slopes."""
+    """Return probabilities, and a map of zeros with some peaks and their slopes."""
     size = (n, shape.columns, HEAT_CELLS, HEAT_CELLS)
     slopes, peaks = draw.uniform(*size) < 0.02, draw.uniform(*size) < 1e-4
     target = torch.where(peaks, 1.0, torch.where(slopes, draw.uniform(*size, high=0.95), 0.0))
@@ -118,7 +127,7 @@ def heat(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[Tensor, An
 
 
 def maps(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[list[Tensor] | Tensor, Any]:
-    """A map per level, and padded objects with half of their entries empty."""
+    """Return a map per level, and padded objects, of which half are padding."""
     loss = LOSSES[subject.loss](**subject.options)
     strides = [loss.stride] if hasattr(loss, "stride") else list(loss.strides)
     pred = [
@@ -137,27 +146,27 @@ KINDS: dict[str, Callable[[Draw, Subject, Shape, int], tuple[Any, Any]]] = {
 
 
 def draw_weight(draw: Draw, shape: Shape, form: str, n: int) -> Tensor | None:
-    """The weight of a call: exactly the share of rows that the shape says is other than 0."""
+    """Return the weight of a call, which is nonzero in exactly the share of rows that the shape names."""
     if not form:
         return None
-    counted = round(shape.weighted * n)
+    weighted = round(shape.weighted * n)
     weight = draw.uniform(n, low=0.5, high=1.0) if shape.group in ("boxes", "distances") else draw.uniform(n) * 0 + 1
     order = torch.randperm(n, generator=draw.generator, device=draw.device)
-    weight[order[counted:]] = 0
+    weight[order[weighted:]] = 0
     return weight[:, None].repeat(1, 4) if form == "boxes" else weight
 
 
 def draw_calls(subject: Subject, shape: Shape, device: str, dtype: torch.dtype, seed: int = 0) -> list[Call]:
-    """The calls of a measured unit.
+    """Return the calls of a measured unit.
 
-    Predictions and targets are of ``dtype``, weights float32, as they are under autocast. Where a box or its deltas
-    have weight 0, the target is (0, 0, 0, 0), as an anchor without an object has it.
+    Predictions and targets have ``dtype`` and weights float32, as under autocast. Where boxes or deltas have weight 0,
+    the target is (0, 0, 0, 0), as it is for an anchor without an object.
     """
     draw = Draw(device, dtype, seed)
     calls = []
     for n in shape.rows:
         pred, target = KINDS[subject.target](draw, subject, shape, n)
-        # An IoU-aware target and a rank hold the weights already; VFNet, and losses that rank, are called without.
+        # VFNet and ranking losses are called without a weight: it is in the IoU-aware target, or in the rank
         without = subject.target == "soft" or subject.only
         weight = draw_weight(draw, shape, "" if without else subject.weight or shape.weight, n)
         if weight is not None and shape.group in ("boxes", "deltas"):

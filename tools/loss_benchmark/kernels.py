@@ -1,4 +1,4 @@
-"""How many kernels a call takes."""
+"""Number of kernels of a call."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from .clock import Action
 
 UNCOUNTED = ("empty", "new_empty", "empty_like", "empty_strided", "detach", "alias", "_unsafe_view", "lift_fresh")
-"""What moves no data."""
+"""Operations that move no data."""
 
 
 class Operations(TorchDispatchMode):
-    """Counts operations that are no views."""
+    """Count operations, except views."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,14 +29,14 @@ class Operations(TorchDispatchMode):
 
 
 def operations(action: Action) -> int:
-    """Operations that PyTorch dispatches, views aside."""
+    """Return the number of operations that PyTorch dispatches, without views."""
     with Operations() as mode:
         action()
     return mode.count
 
 
 def launches(action: Action) -> int:
-    """Kernels launched on a CUDA device, memory sets and copies included."""
+    """Return the number of kernels launched on a CUDA device, including memory sets and copies."""
     torch.cuda.synchronize()
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as record:
         action()
@@ -46,14 +46,14 @@ def launches(action: Action) -> int:
 
 
 def generated_kernels() -> int:
-    """Kernels that torch.compile has generated in this process so far."""
+    """Return the number of kernels that torch.compile has generated in this process."""
     from torch._inductor import metrics
 
     return metrics.generated_kernel_count
 
 
 def compiled_graphs() -> int:
-    """Graphs that torch.compile has captured in this process so far."""
+    """Return the number of graphs that torch.compile has captured in this process."""
     from torch._dynamo.utils import counters
 
     return counters["stats"]["unique_graphs"]

@@ -1,4 +1,4 @@
-"""Peak of the memory that a call takes beyond its input."""
+"""Peak memory of a call beyond its input."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .clock import Action
 
 
 def highest(changes: Iterable[int]) -> int:
-    """Highest level that changes reach from 0."""
+    """Return the highest running sum of changes, from 0."""
     level = top = 0
     for change in changes:
         level += change
@@ -20,9 +20,9 @@ def highest(changes: Iterable[int]) -> int:
 
 
 def peak_bytes(action: Action, device: str) -> int:
-    """Peak of what ``action`` allocates, its gradients included.
+    """Return the peak of what ``action`` allocates, gradients included.
 
-    On a CPU the allocator's own events, so that generated code counts too; on CUDA the allocator's statistics.
+    Read from the allocator's events on a CPU, which include generated code, and from its statistics on CUDA.
     """
     if device == "cuda":
         torch.cuda.synchronize()

@@ -1,4 +1,4 @@
-"""Plots of a run over losses, legible without colour: markers, hatches, and the numbers beside them."""
+"""Plots of a run over losses, legible without colour by markers, hatches and numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from .bars import times_as_fast
 
 SHOWN = ("cls-50k", "cls-retinanet", "dfl-20k", "boxes-100k", "boxes-500", "boxes-retinanet", "deltas-20k")
-"""Shapes that are drawn, where a run has them."""
+"""Shapes to draw, where a run has them."""
 SHOWN_MEMORY = ("cls-50k", "dfl-20k", "boxes-100k", "boxes-retinanet")
 MARKS = {
     "mmdet": {"marker": "x", "fillstyle": "full"},
@@ -23,6 +23,7 @@ Cases = Sequence[Mapping[str, Any]]
 
 
 def pyplot() -> Any:
+    """Return Matplotlib's pyplot, which draws into files."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -32,7 +33,7 @@ def pyplot() -> Any:
 
 
 def draw(content: Mapping[str, Any], stem: str) -> list[tuple[str, Path]]:
-    """Draws what the run has data for; returns descriptions and files."""
+    """Draw the plots that a run has data for, and return descriptions and files."""
     cases = content["cases"]
     done = []
     for name, about, function in (
@@ -51,7 +52,7 @@ def draw(content: Mapping[str, Any], stem: str) -> list[tuple[str, Path]]:
 
 
 def panels(groups: Mapping[str, Cases], width: float = 7.0, share: bool = False) -> tuple[Any, list[Any]]:
-    """A figure with a panel per group, each as high as it has losses."""
+    """Return a figure with a panel per group, each with a row per loss."""
     heights = [1.0 + 0.3 * len(cases) for cases in groups.values()]
     figure, axes = pyplot().subplots(
         len(groups),
@@ -65,13 +66,13 @@ def panels(groups: Mapping[str, Cases], width: float = 7.0, share: bool = False)
 
 
 def by_shape(cases: Cases, keep: Any, shown: Sequence[str] = SHOWN) -> dict[str, list[Mapping[str, Any]]]:
-    """The shown shapes with the cases that are to be kept."""
+    """Return the shown shapes, each with the cases that ``keep`` accepts."""
     groups = {shape: [case for case in cases if case["shape"] == shape and keep(case)] for shape in shown}
     return {shape: members for shape, members in groups.items() if members}
 
 
 def draw_speed(cases: Cases) -> Any:
-    """A row per loss: how many times as fast as mmdet, with the number beside each mark."""
+    """Draw the speed-ups over mmdet, a row per loss, with a number at each mark."""
     from matplotlib import ticker
 
     groups = by_shape(cases, lambda case: times_as_fast(case, "eager") or times_as_fast(case, "fused"))
@@ -110,13 +111,13 @@ def draw_speed(cases: Cases) -> Any:
 
 
 def buffers(case: Mapping[str, Any], name: str) -> float | None:
-    """Peak memory of forward plus backward in units of the gradient."""
+    """Return the peak memory of forward plus backward, in units of the gradient."""
     size = case["providers"].get(name, {}).get("memory", {}).get("both")
     return size / case["gradient_bytes"] if size is not None and case["gradient_bytes"] else None
 
 
 def draw_memory(cases: Cases) -> Any:
-    """Bars per loss, hatched by provider, with the number at the end of each."""
+    """Draw a bar per loss and provider, hatched by provider, with a number at its end."""
     pairs = ("mmdet", "eager")
     groups = by_shape(cases, lambda case: all(buffers(case, name) is not None for name in pairs), SHOWN_MEMORY)
     if not groups:
@@ -146,7 +147,7 @@ def draw_memory(cases: Cases) -> Any:
 
 
 def draw_sizes(cases: Cases) -> Any:
-    """Time over rows for losses that were measured at three sizes or more, a line per provider with its name."""
+    """Draw time over rows of losses measured at three sizes or more, a labelled line per provider."""
     swept: dict[str, list[Mapping[str, Any]]] = {}
     for case in cases:
         if len(case["rows"]) == 1 and case["shape"] == f"{case['group']}-{case['rows'][0]}" and case["rows"][0]:

@@ -1,4 +1,4 @@
-"""A copy of 16 MB, timed before, between and after: whether the machine was idle enough for a run to count."""
+"""A copy of 16 MB, timed throughout a run, tells whether the machine was idle enough."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .clock import TIMERS
 
 BYTES = 16 * 2**20
 BAR_MS = 1.0
-"""On a CPU, a run counts where the median of its copies is below this."""
+"""A run on a CPU is valid where the median of its copies is below this."""
 
 
 def verdict(medians: list[float], device: str) -> dict[str, object]:
-    """What the run's JSON says of its copies, in milliseconds."""
+    """Return the copies of a run as its JSON has them, in milliseconds."""
     middle = statistics.median(medians)
     return {
         "bytes": BYTES,
@@ -29,7 +29,7 @@ def verdict(medians: list[float], device: str) -> dict[str, object]:
 
 @dataclass
 class Probe:
-    """Times the copy whenever it is called."""
+    """Time the copy at every call."""
 
     device: str
     medians: list[float] = field(default_factory=list)
@@ -39,11 +39,12 @@ class Probe:
         self.target = torch.zeros_like(self.source)
 
     def __call__(self, rounds: int = 11) -> float:
-        """Median of some copies in milliseconds, kept for the verdict."""
+        """Return the median of some copies in milliseconds, and keep it for the verdict."""
         timer = TIMERS[self.device]
         samples = [timer(lambda: self.target.copy_(self.source), 1) for _ in range(rounds)]
         self.medians.append(1e3 * statistics.median(samples))
         return self.medians[-1]
 
     def verdict(self) -> dict[str, object]:
+        """Return :func:`verdict` of all copies."""
         return verdict(self.medians, self.device)

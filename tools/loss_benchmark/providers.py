@@ -1,4 +1,4 @@
-"""Who computes a loss: this package in two ways, mmdet, mmcv's CUDA operator, torchvision."""
+"""Providers of a loss: this package in two ways, mmdet, mmcv's CUDA operator and torchvision."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
+from mmdet_losses.modules import Loss
 from mmdet_losses.registry import LOSSES, stock
 
 from .inputs import Call
@@ -23,10 +24,10 @@ class Provider:
     """One way to compute a loss.
 
     Attributes:
-        name: What ``--providers`` takes.
-        about: What it is.
-        offers: Whether it has a loss on a device.
-        build: The loss as a function of a call.
+        name: Name for ``--providers``.
+        about: Description for the help.
+        offers: Returns whether it has a loss on a device.
+        build: Returns the loss as a function of a call.
     """
 
     name: str
@@ -36,9 +37,9 @@ class Provider:
 
 
 def as_function(module: torch.nn.Module, device: str) -> Compute:
-    """A loss called as heads call it."""
+    """Return a module as a function that calls it as heads do."""
     module = module.to(device).train()
-    # the third argument is the weight in all of mmdet's losses but this
+    # in mmdet's losses, except this one, the third argument is the weight
     named = type(module).__name__ == "GaussianFocalLoss"
 
     def compute(call: Call) -> Tensor:
@@ -51,35 +52,39 @@ def as_function(module: torch.nn.Module, device: str) -> Compute:
 
 
 def build_eager(subject: Subject, device: str) -> Compute:
+    """Return this package's loss."""
     return as_function(LOSSES[subject.loss](**subject.options), device)
 
 
-def can_fuse(cls: type) -> bool:
-    """Whether a loss has the option, and follows it."""
-    return "fused" in cls.option_names() and bool(getattr(cls, "fusible", True))
+def can_fuse(cls: type[Loss]) -> bool:
+    """Return whether a loss has kernels, which is what the option ``fused`` asks for."""
+    return cls.fusible
 
 
 def build_fused(subject: Subject, device: str) -> Compute:
+    """Return this package's loss with its option ``fused``."""
     return as_function(LOSSES[subject.loss](**subject.options, fused=True), device)
 
 
 def build_stock(subject: Subject, device: str) -> Compute:
+    """Return mmdet's own loss."""
     return as_function(stock(subject.peer)(**subject.options), device)
 
 
 def build_mmcv(subject: Subject, device: str) -> Compute:
-    """The bare operator, which knows no weights of rows."""
+    """Return the bare operator, which takes no weights per row."""
     operator = import_module("mmcv.ops").sigmoid_focal_loss
     return lambda call: operator(call.pred, call.target, 2.0, 0.25, None, "sum") / call.avg_factor
 
 
 def one_hot(call: Call) -> Tensor:
-    """Labels as torchvision's focal loss wants them; a head has labels, so this is part of the cost."""
+    """Return labels as torchvision's focal loss takes them; a head has class indices, so this is part of the cost."""
     classes = call.pred.shape[1]
     return torch.nn.functional.one_hot(call.target, classes + 1)[:, :classes].to(call.pred.dtype)
 
 
 def build_torchvision(subject: Subject, device: str) -> Compute:
+    """Return torchvision's function, with weights per row applied to its result."""
     operator = getattr(import_module("torchvision.ops"), TORCHVISION[subject.name])
 
     def compute(call: Call) -> Tensor:

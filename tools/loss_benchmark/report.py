@@ -1,4 +1,4 @@
-"""Tables from the JSON of runs."""
+"""Tables of the JSON of runs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Row = Sequence[str]
 
 
 def load(file: str | Path) -> dict[str, Any]:
-    """The JSON of a run; raises for one that is missing, no JSON, or of another version."""
+    """Return the JSON of a run; raise where it is missing, no JSON, or of another version."""
     path = Path(file)
     if not path.is_file():
         raise ToolError(f"{file} does not exist: measure first, with tools/benchmark.py losses or step.")
@@ -41,13 +41,13 @@ def load(file: str | Path) -> dict[str, Any]:
 
 
 def table(head: Row, rows: Sequence[Row]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def milliseconds(times: Mapping[str, float] | None) -> str:
-    """Median, and half of the distance between the quartiles in percent of it."""
+    """Return the median, and half the interquartile range in percent of it."""
     if not times:
         return ""
     middle = times["median"]
@@ -56,17 +56,19 @@ def milliseconds(times: Mapping[str, float] | None) -> str:
 
 
 def factor(value: float | None) -> str:
+    """Return a factor with three digits at most."""
     if value is None:
         return ""
     return f"{value:.0f}x" if value >= 99.5 else f"{value:.1f}x" if value >= 9.95 else f"{value:.2f}x"
 
 
 def megabytes(size: float | None) -> str:
+    """Return bytes in MiB."""
     return "" if size is None else f"{size / 2**20:.3g}"
 
 
 def copy_ms(case: Mapping[str, Any], passes: str = "both") -> float | None:
-    """Time of a copy of the bytes that the loss cannot do without, in milliseconds.
+    """Return the milliseconds of a copy of the loss's least traffic.
 
     Args:
         case: A case of a run.
@@ -77,29 +79,29 @@ def copy_ms(case: Mapping[str, Any], passes: str = "both") -> float | None:
 
 
 def arithmetic_ms(case: Mapping[str, Any]) -> float | None:
-    """Time of the functions that the loss cannot do without, in milliseconds; None where none were measured."""
+    """Return the milliseconds of the functions that the loss needs; None without a measurement."""
     return case["arithmetic"]["median"] if case.get("arithmetic") else None
 
 
 def floor_ms(case: Mapping[str, Any]) -> float | None:
-    """The longer of copy and arithmetic, which a single pass does at the same time."""
+    """Return the longer of copy and arithmetic, which overlap in a single pass."""
     return max((value for value in (copy_ms(case), arithmetic_ms(case)) if value is not None), default=None)
 
 
 def over_floor(case: Mapping[str, Any], provider: str) -> float | None:
-    """Forward plus backward as a multiple of the floor."""
+    """Return forward plus backward as a multiple of the floor."""
     times, floor = case["providers"].get(provider, {}).get("both"), floor_ms(case)
     return times["median"] / floor if times and floor else None
 
 
 def share_of_copy(case: Mapping[str, Any], provider: str, passes: str = "both") -> float | None:
-    """Forward plus backward as a share of a copy's bandwidth."""
+    """Return the bandwidth of forward plus backward as a share of a copy's."""
     times, copy = case["providers"].get(provider, {}).get("both"), copy_ms(case, passes)
     return copy / times["median"] if times and copy else None
 
 
 def kernel_count(entry: Mapping[str, Any]) -> str:
-    """Operations forward + backward, or what was generated in all; a kernel written by hand is one."""
+    """Return the operations of forward and of backward, or the generated kernels; a hand-written kernel is one."""
     if "kernels" in entry:
         return f"{entry['kernels']['forward']}+{entry['kernels']['backward']}"
     if entry.get("by_hand"):
@@ -108,12 +110,12 @@ def kernel_count(entry: Mapping[str, Any]) -> str:
 
 
 def present(cases: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Providers of some cases, in the order of measuring."""
+    """Return the providers of some cases, in the order of measuring."""
     return [name for name in PROVIDERS if any(name in case["providers"] for case in cases)]
 
 
 def shape_table(cases: Sequence[Mapping[str, Any]]) -> str:
-    """The losses of one shape."""
+    """Return the table of a shape, a row per loss."""
     names = present(cases)
     ours = [name for name in OURS if name in names]
     best = "fused" if "fused" in names else "eager"
@@ -141,14 +143,14 @@ def shape_table(cases: Sequence[Mapping[str, Any]]) -> str:
 
 
 def shape_title(case: Mapping[str, Any]) -> str:
-    """Name, size and who calls a loss so."""
+    """Return a shape's name, size and callers."""
     about = next((shape.about for shape in SHAPES if shape.name == case["shape"]), "a size of the sweep")
     rows = " + ".join(f"{n:,}" for n in case["rows"])
     return f"{case['shape']}: {rows} x {case['columns']} ({about})"
 
 
 def bars_table(cases: list[Mapping[str, Any]]) -> str:
-    """The bars that a run can be held to; eager's of every shape in one row."""
+    """Return the table of the bars that apply to a run, with eager's of every shape in one row."""
     verdicts = judge(cases)
     measured = {(case["name"], case["shape"]): case for case in cases}
     every = [one for one in verdicts if one.least == SLACK]
@@ -183,7 +185,7 @@ def bars_table(cases: list[Mapping[str, Any]]) -> str:
 
 
 def slower_lines(cases: list[Mapping[str, Any]]) -> list[str]:
-    """One line for each figure of this package that is behind a peer's."""
+    """Return a line for each figure of this package that is behind a peer's."""
     return [
         f"{one.loss}, {one.shape}, {one.provider}, {MODES[one.mode]}: {factor(one.factor)} of {one.peer}'s speed"
         for one in slower(cases)
@@ -191,7 +193,7 @@ def slower_lines(cases: list[Mapping[str, Any]]) -> list[str]:
 
 
 def compile_line(cases: Sequence[Mapping[str, Any]]) -> str:
-    """What compiling took: the first call, and graphs over all shapes of a loss; empty where nothing was compiled."""
+    """Return the time of first calls, and the graphs over all shapes of a loss; empty where nothing was compiled."""
     graphs: dict[str, int] = {}
     first = []
     for case in cases:
@@ -209,7 +211,7 @@ def compile_line(cases: Sequence[Mapping[str, Any]]) -> str:
 
 
 def unfused(cases: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One line for each case of two rows or more in which ``fused`` compiled nothing, with what it said."""
+    """Return a line for each case of two rows or more in which ``fused`` compiled nothing, with its warnings."""
     lines = []
     for case in cases:
         entry = case["providers"].get("fused", {})
@@ -220,7 +222,7 @@ def unfused(cases: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def failures(cases: Sequence[Mapping[str, Any]]) -> list[str]:
-    """One line for each provider that raised."""
+    """Return a line for each provider that raised."""
     return [
         f"{case['name']}, {case['shape']}, {name}: {entry['error']}"
         for case in cases
@@ -230,11 +232,12 @@ def failures(cases: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def bullets(lines: Sequence[str]) -> str:
+    """Return a Markdown list."""
     return "\n".join(f"- {line}" for line in lines)
 
 
 def setting(content: Mapping[str, Any]) -> str:
-    """One paragraph: machine, versions, command, and whether the run counts."""
+    """Return a paragraph of machine, versions and command, and whether the run is valid."""
     machine, versions = content["machine"], content["versions"]
     where = machine.get("gpu") or f"{machine['cpu']}, {machine['threads']} of {machine['cores']} cores"
     lines = [
@@ -258,7 +261,7 @@ def setting(content: Mapping[str, Any]) -> str:
 
 
 def losses_section(content: Mapping[str, Any]) -> str:
-    """Everything of a run over losses."""
+    """Return the section of a run over losses."""
     cases = content["cases"]
     settings = content["settings"]
     parts = [f"### Losses on {settings['device']}, {settings['dtype']}", setting(content)]
@@ -280,7 +283,7 @@ def losses_section(content: Mapping[str, Any]) -> str:
 
 
 def step_section(content: Mapping[str, Any]) -> str:
-    """Everything of a run over training steps."""
+    """Return the section of a run over training steps."""
     settings = content["settings"]
     head = ["detector", "losses", "ms per iteration", "of mmdet's", "peak MB of a step", "first loss"]
     rows = []
@@ -308,26 +311,27 @@ def step_section(content: Mapping[str, Any]) -> str:
 
 
 def section(content: Mapping[str, Any]) -> str:
+    """Return the section of a run."""
     return losses_section(content) if content["kind"] == "losses" else step_section(content)
 
 
 def insert(page: str, text: str) -> str:
-    """The page with ``text`` between its marks."""
+    """Return a page with ``text`` between its marks."""
     if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
         raise ToolError(f"the page needs one line {BEGIN} and, below it, one line {END}: the tables go between them.")
     return f"{page.partition(BEGIN)[0]}{BEGIN}\n\n{text.strip()}\n\n{END}{page.partition(END)[2]}"
 
 
 def write(files: Sequence[str | Path], markdown: str | Path | None, plots: bool = True) -> str:
-    """Tables of runs, into a page between its marks, with plots beside it.
+    """Write the tables of runs between a page's marks, and plots beside the page.
 
     Args:
         files: JSON of runs.
-        markdown: The page; None returns the text alone.
+        markdown: The page; None writes nothing.
         plots: Whether to draw.
 
     Returns:
-        The text.
+        The text of the tables.
     """
     from .plots import draw
 

@@ -1,4 +1,4 @@
-"""Measures losses: every subject in each of its shapes, providers interleaved, results written as they come."""
+"""Measuring losses: every subject in each of its shapes, providers interleaved, results written as they come."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from tool_runtime.errors import ToolError, with_cause
-from tool_runtime.trial import provenance
+from tool_runtime.provenance import provenance
 from tqdm import tqdm
 
 from . import shapes, subjects
@@ -33,11 +33,11 @@ from .traffic import copying, gradient_bytes, traffic
 from .unit import Unit
 
 FORMAT = 1
-"""Version of the JSON; raised where a reader of the former one would misread it."""
+"""Version of the JSON, higher where a reader of the former one would misread it."""
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 MODES = ("forward", "both")
 QUICK_ROWS = 200
-"""Rows of a call with ``--quick``, at the most."""
+"""Most rows of a call with ``--quick``."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class Settings:
     """What to measure.
 
     Attributes:
-        losses, shapes, providers: Names; all where there are none.
-        sizes: Further shapes of so many rows.
+        losses, shapes, providers: Names; empty for all.
+        sizes: Numbers of rows of further shapes.
         device: ``'cpu'`` or ``'cuda'``.
-        dtype: Of predictions and targets.
-        threads: CPU threads of torch; None leaves its default.
+        dtype: Dtype of predictions and targets.
+        threads: CPU threads of torch, None for its default.
         seconds: Time for a case, see :class:`~.clock.Budget`.
-        quick: A few rounds of small inputs: whether it runs, and no figure.
-        seed: Of the input.
+        quick: Whether to run a few rounds of small inputs, as a smoke test.
+        seed: Seed of the inputs.
     """
 
     losses: Sequence[str] = ()
@@ -68,10 +68,11 @@ class Settings:
 
     @property
     def budget(self) -> Budget:
+        """Time for a case."""
         return QUICK if self.quick else Budget(self.seconds)
 
     def cases(self) -> list[tuple[Subject, Shape]]:
-        """Every loss in each of its shapes."""
+        """Return every loss in each of its shapes."""
         found = shapes.select(self.shapes, self.sizes, shapes.IMAGES[self.device])
         if self.quick:
             found = [reduced(shape) for shape in found]
@@ -83,23 +84,19 @@ class Settings:
 
 
 def reduced(shape: Shape) -> Shape:
-    """The shape with few rows."""
+    """Return a shape with few rows."""
     return Shape(**{**vars(shape), "rows": tuple(min(n, QUICK_ROWS) for n in shape.rows)})
 
 
 @dataclass
 class Report:
-    """The JSON of a run, written after each case.
-
-    Attributes:
-        file: Where.
-        content: What.
-    """
+    """The JSON of a run, written after each case."""
 
     file: Path
     content: dict[str, Any] = field(default_factory=dict)
 
     def write(self) -> None:
+        """Write the content atomically."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         part = self.file.with_name(self.file.name + ".part")
         part.write_text(json.dumps(self.content, indent=1) + "\n")
@@ -107,7 +104,7 @@ class Report:
 
 
 def machine(device: str) -> dict[str, Any]:
-    """What the figures are of."""
+    """Return the machine that figures come from."""
     name = platform.processor()
     if Path("/proc/cpuinfo").is_file():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -125,7 +122,7 @@ def machine(device: str) -> dict[str, Any]:
 
 
 def start(kind: str, settings: dict[str, Any], device: str) -> dict[str, Any]:
-    """Head of a run's JSON."""
+    """Return the head of a run's JSON."""
     return {
         "format": FORMAT,
         "kind": kind,
@@ -138,7 +135,7 @@ def start(kind: str, settings: dict[str, Any], device: str) -> dict[str, Any]:
 
 
 def prepare(device: str, threads: int | None) -> None:
-    """Checks the device, sets threads, and has memory kept."""
+    """Check the device, set the threads, and keep freed memory."""
     if device == "cuda" and not torch.cuda.is_available():
         raise ToolError("no GPU is visible: use --device cpu.")
     if threads is not None:
@@ -150,7 +147,7 @@ def prepare(device: str, threads: int | None) -> None:
 
 
 def measure(settings: Settings, file: str | Path) -> dict[str, Any]:
-    """Measure, show progress, and write the JSON; an interruption leaves what was measured so far.
+    """Measure, show progress, and write the JSON; an interrupt leaves what was measured so far.
 
     Returns:
         The JSON's content.
@@ -165,7 +162,7 @@ def measure(settings: Settings, file: str | Path) -> dict[str, Any]:
     probe = Probe(settings.device)
     probe()
     if settings.device == "cpu":
-        probe.medians.clear()  # the first one also waits for the pages
+        probe.medians.clear()  # the first one includes page faults
         probe()
     try:
         measure_cases(cases, chosen, settings, report, probe)
@@ -182,19 +179,19 @@ def measure(settings: Settings, file: str | Path) -> dict[str, Any]:
 def measure_cases(
     cases: Sequence[tuple[Subject, Shape]], chosen: Sequence[str], settings: Settings, report: Report, probe: Probe
 ) -> None:
-    """Measures one case after the other, and writes the report and times a copy after each."""
+    """Measure the cases, and after each write the report and time a copy."""
     before, generated = None, 0
     bar = tqdm(cases, file=sys.stderr, unit="case", dynamic_ncols=True)
     for subject, shape in bar:
         bar.set_description(f"{subject.name} {shape.name}")
         if subject != before and "fused" in chosen:
-            # Each loss compiles for itself, so that its kernels can be counted and none uses up another's limit.
+            # each loss compiles by itself, so that its kernels are counted and none uses up another's limit
             torch._dynamo.reset()
             generated = 0
         case = measure_case(subject, shape, settings, chosen)
         before = subject
         fused = case["providers"].get("fused", {})
-        # a shape that needed no graph of its own runs the kernels of one before it
+        # a shape without a graph of its own runs the kernels of an earlier one
         generated = fused.get("generated_kernels") or generated
         if "generated_kernels" in fused and not fused.get("by_hand") and max(shape.rows) > 1:
             fused["generated_kernels"] = generated
@@ -205,14 +202,7 @@ def measure_cases(
 
 
 def measure_case(subject: Subject, shape: Shape, settings: Settings, names: Sequence[str]) -> dict[str, Any]:
-    """One loss in one shape by every provider that has it.
-
-    Args:
-        subject: The loss.
-        shape: The shape.
-        settings: Device, dtype and time.
-        names: Providers.
-    """
+    """Measure a loss in a shape by those of the named providers that have it."""
     device = settings.device
     calls = draw_calls(subject, shape, device, DTYPES[settings.dtype], settings.seed)
     moved = traffic(calls)
@@ -236,7 +226,7 @@ def measure_case(subject: Subject, shape: Shape, settings: Settings, names: Sequ
                     "by_hand": units[name].by_hand(),
                     "warnings": sorted({str(one.message) for one in said if one.category is UserWarning}),
                 }
-        except Exception as error:  # whatever a provider raises is its result
+        except Exception as error:  # a failure is a result, too
             entries[name] = {"error": failure(error)}
             units.pop(name, None)
     floors: dict[str, dict[str, Any]] = {}
@@ -278,9 +268,9 @@ def time_mode(
     bare: dict[str, Action],
     settings: Settings,
 ) -> dict[str, Any]:
-    """Times of a mode into ``entries``; returns those of ``bare``, what no loss can do without, of the same rounds.
+    """Write the times of a mode into ``entries``, and return those of the floors in ``bare``, of the same rounds.
 
-    A provider that fails is written down and taken out, and the others are measured again without it.
+    A provider that fails is noted and removed, and the others are measured again without it.
     """
     while True:
         failed: dict[str, str] = {}
@@ -302,7 +292,7 @@ def time_mode(
 
 
 def guarded(action: Action, name: str, failed: dict[str, str]) -> None:
-    """Notes who failed."""
+    """Run an action, and note its failure."""
     try:
         action()
     except Exception as error:
@@ -311,6 +301,6 @@ def guarded(action: Action, name: str, failed: dict[str, str]) -> None:
 
 
 def failure(error: Exception) -> str:
-    """The first line of what a provider raised, and what that began with."""
+    """Return the first line of an error, and its root cause."""
     lines = str(error).strip().splitlines()
     return with_cause(f"{type(error).__name__}: {lines[0] if lines else ''}".strip(), error)

@@ -1,4 +1,4 @@
-"""Shapes in which the four COCO-scale heads call their losses, on images of 800 x 1333 pixels."""
+"""Tensor sizes with which the four COCO-scale heads call their losses, on images of 800 x 1333 pixels."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ IMAGES = {"cpu": 1, "cuda": 2}
 
 @dataclass(frozen=True)
 class Shape:
-    """Size of a measured unit, which is one call of a loss or, for heads that go by levels, one call per level.
+    """Size of a measured unit: one call of a loss, or one per level for heads that go by levels.
 
     Attributes:
-        name: What ``--shapes`` takes.
-        group: Which losses have it.
+        name: Name for ``--shapes``.
+        group: Losses that are called with it.
         rows: Rows of each call.
-        columns: Values per row.
+        columns: Elements per row.
         per_image: Whether ``rows`` are those of one image.
-        weighted: Share of rows with a weight other than 0.
+        weighted: Share of rows with a nonzero weight.
         weight: ``'rows'`` for ``(n,)``, ``'boxes'`` for ``(n, 4)``, empty where the head gives none.
-        tensor_divisor: Whether ``avg_factor`` is a tensor, as FCOS's, and not a number.
-        about: Who calls it so.
+        tensor_divisor: Whether ``avg_factor`` is a tensor, as in FCOS, and not a number.
+        about: Which head calls it so.
     """
 
     name: str
@@ -43,16 +43,17 @@ class Shape:
     about: str = ""
 
     def of(self, images: int) -> Shape:
-        """The shape of a batch."""
+        """Return the shape of a batch."""
         return replace(self, rows=tuple(n * images for n in self.rows), per_image=False) if self.per_image else self
 
     @property
     def total(self) -> int:
-        """Rows of all calls."""
+        """Number of rows in all calls."""
         return sum(self.rows)
 
 
 def dense(name: str, *rows: int, **more: object) -> Shape:
+    """Return a shape of class logits, of which most rows are weighted."""
     return Shape(name, "dense", rows, CLASSES, **{"weighted": 0.995, **more})
 
 
@@ -83,12 +84,12 @@ SHAPES = (
     Shape("maps-640", "maps", (1,), CLASSES, per_image=True, weight="", about="YOLO's maps of 640 x 640 pixels"),
 )  # fmt: skip
 SWEPT = ("dense", "roi", "boxes", "deltas", "distances", "scalars")
-"""Groups that have rows."""
+"""Groups with a free number of rows."""
 GROUPS = tuple(dict.fromkeys(shape.group for shape in SHAPES))
 
 
 def choose(names: Sequence[str] | None, known: Iterable[str], what: str) -> list[str]:
-    """``names`` in the order of ``known``, all where there are none; raises for one that is unknown."""
+    """Return ``names`` in the order of ``known``, all where there are none; raise for an unknown one."""
     known = list(known)
     if not names:
         return known
@@ -101,25 +102,23 @@ def choose(names: Sequence[str] | None, known: Iterable[str], what: str) -> list
 
 
 def select(names: Sequence[str] | None = None, sizes: Sequence[int] = (), images: int = 1) -> list[Shape]:
-    """Shapes of a batch.
+    """Return the shapes of a batch.
 
     Args:
         names: Names of shapes or groups; all by default, unless there are ``sizes``.
-        sizes: Further shapes of so many rows, all weighted, for every group that has rows.
-        images: Images of the batch.
+        sizes: Numbers of rows of further shapes, one for each of :data:`SWEPT`, all rows weighted.
+        images: Images in the batch.
     """
     if any(size < 0 for size in sizes):
         raise ToolError(f"sizes are 0 or more, got {min(sizes)}.")
     chosen = [] if sizes and not names else choose(names, [*(shape.name for shape in SHAPES), *GROUPS], "shape")
     found = [shape.of(images) for shape in SHAPES if shape.name in chosen or shape.group in chosen]
-    found += [
-        of_size(group, size) for size in sizes for group in ("dense", "roi", "boxes", "deltas", "distances", "scalars")
-    ]
+    found += [of_size(group, size) for size in sizes for group in SWEPT]
     return found
 
 
 def of_size(group: str, rows: int) -> Shape:
-    """One call of so many rows, all weighted."""
+    """Return the shape of one call with a number of rows, all weighted."""
     like = next(shape for shape in SHAPES if (shape.group == group and not shape.per_image) or shape.group == group)
     name = f"{group}-{rows}"
     return replace(like, name=name, rows=(rows,), per_image=False, weighted=1.0, about="a size of the sweep")

@@ -1,4 +1,4 @@
-"""The training step: one detector with mmdet's losses, with ours, and with ours fused, taking turns on one batch."""
+"""Measuring a training step: a detector with mmdet's losses, with ours and with ours fused take turns on a batch."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ DETECTORS = {
 SIZES = {"cuda": (1333, 800), "cpu": (640, 480)}
 BATCH = {"cuda": 2, "cpu": 1}
 BATCHES = 4
-"""Different batches, which come again."""
+"""Number of different batches, which are cycled."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,14 @@ class StepSettings:
 
     Attributes:
         configs: Paths; the four COCO-scale heads on a GPU and a small one on a CPU by default.
-        sides: Whose losses, of ``'mmdet'``, ``'eager'`` and ``'fused'``; all where there are none.
+        sides: Of ``'mmdet'``, ``'eager'`` and ``'fused'``; empty for all.
         device: ``'cpu'`` or ``'cuda'``.
-        iters: Measured iterations of each side.
+        iters: Measured iterations per side.
         size: Width and height of the drawn images.
         batch_size: Images per batch.
-        amp: Mixed precision, on a GPU.
-        threads: CPU threads of torch.
-        seed: Of weights and images.
+        amp: Whether to use mixed precision, on a GPU.
+        threads: CPU threads of torch, None for its default.
+        seed: Seed of weights and images.
     """
 
     configs: Sequence[str] = ()
@@ -81,7 +81,7 @@ class StepSettings:
     seed: int = 0
 
     def resolved(self) -> StepSettings:
-        """With the defaults of the device."""
+        """Return the settings with the defaults of the device."""
         known = {
             "configs": list(self.configs) or [str(CONFIGS / name) for name in DETECTORS[self.device]],
             "sides": choose(self.sides, SIDES, "side"),
@@ -98,7 +98,7 @@ class StepSettings:
 
 
 def draw_batches(settings: StepSettings) -> list[dict[str, list]]:
-    """Batches of drawn images with their objects, as a data loader gives them."""
+    """Return batches of drawn images with their objects, as a data loader yields them."""
     width, height = settings.size
     short = min(width, height)
     spec = ShapesSpec(
@@ -125,7 +125,7 @@ def draw_batches(settings: StepSettings) -> list[dict[str, list]]:
 
 
 def read_model(path: str) -> Any:
-    """The model of a config, without pretrained weights: the backbone's batch norm is trained instead."""
+    """Return the model of a config without pretrained weights, with its backbone's batch norm trained instead."""
     cfg = runtime.read_config(path)
     init_default_scope(cfg.get("default_scope", "mmdet"))
     model = cfg.model
@@ -140,7 +140,7 @@ def read_model(path: str) -> Any:
 
 
 def fuse(model: Any) -> Any:
-    """A copy of a model's config with ``fused=True`` in every loss that has the option."""
+    """Return a copy of a model's config with ``fused=True`` in every loss that has kernels."""
     model = copy.deepcopy(model)
     known = [(loss, LOSSES.get(loss["type"])) for _, loss in find_losses(model)]
     slots = [loss for loss, cls in known if cls is not None and can_fuse(cls)]
@@ -152,13 +152,13 @@ def fuse(model: Any) -> Any:
 
 
 def build(model: Any, side: str, settings: StepSettings) -> torch.nn.Module:
-    """The detector of a side; the same seed gives the same weights."""
+    """Return the detector of a side; the same seed gives the same weights."""
     torch.manual_seed(settings.seed)
     with stock_losses() if side == "mmdet" else nullcontext():
         detector = MODELS.build(fuse(model) if side == "fused" else copy.deepcopy(model))
     logger = MMLogger.get_current_instance()
     level = logger.level
-    logger.setLevel(logging.WARNING)  # mmengine tells how each parameter was initialised
+    logger.setLevel(logging.WARNING)  # MMEngine logs how each parameter is initialised
     detector.init_weights()
     logger.setLevel(level)
     wrong = {name: cls for name, cls in loss_classes(detector).items() if is_ours(cls) == (side == "mmdet")}
@@ -168,7 +168,7 @@ def build(model: Any, side: str, settings: StepSettings) -> torch.nn.Module:
 
 
 class Side:
-    """A detector with its optimizer, which trains a batch at a time."""
+    """A detector with its optimizer."""
 
     def __init__(self, detector: torch.nn.Module, settings: StepSettings) -> None:
         self.detector = detector
@@ -181,13 +181,13 @@ class Side:
         self.samples: list[float] = []
 
     def step(self, batch: dict[str, list]) -> None:
-        """One iteration, as mmengine's loop does it."""
+        """Train on a batch, as MMEngine's loop does."""
         log = self.detector.train_step(copy.copy(batch), self.wrapper)
         self.losses.append(log["loss"].detach())
 
 
 def measure_detector(path: str, settings: StepSettings, batches: Sequence[dict[str, list]]) -> dict[str, Any]:
-    """Time, memory and losses of a detector on each side."""
+    """Measure time, memory and losses of a detector on each side."""
     model = read_model(path)
     sides: dict[str, Side] = {}
     found: dict[str, dict[str, Any]] = {}
@@ -203,7 +203,7 @@ def measure_detector(path: str, settings: StepSettings, batches: Sequence[dict[s
     timer = TIMERS[settings.device]
 
     def turn(name: str, number: int) -> float | None:
-        """A step of a side, seconds; one that fails is written down and taken out."""
+        """Return the seconds of a side's step; one that fails is noted and removed."""
         try:
             return timer(partial(sides[name].step, batches[number % len(batches)]), 1)
         except Exception as error:
@@ -211,7 +211,7 @@ def measure_detector(path: str, settings: StepSettings, batches: Sequence[dict[s
             del sides[name]
             return None
 
-    # every batch once before: what is compiled or tuned for its sizes is not part of a step
+    # each batch once untimed: compiling and tuning for its sizes is not part of a step
     for number in tqdm(range(BATCHES + settings.iters), desc=Path(path).stem, file=sys.stderr, dynamic_ncols=True):
         for name in order(settings.sides, number):
             seconds = turn(name, number) if name in sides else None

@@ -1,4 +1,4 @@
-"""How a head builds and calls each loss: options, kind of target, and mmdet's class of the same meaning."""
+"""Forms in which heads build and call each loss: options, kind of target, and mmdet's counterpart."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ FREQUENCY = [10.0 ** (-1 - 4 * i / CLASSES) for i in range(CLASSES)]
 
 @dataclass(frozen=True)
 class Subject:
-    """A loss in the form in which it is measured.
+    """A loss in a form that is measured.
 
     Attributes:
-        name: What the table says: the class, with its form in brackets where it has several.
+        name: Name in tables: the class, with its form in brackets where it has several.
         loss: Registered name.
-        group: Which shapes it has, see :mod:`.shapes`.
+        group: Group of its shapes, see :mod:`.shapes`.
         target: Kind of target, see :mod:`.inputs`.
         options: Options of the constructor.
         extra: Columns beyond the classes.
-        peer: mmdet's name of the same loss, empty where it has none.
-        only: The one shape that it has, for losses whose cost grows faster than their input.
-        weight: Form of the weight where the shape's own does not fit mmdet's class.
+        peer: mmdet's name of the same loss; empty without one.
+        only: Its only shape, for losses whose cost grows faster than their input.
+        weight: Form of the weight, where the shape's own does not fit mmdet's class.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Subject:
     weight: str = ""
 
     def shapes(self, shapes: Iterable[Shape]) -> list[Shape]:
-        """Those of ``shapes`` that the loss is called in."""
+        """Return those of ``shapes`` that the loss is called with."""
         standard = {shape.name for shape in SHAPES}
         return [
             shape
@@ -50,7 +50,6 @@ class Subject:
 
 
 SIGMOID = {"use_sigmoid": True}
-# Not by slot alone: what differs from (boxes, deltas, labels) of the slot.
 FORMS: dict[str, list[dict[str, Any]]] = {
     "QualityFocalLoss": [{"target": "quality"}, {"form": "dense", "target": "soft"}],
     "VarifocalLoss": [{"target": "soft"}],
@@ -68,19 +67,20 @@ FORMS: dict[str, list[dict[str, Any]]] = {
     "LabelSmoothLoss": [{"group": "roi", "extra": 1}],
     "Poly1CrossEntropyLoss": [{"group": "roi", "extra": 1}],
     "GaussianFocalLoss": [{"group": "heat", "target": "heat"}],
-    # mmdet's cannot do without a weight
+    # mmdet's requires a weight
     "GHMC": [{"weight": "rows"}],
-    # mmdet's has four values per row, and takes no weight per row
+    # mmdet's has a value per coordinate, and takes no weight per row
     "BoundedIoULoss": [{"weight": "boxes"}],
     "RankSortLoss": [{"only": "cls-fcos"}],
     "APLoss": [{"only": "cls-fcos"}],
 }
+"""What differs from the group and target that follow from a loss's slot."""
 PEERS = {"ExtendedIoULoss": "EIoULoss", "EIoULoss": ""}
-"""mmdet's ``EIoULoss`` is Extended-IoU; the Efficient-IoU that has the name here is not in mmdet."""
+"""mmdet's ``EIoULoss`` is Extended-IoU; mmdet has no Efficient-IoU, which has that name here."""
 
 
 def subjects() -> list[Subject]:
-    """Every published loss, each form once; aliases are left out."""
+    """Return every form of every published loss, without aliases."""
     found = []
     for name, cls in LOSSES.items():
         if cls.__name__ != name:
@@ -99,7 +99,7 @@ def subjects() -> list[Subject]:
 
 
 def select(names: Sequence[str] | None) -> list[Subject]:
-    """Subjects of some losses; raises for a name that is none."""
+    """Return the forms of some losses; raise for an unknown name."""
     every = subjects()
     chosen = choose(names, dict.fromkeys(name for one in every for name in (one.loss, one.name)), "loss")
     return [one for one in every if one.loss in chosen or one.name in chosen]

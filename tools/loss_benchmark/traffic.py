@@ -1,4 +1,4 @@
-"""Bytes that a loss cannot do without, and the copy of as many bytes that is its floor."""
+"""Least memory traffic of a loss, and the copy of as many bytes that is its floor."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ from .inputs import Call
 
 
 def size(tensors: Sequence[Tensor]) -> int:
+    """Return the bytes of tensors."""
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def counted_share(call: Call) -> float:
-    """Share of the rows with a weight other than 0."""
+def weighted_share(call: Call) -> float:
+    """Return the share of rows with a nonzero weight."""
     if call.weight is None or not call.weight.numel():
         return 1.0
-    return (call.weight != 0).flatten(1).any(1).float().mean().item() if call.weight.ndim > 1 else (
-        (call.weight != 0).float().mean().item()
-    )  # fmt: skip
+    return (call.weight != 0).reshape(call.weight.shape[0], -1).any(1).float().mean().item()
 
 
 def traffic(calls: Sequence[Call]) -> dict[str, int]:
-    """Bytes read and written at the least.
+    """Return the least number of bytes read and written.
 
-    Predictions and targets are read where the weight is not 0, weights are read everywhere, and a gradient is written
-    everywhere. ``forward`` reads; ``both`` reads once and writes the gradient, as one pass that computes the gradient
-    in forward; ``both_twice`` reads in forward and again in backward, as a backward that knows nothing but the input.
+    Predictions and targets are read in rows of nonzero weight; weights are read, and gradients written, in all rows.
+    ``forward`` reads; ``both`` reads once and writes the gradient, as a forward that also computes the gradient does;
+    ``both_twice`` reads in forward and again in backward, as a backward that saves its input alone does.
     """
     read = written = 0
     for call in calls:
-        share = counted_share(call)
+        share = weighted_share(call)
         weight = [] if call.weight is None else [call.weight]
         read += round(share * size([*call.leaves, *call.targets])) + size(weight)
         written += size(call.leaves)
@@ -41,12 +40,12 @@ def traffic(calls: Sequence[Call]) -> dict[str, int]:
 
 
 def gradient_bytes(calls: Sequence[Call]) -> int:
-    """Size of the gradient of a unit."""
+    """Return the bytes of the gradient of some calls."""
     return sum(size(call.leaves) for call in calls)
 
 
 def copying(total: int, device: str) -> Action:
-    """A copy that reads and writes ``total`` bytes together."""
+    """Return a copy that reads and writes ``total`` bytes in all."""
     source = torch.ones(max(1, total // 8), device=device)
     target = torch.zeros_like(source)
     return lambda: target.copy_(source)

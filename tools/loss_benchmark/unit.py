@@ -1,4 +1,4 @@
-"""A measured unit: the calls of one loss on one set of tensors by one provider."""
+"""A measured unit: the calls of a loss on a set of tensors by a provider."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from .providers import Compute
 
 
 class Unit:
-    """Runs the calls of a head's levels, forward alone or forward and backward.
+    """The calls of a head's levels, forward alone or forward plus backward.
 
     Args:
-        compute: The loss of a call.
+        compute: Computes the loss of a call.
         calls: The calls.
         device: ``'cpu'`` or ``'cuda'``.
     """
@@ -27,35 +27,35 @@ class Unit:
         self.leaves = [leaf for call in calls for leaf in call.leaves]
 
     def forward(self) -> Tensor:
-        """The sum over the calls, with its graph."""
+        """Return the sum over the calls, with its graph."""
         total = self.compute(self.calls[0])
         for call in self.calls[1:]:
             total = total + self.compute(call)
         return total
 
     def clear(self) -> None:
-        """Takes the gradients away, so that each backward makes new ones."""
+        """Drop the gradients, so that backward allocates new ones."""
         for leaf in self.leaves:
             leaf.grad = None
 
     def both(self) -> None:
-        """Forward and backward, with a new gradient."""
+        """Run forward and backward, with new gradients."""
         self.clear()
         self.forward().backward()
 
     def by_hand(self) -> bool:
-        """Whether a hand-written kernel computes it."""
+        """Return whether a hand-written kernel computes the loss."""
         return "WrittenLoss" in type(self.compute(self.calls[0]).grad_fn).__name__
 
     def memory(self) -> dict[str, int]:
-        """Peak bytes beyond the input, the gradient included."""
+        """Return the peak bytes beyond the input, gradients included."""
         self.clear()
         found = {"forward": peak_bytes(self.forward, self.device)}
         self.clear()
         return {**found, "both": peak_bytes(self.both, self.device)}
 
     def kernels(self) -> dict[str, int]:
-        """Operations (on CUDA, kernels launched) forward and backward."""
+        """Return the operations (on CUDA, launched kernels) of forward and of backward."""
         count = launches if self.device == "cuda" else operations
         found: list[Tensor] = []
         self.clear()

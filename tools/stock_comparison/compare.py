@@ -1,4 +1,4 @@
-"""This package's losses against MMDetection's own of the same names: the same config, seed and data order."""
+"""This package's losses beside MMDetection's own of the same names, with the same config, seed and data order."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tool_runtime.trial import Trial, run_all
 
 SIDES = ("ours", "stock")
 METRIC = "coco/bbox_mAP"
-# told apart without colour: dash pattern and marker
 STYLES = {"ours": {"linestyle": "-", "marker": "o"}, "stock": {"linestyle": "--", "marker": "s"}}
+"""Dash patterns and markers tell the sides apart without colour."""
 
 
 def run_pairs(
@@ -28,15 +28,15 @@ def run_pairs(
     fresh: bool = False,
     options: dict[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """Trains every config with every seed on both sides.
+    """Train every config with every seed on both sides.
 
     Args:
-        configs: paths of configs.
-        seeds: values of ``randomness.seed``.
-        work_dir: where the runs are kept; complete ones are reused.
-        iters, lr, threads, options: see :class:`~tool_runtime.trial.Trial`.
-        parallel: run the two sides at the same time.
-        fresh: run again what has a result.
+        configs: Paths of configs.
+        seeds: Values of ``randomness.seed``.
+        work_dir: Where the runs are kept; complete ones are reused.
+        iters, lr, threads, options: See :class:`~tool_runtime.trial.Trial`.
+        parallel: Whether to run the two sides at the same time.
+        fresh: Whether to ignore earlier results.
 
     Returns:
         One dict per config and seed: ``config`` (its name), ``seed``, and the record of each side.
@@ -47,7 +47,7 @@ def run_pairs(
         for seed in seeds:
             for side in SIDES:
                 folder = Path(work_dir) / Path(config).stem / f"{mode}-seed{seed}-{side}"
-                trials[_label(config, seed, side)] = Trial(
+                trials[label(config, seed, side)] = Trial(
                     config, str(folder), side, seed, iters, lr, threads=threads, options=options or {}
                 )
     results = run_all(trials, jobs=2 if parallel else 1, fresh=fresh)
@@ -55,25 +55,26 @@ def run_pairs(
         {
             "config": Path(config).stem,
             "seed": seed,
-            **{side: results[_label(config, seed, side)] for side in SIDES},
+            **{side: results[label(config, seed, side)] for side in SIDES},
         }
         for config in configs
         for seed in seeds
     ]
 
 
-def _label(config: str, seed: int, side: str) -> str:
+def label(config: str, seed: int, side: str) -> str:
+    """Return the name of a trial in the progress output."""
     return f"{Path(config).stem} seed {seed} {side}"
 
 
 def relative_differences(ours: list[dict[str, float]], stock: list[dict[str, float]]) -> list[float]:
-    """Per iteration, the largest ``|ours - stock| / |stock|`` over the total loss and all its parts.
+    """Return, per iteration, the largest ``|ours - stock| / |stock|`` over the total loss and all its parts.
 
     Args:
-        ours, stock: losses per iteration, of equal length and with equal keys.
+        ours, stock: Losses per iteration, of equal length and with equal keys.
 
     Raises:
-        ValueError: lengths or keys differ, so that the two are no runs of one config.
+        ValueError: Where lengths or keys differ, as they cannot between two runs of one config.
     """
     if len(ours) != len(stock):
         raise ValueError(f"ours and stock: expected as many iterations, got {len(ours)} and {len(stock)}")
@@ -88,7 +89,7 @@ def relative_differences(ours: list[dict[str, float]], stock: list[dict[str, flo
 
 
 def iteration_table(pairs: list[dict[str, Any]]) -> str:
-    """Markdown table: how far the losses of the first iterations are apart."""
+    """Return a Markdown table of the differences between the losses of the first iterations."""
     rows = [
         "| config | seed | iterations | loss of the first, ours | stock | rel. difference of the first | largest |",
         "|---|---|---|---|---|---|---|",
@@ -104,12 +105,12 @@ def iteration_table(pairs: list[dict[str, Any]]) -> str:
 
 
 def final_metric(record: dict[str, Any]) -> float:
-    """bbox mAP after the last epoch."""
+    """Return the bbox mAP after the last epoch."""
     return record["metrics"][-1].get(METRIC, 0.0)
 
 
 def training_table(pairs: list[dict[str, Any]]) -> str:
-    """Markdown table: val bbox mAP after the last epoch on both sides, and the means over seeds."""
+    """Return a Markdown table of the val bbox mAP after the last epoch on both sides, and of the means over seeds."""
     rows = ["| config | seed | epochs | ours | stock | difference |", "|---|---|---|---|---|---|"]
     for config in dict.fromkeys(pair["config"] for pair in pairs):
         group = [pair for pair in pairs if pair["config"] == config]
@@ -124,7 +125,7 @@ def training_table(pairs: list[dict[str, Any]]) -> str:
 
 
 def plot_training(pairs: list[dict[str, Any]], file: str | Path) -> None:
-    """Draws val mAP per epoch, a panel per config: ours solid with circles, stock dashed with squares."""
+    """Draw val mAP per epoch, a panel per config: ours solid with circles, stock dashed with squares."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -166,14 +167,15 @@ def plot_training(pairs: list[dict[str, Any]], file: str | Path) -> None:
 
 
 def write_json(pairs: list[dict[str, Any]], file: str | Path) -> None:
-    """Writes the records without what is true of this machine alone (folders), and without the per-iteration
-    losses of full trainings, which stay in the work directory."""
+    """Write the records, without paths of this machine and without the per-iteration losses of full trainings, which
+    stay in the work directory."""
     Path(file).parent.mkdir(parents=True, exist_ok=True)
-    published = [{**pair, **{side: _published(pair[side]) for side in SIDES}} for pair in pairs]
+    published = [{**pair, **{side: portable(pair[side]) for side in SIDES}} for pair in pairs]
     Path(file).write_text(json.dumps(published, indent=1) + "\n")
 
 
-def _published(record: dict[str, Any]) -> dict[str, Any]:
+def portable(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record without what :func:`write_json` leaves out."""
     trial = {key: value for key, value in record["trial"].items() if key != "work_dir"}
     trial["options"] = {key: value for key, value in trial["options"].items() if key != "data_root"}
     trial["config"] = Path(trial["config"]).name

@@ -1,4 +1,4 @@
-"""Checkpoints that survive an interruption, and that load with torch's ``weights_only`` safety left on."""
+"""Checkpoints that survive an interrupt, and that load with torch's ``weights_only`` left on."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ LAST_CHECKPOINT = "last_checkpoint"
 
 
 def history_method(owner: type, name: str) -> Callable:
-    """The one use that mmengine's checkpoints make of ``getattr``: a statistics method of ``HistoryBuffer``.
+    """Return a statistics method of ``HistoryBuffer``, which is all that MMEngine's checkpoints call ``getattr`` for.
 
     Raises:
-        pickle.UnpicklingError: for every other object or name, so that no file gets a general ``getattr``.
+        pickle.UnpicklingError: For every other object or name, so that no file gets a general ``getattr``.
     """
     if owner is HistoryBuffer and name in ("min", "max", "mean", "current"):
         return getattr(HistoryBuffer, name)
@@ -32,10 +32,10 @@ def history_method(owner: type, name: str) -> Callable:
 
 
 def allowed_globals() -> list[Any]:
-    """What an mmengine checkpoint holds beside tensors and containers: its log history, and plain numpy values.
+    """Return what MMEngine's checkpoints hold beside tensors and containers: log history and plain NumPy values.
 
-    The pairs name a global as a file has it: numpy 2 has renamed ``numpy.core`` to ``numpy._core``, and a file written
-    under one of them loads under the other.
+    A pair has the global's name in the file: NumPy 2 renamed ``numpy.core`` to ``numpy._core``, and a file written
+    under either loads under the other.
     """
     reconstruct = np.array(0.0).__reduce__()[0]
     scalar = np.float64(0.0).__reduce__()[0]
@@ -45,27 +45,26 @@ def allowed_globals() -> list[Any]:
             (reconstruct, f"{core}.multiarray._reconstruct"),
             (scalar, f"{core}.multiarray.scalar"),
         ]
-    # numpy >= 1.25 has a class per dtype, which the unpickler looks up when it sets the dtype's state
+    # NumPy 1.25 and newer has a class per dtype, which the unpickler looks up to set the dtype's state
     kinds = {type(np.dtype(code)) for code in ("?", *np.typecodes["AllInteger"], *np.typecodes["Float"], "U")}
     return globals_ + sorted(kinds - {np.dtype}, key=lambda kind: kind.__name__)
 
 
 def allow_checkpoint_classes() -> None:
-    """Lets mmengine's checkpoints load under torch >= 2.6, where ``torch.load`` refuses every class that it does not
-    know. Older torch does not check by default, and nothing is changed there."""
+    """Let MMEngine's checkpoints load on torch 2.6 and newer, where ``torch.load`` refuses unknown classes."""
     if torch.__version__ >= (2, 6):
         torch.serialization.add_safe_globals(allowed_globals())
 
 
 def load_from_local(filename: str, map_location: Any = None) -> dict:
-    """Loads a checkpoint file for mmengine, with errors that say what to do.
+    """Load a checkpoint file for MMEngine, with errors that say what to do.
 
     Args:
-        filename: path of the file.
-        map_location: as for ``torch.load``.
+        filename: Path of the file.
+        map_location: As for ``torch.load``.
 
     Raises:
-        ToolError: the file is missing or damaged, or it holds a class that is not allowed.
+        ToolError: Where the file is missing or damaged, or holds a class that is not allowed.
     """
     path = Path(filename).expanduser()
     if not path.is_file():
@@ -76,21 +75,23 @@ def load_from_local(filename: str, map_location: Any = None) -> dict:
         if "Unsupported global" in str(error):
             raise ToolError(
                 f"checkpoint {filename} holds objects that torch does not load from an untrusted file "
-                f"({_first_global(str(error))}); if you trust its origin, set TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1"
+                f"({first_global(str(error))}); if you trust its origin, set TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1"
             ) from error
-        raise _damaged(filename, error) from error
+        raise damaged(filename, error) from error
     except (RuntimeError, EOFError, OSError, BadZipFile, KeyError, ValueError) as error:
-        raise _damaged(filename, error) from error
+        raise damaged(filename, error) from error
     if not isinstance(checkpoint, dict):
         raise ToolError(f"{filename} is not a checkpoint: expected a dict, got {type(checkpoint).__name__}")
     return checkpoint
 
 
-def _first_global(message: str) -> str:
+def first_global(message: str) -> str:
+    """Return the class that torch names as not allowed."""
     return message.split("GLOBAL ", 1)[-1].split(" ", 1)[0]
 
 
-def _damaged(filename: str, error: Exception) -> ToolError:
+def damaged(filename: str, error: Exception) -> ToolError:
+    """Return the error for a file that cannot be read."""
     reason = str(error).split(". ")[0].split("\n")[0]
     return ToolError(
         f"checkpoint {filename} cannot be read ({type(error).__name__}: {reason}): it is damaged, or no checkpoint; "
@@ -99,10 +100,10 @@ def _damaged(filename: str, error: Exception) -> ToolError:
 
 
 class AtomicLocalBackend(LocalBackend):
-    """mmengine's local files, with ``put`` all or nothing: a process that is killed leaves the old file as it was."""
+    """MMEngine's local files with an atomic ``put``: a process that is killed leaves the old file unchanged."""
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Writes ``obj`` beside ``filepath`` and then renames it."""
+        """Write a temporary file beside ``filepath``, then rename it."""
         path = Path(filepath)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(path.name + ".part")
@@ -117,19 +118,19 @@ class AtomicLocalBackend(LocalBackend):
 
 
 def install() -> None:
-    """Gives mmengine the loader, the writer and the allow-list above, for this process."""
+    """Register loader, backend and allowed classes with MMEngine, for this process."""
     allow_checkpoint_classes()
     CheckpointLoader.register_scheme(prefixes="", loader=load_from_local, force=True)
     register_backend("local", AtomicLocalBackend, force=True, prefixes="")
 
 
 def last_checkpoint(work_dir: str | Path) -> Path | None:
-    """The checkpoint that a stopped training in ``work_dir`` continues from, or None where there is none yet.
+    """Return the checkpoint to resume from in ``work_dir``, or None where there is none yet.
 
-    mmengine notes an absolute path; a work directory that was moved since still works.
+    MMEngine's ``last_checkpoint`` has an absolute path; a work directory that was moved since works, too.
 
     Raises:
-        ToolError: the note is there and the checkpoint is not.
+        ToolError: Where the named checkpoint does not exist.
     """
     note = Path(work_dir) / LAST_CHECKPOINT
     if not note.is_file():

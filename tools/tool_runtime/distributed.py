@@ -1,4 +1,4 @@
-"""Several processes without a GPU: what mmengine leaves to its caller."""
+"""Distributed training without a GPU, which MMEngine leaves to its caller."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from mmengine.device import get_device
 
 from .errors import ToolError
 
-# where each launcher says (rank, number of processes, rank on this machine)
 LAUNCHER_VARIABLES = {
     "pytorch": ("RANK", "WORLD_SIZE", "LOCAL_RANK"),
     "slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
     "mpi": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
 }
+"""Per launcher, the variables of rank, world size and local rank."""
 
 
 def setup_cpu(cfg: Config) -> None:
-    """Starts a gloo process group and wraps the model for it, where a launcher is used and there is no GPU.
+    """Start a gloo process group and set its model wrapper, where a launcher is used without a GPU.
 
-    mmengine's ``init_dist`` selects a CUDA device whatever the backend, and its default model wrapper passes
-    ``device_ids``; both fail on a CPU. With a device, or with ``cfg.launcher`` 'none', nothing is done.
+    MMEngine's ``init_dist`` selects a CUDA device for every backend, and its default model wrapper passes
+    ``device_ids``; both fail on a CPU. Does nothing with a GPU, or where ``cfg.launcher`` is 'none'.
 
     Args:
-        cfg: full config; ``model_wrapper_cfg`` is set in it.
+        cfg: Full config; ``model_wrapper_cfg`` is set in place.
 
     Raises:
-        ToolError: the launcher's environment variables are missing.
+        ToolError: Where the launcher's environment variables are missing.
     """
     if cfg.get("launcher", "none") == "none" or get_device() != "cpu":
         return
@@ -62,6 +62,6 @@ def setup_cpu(cfg: Config) -> None:
 
 
 def shut_down() -> None:
-    """Ends the process group in order, which avoids torch's warning at exit."""
+    """Destroy the process group, or torch warns at exit."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

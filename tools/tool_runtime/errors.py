@@ -1,4 +1,4 @@
-"""The error of the command line tools: one sentence to the user and no traceback."""
+"""Errors of the command-line tools: one sentence for the user, and no traceback."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ TRACEBACK_VARIABLE = "MMDET_LOSSES_TRACEBACK"
 
 
 class ToolError(Exception):
-    """Something that the user can put right: what was expected, what came, what to do."""
+    """An error that the user can put right: what was expected, what was given, what to do."""
 
 
 def root_cause(error: BaseException) -> BaseException:
-    """The exception that a chain of them began with; the error itself where nothing is behind it."""
+    """Return the first exception of a chain; the error itself where it has no cause."""
     seen = [error]
     while True:
         last = seen[-1]
@@ -25,10 +25,10 @@ def root_cause(error: BaseException) -> BaseException:
 
 
 def with_cause(message: str, error: BaseException) -> str:
-    """A message about an error, which also names what the error began with.
+    """Return a message about an error that also names the root cause.
 
-    Libraries wrap errors: of a ``custom_imports`` that fails, MMEngine raises that it failed, and which module is
-    missing stands only in the exception behind that.
+    Libraries wrap errors: where a ``custom_imports`` fails, MMEngine only says that it failed, and the missing module
+    is named by the cause alone.
     """
     cause = root_cause(error)
     lines = str(cause).strip().splitlines()
@@ -38,14 +38,14 @@ def with_cause(message: str, error: BaseException) -> str:
 
 
 class report_errors:
-    """Context of a tool's ``main``: ends the process with one message instead of a traceback.
+    """Context of a tool's ``main``: end the process with one message instead of a traceback.
 
-    A :class:`ToolError` exits with code 2, and its message names what the error behind it began with. An interruption
-    (Ctrl-C) exits with 130. Everything else is a defect, and keeps its traceback. Set the environment variable
-    ``MMDET_LOSSES_TRACEBACK=1`` to see the traceback behind a message, too.
+    A :class:`ToolError` exits with code 2, and its message names the root cause. An interrupt (Ctrl-C) exits with 130.
+    Every other exception is a defect and keeps its traceback. With the environment variable
+    ``MMDET_LOSSES_TRACEBACK=1`` all of them keep it.
 
     Args:
-        tool: name that starts the message.
+        tool: Name that the message begins with.
     """
 
     def __init__(self, tool: str) -> None:

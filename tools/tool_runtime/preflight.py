@@ -1,4 +1,4 @@
-"""What can be told from a config alone, before a model is built or a work directory is touched."""
+"""Checks of a config, before a model is built or a work directory is written to."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKAGE = Path(mmdet_losses.__file__).parent
 
 
 def suggest(name: str, names: Iterable[str]) -> str:
-    """``'; did you mean A or B?'``, or an empty string where nothing is close."""
+    """Return ``'; did you mean A or B?'``; empty where no name is close."""
     by_lower: dict[str, str] = {}
     for known in names:
         by_lower.setdefault(known.lower(), known)
@@ -34,14 +34,14 @@ def suggest(name: str, names: Iterable[str]) -> str:
 
 
 def check_option_keys(cfg: Config, options: dict[str, Any]) -> None:
-    """Refuses a ``--cfg-options`` key that only misspells one of the config, which mmengine would add without a word.
+    """Stop at a ``--cfg-options`` key that misspells one of the config, which MMEngine would silently add.
 
     Args:
-        cfg: the config before the options are merged.
-        options: dotted keys and their values.
+        cfg: The config before the options are merged.
+        options: Dotted keys and their values.
 
     Raises:
-        ToolError: a key that is not the last one of its path is missing, and a very similar one is there.
+        ToolError: Where a key is missing that is not the last of its path, and a very similar one exists.
     """
     runner_names = set(inspect.signature(Runner.__init__).parameters)
     for path in options:
@@ -58,7 +58,7 @@ def check_option_keys(cfg: Config, options: dict[str, Any]) -> None:
 
 
 def find_losses(node: Any, path: str = "model") -> Iterator[tuple[str, dict]]:
-    """Every loss of a model config as ``(dotted path, dict)``: dicts with a ``type`` under a key that says loss."""
+    """Yield every loss of a model config as ``(dotted path, dict)``: a dict with ``type`` whose key contains "loss"."""
     items: Iterable[tuple[Any, Any]] = ()
     if isinstance(node, dict):
         items = node.items()
@@ -72,10 +72,10 @@ def find_losses(node: Any, path: str = "model") -> Iterator[tuple[str, dict]]:
 
 
 def check_losses(cfg: Config) -> None:
-    """Builds every loss of ``cfg.model`` once, alone: an unknown name or a wrong option shows before anything else.
+    """Build every loss of ``cfg.model`` once, by itself, to find unknown names and wrong options first.
 
     Raises:
-        ToolError: names the place in the config, and says what is possible there.
+        ToolError: With the loss's path in the config, and what is accepted there.
     """
     scope = cfg.get("default_scope", "mmdet")
     for path, loss in find_losses(cfg.get("model", {})):
@@ -93,18 +93,18 @@ def check_losses(cfg: Config) -> None:
 
 @contextmanager
 def config_errors(config: str) -> Iterator[None]:
-    """Turns what a wrong config or missing data raises, inside mmengine or this package, into a :class:`ToolError`.
+    """Turn errors of a wrong config or missing data, inside MMEngine or this package, into a :class:`ToolError`.
 
-    Only errors that are about the user's input: a missing file, a name that no registry has, an argument that a class
-    in the config does not take, a check of this package where something is built. Other errors pass.
+    Only errors of the user's input: a missing file, a name that no registry has, an argument that a class of the config
+    does not take, a failed check of this package at construction. Other errors propagate.
 
     Args:
-        config: path of the config, for the message.
+        config: Path of the config, for the message.
     """
     try:
         yield
     except FileNotFoundError as error:
-        raise ToolError(f"{config}: {_missing_file(error)}") from error
+        raise ToolError(f"{config}: {missing_file(error)}") from error
     except KeyError as error:
         message = str(error.args[0]) if error.args else ""
         if " is not in the " in message and " registry" in message:
@@ -118,16 +118,17 @@ def config_errors(config: str) -> Iterator[None]:
             raise ToolError(f"{config}: no {name!r} in the registry {registry}{hint}") from error
         raise
     except TypeError as error:
-        if _raised_in(error.__traceback__)[0].endswith("registry/build_functions.py"):
+        if raised_in(error.__traceback__)[0].endswith("registry/build_functions.py"):
             raise ToolError(f"{config}: {error}") from error
         raise
     except (ValueError, AssertionError) as error:
-        if error.args and _is_input_check(error):
+        if error.args and is_input_check(error):
             raise ToolError(f"{config}: {error}") from error
         raise
 
 
-def _missing_file(error: FileNotFoundError) -> str:
+def missing_file(error: FileNotFoundError) -> str:
+    """Return the message for a missing file."""
     if error.filename is None:
         return str(error)
     return (
@@ -136,8 +137,8 @@ def _missing_file(error: FileNotFoundError) -> str:
     )
 
 
-def _raised_in(traceback: TracebackType | None) -> tuple[str, str]:
-    """File and function that raised."""
+def raised_in(traceback: TracebackType | None) -> tuple[str, str]:
+    """Return file and function of the innermost frame."""
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
     if traceback is None:
@@ -146,10 +147,10 @@ def _raised_in(traceback: TracebackType | None) -> tuple[str, str]:
     return code.co_filename.replace("\\", "/"), code.co_name
 
 
-def _is_input_check(error: Exception) -> bool:
-    """Whether ``error`` is a check of a config: of this package where something is built or loaded, or an assertion
-    with a message in mmdet or mmengine."""
-    file, function = _raised_in(error.__traceback__)
+def is_input_check(error: Exception) -> bool:
+    """Return whether ``error`` is about the config: raised by this package while something is built or loaded, or an
+    assertion with a message in MMDetection or MMEngine."""
+    file, function = raised_in(error.__traceback__)
     if Path(file).is_relative_to(PACKAGE):
         inner = Path(file).relative_to(PACKAGE).parts[0]
         return inner not in ("functional", "modules") or function == "__init__"

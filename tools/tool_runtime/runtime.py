@@ -1,4 +1,4 @@
-"""What ``tools/train.py`` and ``tools/test.py`` share: options, config, process set-up and the Runner."""
+"""Options, config, process set-up and Runner of the tools that train or test."""
 
 from __future__ import annotations
 
@@ -25,16 +25,15 @@ from . import checkpoints, distributed
 from .errors import ToolError
 from .preflight import check_losses, check_option_keys, config_errors
 
-# mmengine 0.10 reads package data through pkg_resources, which warns on every use
+# MMEngine 0.10 reads package data through pkg_resources, which warns at every use
 warnings.filterwarnings("ignore", message="pkg_resources is deprecated")
 
-
 PR_SET_PDEATHSIG = 1
-"""prctl's number for the signal that a process gets when its parent ends."""
+"""Option of ``prctl``: the signal that a process gets when its parent ends."""
 
 
-class _Options(DictAction):
-    """mmengine's ``DictAction``, with a usage error for a word that is no ``key=value``."""
+class ConfigOptions(DictAction):
+    """MMEngine's ``DictAction``, with a usage error for a word without ``key=``."""
 
     def __call__(
         self,
@@ -50,11 +49,11 @@ class _Options(DictAction):
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--cfg-options``."""
+    """Add ``--cfg-options``."""
     parser.add_argument(
         "--cfg-options",
         nargs="+",
-        action=_Options,
+        action=ConfigOptions,
         metavar="KEY=VALUE",
         help="settings that override the config, such as model.bbox_head.loss_bbox.type=SIoULoss; a list is "
         'key="[a,b]" or key=a,b, and may be nested: key="[(a,b),(c,d)]" (quoted, without spaces)',
@@ -62,7 +61,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_launch_options(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--work-dir``, ``--cfg-options``, ``--launcher`` and ``--local-rank``."""
+    """Add ``--work-dir``, ``--cfg-options``, ``--launcher`` and ``--local-rank``."""
     parser.add_argument("--work-dir", help="where logs and checkpoints go; ./work_dirs/<config name> by default")
     add_config_options(parser)
     parser.add_argument(
@@ -75,16 +74,16 @@ def add_launch_options(parser: argparse.ArgumentParser) -> None:
 
 
 def load_config(args: argparse.Namespace) -> Config:
-    """Reads ``args.config`` and applies the command line to it.
+    """Read ``args.config`` and apply the command line to it.
 
     Args:
-        args: with ``config`` and what :func:`add_launch_options` adds.
+        args: With ``config`` and the options of :func:`add_launch_options`.
 
     Returns:
         The config, with ``launcher`` and ``work_dir`` set.
 
     Raises:
-        ToolError: the file is missing or cannot be read, or an option does not fit it.
+        ToolError: Where the file is missing or cannot be read, or an option does not fit it.
     """
     os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
     cfg = read_config(args.config, args.cfg_options)
@@ -97,10 +96,10 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def read_config(path: str, options: dict[str, Any] | None = None) -> Config:
-    """Reads a config file and merges ``--cfg-options`` into it.
+    """Read a config file and merge ``--cfg-options`` into it.
 
     Raises:
-        ToolError: the file is missing or cannot be read, or an option does not fit it.
+        ToolError: Where the file is missing or cannot be read, or an option does not fit it.
     """
     file = Path(path)
     if not file.is_file():
@@ -111,7 +110,7 @@ def read_config(path: str, options: dict[str, Any] | None = None) -> Config:
         )
     try:
         cfg = Config.fromfile(path)
-    except Exception as error:  # a config is a program of the user's: whatever it raises is about the config
+    except Exception as error:  # a config is a program: whatever it raises is about the config
         raise ToolError(f"config {path} cannot be read: {type(error).__name__}: {error}") from error
     if options:
         check_option_keys(cfg, options)
@@ -124,10 +123,10 @@ def read_config(path: str, options: dict[str, Any] | None = None) -> Config:
 
 
 def enable_amp(cfg: Config) -> None:
-    """Trains with mmengine's automatic mixed precision and a dynamic loss scale.
+    """Set MMEngine's automatic mixed precision with a dynamic loss scale.
 
     Raises:
-        ToolError: there is no GPU, which mmengine's wrapper requires.
+        ToolError: Without a GPU, which MMEngine's wrapper requires.
     """
     if get_device() == "cpu":
         raise ToolError("--amp needs a GPU, and none is visible: leave --amp out")
@@ -136,16 +135,16 @@ def enable_amp(cfg: Config) -> None:
 
 
 def prepare_process() -> None:
-    """Once per process, before a Runner: limits of torch.compile, and loading and writing of checkpoints."""
+    """Set the limits of torch.compile and how checkpoints are read and written; once per process, before a Runner."""
     setup_cache_size_limit_of_dynamo()
     checkpoints.install()
 
 
 def exit_on_sigterm(message: str) -> None:
-    """Makes SIGTERM end this process at once, with a message and exit code 143.
+    """Let SIGTERM end this process at once, with a message and exit code 143.
 
-    No exception is raised: one that arrives while a data loader forks would be swallowed. Nothing needs to be cleaned
-    up, since a checkpoint is written whole or not at all.
+    No exception is raised: one that arrives while a data loader forks would be swallowed. There is nothing to clean
+    up, since checkpoints are written atomically.
     """
     tie_forks()
     main_process = os.getpid()
@@ -159,10 +158,10 @@ def exit_on_sigterm(message: str) -> None:
 
 
 def tie_forks() -> None:
-    """Makes processes that this one forks from now on end when it does (Linux).
+    """Tie the children that this process forks from now on to its life, by ``PR_SET_PDEATHSIG`` (Linux).
 
-    A data loader's worker watches its parent, but one whose parent ends before it begins to watch would wait for ever,
-    and hold the memory and the output that it shares.
+    A data loader's worker watches its parent, but one whose parent ends before it begins to watch would wait for ever
+    and hold shared memory and output.
     """
     if sys.platform != "linux":
         return
@@ -182,17 +181,17 @@ def tie_forks() -> None:
 
 
 def add_hook(cfg: Config, name: str) -> None:
-    """Adds a hook, where the config does not have it."""
+    """Add a hook, unless the config has it."""
     hooks = list(cfg.get("custom_hooks") or [])
     if not any(hook.get("type") == name for hook in hooks if isinstance(hook, dict)):
         cfg.custom_hooks = [*hooks, dict(type=name)]
 
 
 def build_runner(cfg: Config) -> Runner:
-    """Checks the losses of ``cfg``, sets up processes without a GPU, and builds the Runner that the config asks for.
+    """Check the losses of ``cfg``, set up CPU processes and build the Runner.
 
     Raises:
-        ToolError: the config has an error that a user can put right.
+        ToolError: Where the config has an error that a user can put right.
     """
     if cfg.get("load_from") and "://" not in cfg.load_from and not Path(cfg.load_from).expanduser().is_file():
         raise ToolError(f"checkpoint {cfg.load_from} does not exist")

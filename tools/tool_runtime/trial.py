@@ -1,18 +1,16 @@
-"""One recorded training in a process of its own: the unit that comparisons and checks are made of."""
+"""A recorded training in a process of its own, for comparisons and checks."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-import platform
 import signal
 import subprocess
 import sys
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +22,13 @@ from mmengine.runner import Runner
 
 import mmdet_losses
 import mmdet_losses.data.datasets  # registers the drawn data set, which no COCO config imports
+from mmdet_losses.registry import stock_losses
 
 from . import runtime
 from .errors import ToolError, report_errors
+from .provenance import provenance
 
 RESULT, PROGRESS, REQUEST, LOG = "result.json", "progress.txt", "trial.json", "log.txt"
-VERSIONS = ("torch", "numpy", "mmengine", "mmcv", "mmdet", "mmdet_losses")
 
 
 @dataclass(frozen=True)
@@ -37,17 +36,15 @@ class Trial:
     """What to train, and how.
 
     Attributes:
-        config: path of the config.
-        work_dir: folder of this trial alone: request, log, progress and result.
+        config: Path of the config.
+        work_dir: Folder of this trial alone: request, log, progress and result.
         side: 'ours' for this package's losses, 'stock' for MMDetection's own of the same names.
-        seed: ``randomness.seed``, which also decides weights, data order and augmentation.
-        iters: stop after so many iterations, without evaluation; None trains the config's own schedule, and
-            evaluates after every epoch.
-        lr: train with plain SGD (no momentum, weight decay, clipping or schedule) at this rate; None leaves the
-            config's optimizer.
-        amp: automatic mixed precision.
+        seed: ``randomness.seed``, which also sets weights, data order and augmentation.
+        iters: Number of iterations, without evaluation; None trains the config's schedule and evaluates every epoch.
+        lr: Rate of plain SGD (no momentum, weight decay, clipping or schedule); None keeps the config's optimizer.
+        amp: Whether to use automatic mixed precision.
         threads: CPU threads of torch, None for its default.
-        options: what ``--cfg-options`` would give.
+        options: Options as ``--cfg-options`` gives them.
     """
 
     config: str
@@ -61,7 +58,7 @@ class Trial:
     options: dict[str, Any] = field(default_factory=dict)
 
     def read_config(self) -> Config:
-        """The config that this trial trains."""
+        """Return the config to train."""
         cfg = runtime.read_config(self.config, dict(self.options))
         cfg.launcher = "none"
         cfg.work_dir = self.work_dir
@@ -86,14 +83,14 @@ class Trial:
         return cfg
 
     def fingerprint(self) -> str:
-        """Changes with everything that this trial trains, and not with the folder that it writes to."""
+        """Return a hash of all that decides the result, without the work directory."""
         cfg = self.read_config()
         cfg.work_dir = ""
         settings = {**asdict(self), "work_dir": "", "text": cfg.pretty_text}
         return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
 
     def result(self) -> dict[str, Any] | None:
-        """The result of this trial if it was run to its end, in this form, before."""
+        """Return the result of an earlier, complete run of the same trial; None without one."""
         file = Path(self.work_dir) / RESULT
         if not file.is_file():
             return None
@@ -102,7 +99,7 @@ class Trial:
 
 
 class Recorder(Hook):
-    """Keeps every iteration's losses in full precision, and every evaluation's metrics."""
+    """Record the losses of every iteration in full precision, and the metrics of every evaluation."""
 
     priority = "VERY_LOW"
 
@@ -116,20 +113,21 @@ class Recorder(Hook):
     ) -> None:
         self.losses.append({key: float(value) for key, value in (outputs or {}).items() if "loss" in key})
         if len(self.losses) % 10 == 0 or len(self.losses) == runner.max_iters:
-            self._note(f"iteration {len(self.losses)}/{runner.max_iters}, loss {self.losses[-1]['loss']:.4f}")
+            self.note(f"iteration {len(self.losses)}/{runner.max_iters}, loss {self.losses[-1]['loss']:.4f}")
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         values = {key: float(value) for key, value in (metrics or {}).items()}
         self.metrics.append({"epoch": runner.epoch, **values})
-        self._note(f"epoch {runner.epoch}/{runner.max_epochs}, mAP {values.get('coco/bbox_mAP', 0.0):.3f}")
+        self.note(f"epoch {runner.epoch}/{runner.max_epochs}, mAP {values.get('coco/bbox_mAP', 0.0):.3f}")
 
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
+        """Show how far the training is."""
         if is_main_process():
             self.progress.write_text(text)
 
 
 def loss_classes(model: torch.nn.Module) -> dict[str, str]:
-    """Which class every loss of a model really is, as ``{module path: class}``."""
+    """Return the class of every loss of a model, as ``{module path: class}``."""
     return {
         name: f"{type(module).__module__}.{type(module).__qualname__}"
         for name, module in model.named_modules()
@@ -138,14 +136,12 @@ def loss_classes(model: torch.nn.Module) -> dict[str, str]:
 
 
 def is_ours(class_name: str) -> bool:
-    """Whether a class named by :func:`loss_classes` is of this package."""
+    """Return whether a class named by :func:`loss_classes` is of this package."""
     return class_name.split(".")[0] == mmdet_losses.__name__
 
 
 def run(trial: Trial) -> dict[str, Any]:
-    """Trains in this process and returns the record; see :func:`start` for a process of its own."""
-    from mmdet_losses.registry import stock_losses
-
+    """Train in this process and return the record; see :func:`start` for a process of its own."""
     runtime.prepare_process()
     if trial.threads is not None:
         torch.set_num_threads(trial.threads)
@@ -178,34 +174,8 @@ def run(trial: Trial) -> dict[str, Any]:
     }
 
 
-def provenance() -> dict[str, Any]:
-    """Versions and commit that a figure comes from."""
-    versions = {"python": platform.python_version()}
-    for name in VERSIONS:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return {"versions": versions, "commit": commit()}
-
-
-def commit() -> str | None:
-    """Commit of the checkout that this package runs from, with '+' where files differ from it; None without git."""
-    here = Path(mmdet_losses.__file__).parent
-
-    def git(*words: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(here), *words], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
 def start(trial: Trial) -> subprocess.Popen:
-    """Starts ``trial`` in a process of its own, since mmengine keeps state per process; output goes to its log."""
+    """Start a trial in a process of its own, since MMEngine keeps state per process; output goes to its log."""
     folder = Path(trial.work_dir)
     folder.mkdir(parents=True, exist_ok=True)
     for name in (RESULT, PROGRESS):
@@ -233,20 +203,20 @@ def run_all(
     keep_going: bool = False,
     poll: float = 1.0,
 ) -> dict[str, dict]:
-    """Runs trials, each in its own process, and prints how far they are. What was run to its end before is reused.
+    """Run trials, each in its own process, and print their progress. Complete results of earlier runs are reused.
 
     Args:
-        trials: label -> trial; labels are what is printed.
-        jobs: how many run at once.
-        fresh: run again what has a result.
-        keep_going: give a failed trial the result ``{'error': message}``, and run the others.
-        poll: seconds between two looks.
+        trials: Trials by label; the labels are printed.
+        jobs: Number of processes.
+        fresh: Whether to ignore earlier results.
+        keep_going: Whether a failed trial gets the result ``{'error': message}`` and the others run.
+        poll: Seconds between two looks at the processes.
 
     Returns:
-        label -> result, in the order of ``trials``.
+        Results by label, in the order of ``trials``.
 
     Raises:
-        ToolError: a trial failed; the message has the end of its log.
+        ToolError: Where a trial fails; the message has the end of its log.
     """
     results: dict[str, dict] = {}
     waiting = dict(trials)
@@ -271,7 +241,7 @@ def run_all(
             time.sleep(poll if running else 0)
             for label, process in list(running.items()):
                 trial = trials[label]
-                note = _read(Path(trial.work_dir) / PROGRESS)
+                note = read(Path(trial.work_dir) / PROGRESS)
                 if note and note != notes.get(label):
                     notes[label] = note
                     print(f"{label}: {note}", flush=True)
@@ -280,7 +250,7 @@ def run_all(
                 del running[label]
                 result = trial.result() if process.returncode == 0 else None
                 if result is None:
-                    message = _failure(label, trial, process.returncode)
+                    message = failure(label, trial, process.returncode)
                     if not keep_going:
                         raise ToolError(message)
                     print(message, flush=True)
@@ -295,18 +265,20 @@ def run_all(
     return {label: results[label] for label in trials}
 
 
-def _failure(label: str, trial: Trial, code: int) -> str:
+def failure(label: str, trial: Trial, code: int) -> str:
+    """Return the message for a failed trial, with the end of its log."""
     log = Path(trial.work_dir) / LOG
-    tail = "\n".join(_read(log).splitlines()[-8:])
+    tail = "\n".join(read(log).splitlines()[-8:])
     return f"{label} failed with exit code {code}; the whole log is {log}, and ends with:\n{tail}"
 
 
-def _read(file: Path) -> str:
+def read(file: Path) -> str:
+    """Return a file's text; empty where there is none."""
     return file.read_text(errors="replace") if file.is_file() else ""
 
 
 def main() -> None:
-    """Runs the trial that the file named on the command line asks for, and writes its result when it is complete."""
+    """Run the trial of the file named on the command line, and write its result when it is complete."""
     with report_errors("trial"):
         trial = Trial(**json.loads(Path(sys.argv[1]).read_text()))
         result = run(trial)
