@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def enable_tta(cfg: Config) -> None:
-    """Wraps model and test pipeline for test-time augmentation; the config's own ``tta_*`` settings win.
+    """Wrap model and test pipeline for test-time augmentation; the config's own ``tta_*`` settings win.
 
     The default is MMDetection's: every image as it is and mirrored, merged by NMS at IoU 0.5.
     """

@@ -10,7 +10,6 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor
 
-from mmdet_losses.modules import Loss
 from mmdet_losses.registry import LOSSES, stock
 
 from .inputs import Call
@@ -54,11 +53,6 @@ def as_function(module: torch.nn.Module, device: str) -> Compute:
 def build_eager(subject: Subject, device: str) -> Compute:
     """Return this package's loss."""
     return as_function(LOSSES[subject.loss](**subject.options), device)
-
-
-def can_fuse(cls: type[Loss]) -> bool:
-    """Return whether a loss has kernels, which is what the option ``fused`` asks for."""
-    return cls.fusible
 
 
 def build_fused(subject: Subject, device: str) -> Compute:
@@ -114,7 +108,7 @@ PROVIDERS = {
         Provider(
             "fused",
             "this package, fused=True",
-            lambda subject, device: can_fuse(LOSSES[subject.loss]),
+            lambda subject, device: LOSSES[subject.loss].fusible,
             build_fused,
         ),
         Provider(

@@ -33,7 +33,6 @@ from mmdet_losses.registry import LOSSES, stock_losses
 from .clock import TIMERS, order, spread
 from .memory import peak_bytes
 from .probe import Probe
-from .providers import can_fuse
 from .run import Report, failure, prepare, start
 from .shapes import choose
 
@@ -143,7 +142,7 @@ def fuse(model: Any) -> Any:
     """Return a copy of a model's config with ``fused=True`` in every loss that has kernels."""
     model = copy.deepcopy(model)
     known = [(loss, LOSSES.get(loss["type"])) for _, loss in find_losses(model)]
-    slots = [loss for loss, cls in known if cls is not None and can_fuse(cls)]
+    slots = [loss for loss, cls in known if cls is not None and cls.fusible]
     if not slots:
         raise ToolError("no loss of this detector has the option fused.")
     for loss in slots:
