@@ -142,16 +142,16 @@ def convert(source: Path, out: Path) -> dict[str, dict]:
         # Annotations last: where they are, the images are complete.
         for path in copies:
             if path not in written:
-                _replace(path, copies[path].read_bytes())
+                replace(path, copies[path].read_bytes())
         for path, text in texts.items():
             if path not in written:
-                _replace(path, text)
+                replace(path, text)
     except OSError as error:
         raise ConversionError(f"{out.absolute()} cannot be read or written: {error}") from error
     return splits
 
 
-def _replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(content)
