@@ -26,7 +26,7 @@ PAGE = ROOT / "docs/benchmark.md"
 
 
 def names(text: str) -> list[str]:
-    """Comma-separated words."""
+    """Return comma-separated words."""
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
@@ -40,7 +40,7 @@ def size(text: str) -> tuple[int, int]:
 
 
 def known() -> str:
-    """Shapes and providers, for the help."""
+    """Return the shapes and providers, for the help."""
     lines = ["groups of shapes: " + ", ".join(GROUPS), "shapes:"]
     lines += [f"  {shape.name:16s} {shape.about}" for shape in SHAPES]
     lines += ["providers:", *(f"  {provider.name:16s} {provider.about}" for provider in PROVIDERS.values())]
@@ -86,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def given(args: argparse.Namespace, settings: type) -> object:
-    """Settings from the options of the same names."""
+    """Return settings from the options of the same names."""
     return settings(**{key: getattr(args, key) for key in settings.__dataclass_fields__})
 
 

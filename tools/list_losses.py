@@ -22,7 +22,7 @@ HEADER = ("loss", "slot", "options", "paper")
 
 
 def options(cls: type, skip: dict[str, inspect.Parameter]) -> str:
-    """Options of a loss as ``name=default``, without those that are the same in ``skip``."""
+    """Return the options of a loss as ``name=default``, without those that are the same in ``skip``."""
     shown = []
     for name, parameter in cls.options().items():
         if name in skip and skip[name].default == parameter.default:
@@ -32,7 +32,7 @@ def options(cls: type, skip: dict[str, inspect.Parameter]) -> str:
 
 
 def rows(names: list[str]) -> list[tuple[str, str, str, str]]:
-    """One row per name; an alias says what it is an alias of."""
+    """Return a row per name; an alias names its loss."""
     common = Loss.options()
     table = []
     for name in names:

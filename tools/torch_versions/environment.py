@@ -25,12 +25,12 @@ for line in map(Requirement, requires("torch")):
 
 
 class Unavailable(Exception):
-    """Why a version cannot be run here, as one sentence."""
+    """A version that cannot be run here; the message says why in one sentence."""
 
 
 @dataclass
 class Outcome:
-    """What some tests gave.
+    """Outcome of some tests.
 
     Attributes:
         passed: Tests that passed.

@@ -1,4 +1,4 @@
-"""Lets a CUDA build of torch be imported on a machine without CUDA's libraries.
+"""Let a CUDA build of torch be imported on a machine without CUDA's libraries.
 
 Old releases of torch have wheels for Linux on the package index that need 2 to 5 GB of CUDA libraries, of which a CPU
 never calls one. In their place come shared objects of the same names that hold the functions torch asks for; each
@@ -60,7 +60,7 @@ def owners_of(versions: str) -> Iterator[tuple[str, str]]:
 
 
 def system_libraries() -> dict[str, Path]:
-    """Name and path of each library that the system's linker finds."""
+    """Return name and path of each library that the system's linker finds."""
     listed = re.findall(r"^\s+(\S+) \(.*\) => (.+)$", output_of("ldconfig", "-p"), re.MULTILINE)
     return {name: Path(path) for name, path in reversed(listed)}
 
