@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-tomllib = pytest.importorskip("tomllib")
+tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -74,13 +74,21 @@ def test_what_is_imported_is_declared(room: str) -> None:
     assert not missing
 
 
-@pytest.mark.parametrize("extra", ["openmmlab", "tools", "test", "dev"])
+def test_torch_is_the_only_hard_dependency() -> None:
+    assert declared(set()) == {"torch"}
+
+
+@pytest.mark.parametrize("extra", [name for name in EXTRAS if name != "mutation"])
 def test_what_an_extra_asks_for_is_pinned(extra: str) -> None:
     pinned = pins()
     for line in EXTRAS[extra]:
         name = canonicalize_name(line.name)
         if name != PROJECT["name"]:
             assert line.specifier.contains(pinned[STAND_INS.get(name, name)]), line
+
+
+def test_the_extra_that_is_installed_by_hand_is_pinned_where_it_stands() -> None:
+    assert all(str(line.specifier).startswith("==") for line in EXTRAS["mutation"])
 
 
 def test_imports_are_seen() -> None:
