@@ -17,16 +17,16 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own messages; read when torch is imported
 
-from mmdet_losses.lab.benchmark import report, run, step  # noqa: E402
-from mmdet_losses.lab.benchmark.providers import PROVIDERS  # noqa: E402
-from mmdet_losses.lab.benchmark.shapes import GROUPS, SHAPES  # noqa: E402
-from mmdet_losses.lab.errors import ToolError, report_errors  # noqa: E402
+from loss_benchmark import report, run, step  # noqa: E402
+from loss_benchmark.providers import PROVIDERS  # noqa: E402
+from loss_benchmark.shapes import GROUPS, SHAPES  # noqa: E402
+from tool_runtime.errors import ToolError, report_errors  # noqa: E402
 
 PAGE = ROOT / "docs/benchmark.md"
 
 
 def names(text: str) -> list[str]:
-    """Comma-separated words."""
+    """Return comma-separated words."""
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
@@ -40,7 +40,7 @@ def size(text: str) -> tuple[int, int]:
 
 
 def known() -> str:
-    """Shapes and providers, for the help."""
+    """Return the shapes and providers, for the help."""
     lines = ["groups of shapes: " + ", ".join(GROUPS), "shapes:"]
     lines += [f"  {shape.name:16s} {shape.about}" for shape in SHAPES]
     lines += ["providers:", *(f"  {provider.name:16s} {provider.about}" for provider in PROVIDERS.values())]
@@ -86,7 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def given(args: argparse.Namespace, settings: type) -> object:
-    """Settings from the options of the same names."""
+    """Return settings from the options of the same names."""
     return settings(**{key: getattr(args, key) for key in settings.__dataclass_fields__})
 
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmdet_losses.lab import compare, runtime
-from mmdet_losses.lab.errors import report_errors
+from stock_comparison import compare
+from tool_runtime import runtime
+from tool_runtime.errors import report_errors
 
 
 def build_parser() -> argparse.ArgumentParser:

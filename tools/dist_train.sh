@@ -7,11 +7,4 @@ if [ $# -lt 2 ]; then
     echo "usage: $0 CONFIG GPUS [options of tools/train.py]" >&2
     exit 2
 fi
-tools=$(dirname "$0")
-PYTHONPATH="$tools/..${PYTHONPATH:+:$PYTHONPATH}" exec python -m torch.distributed.run \
-    --nnodes="${NNODES:-1}" \
-    --node_rank="${NODE_RANK:-0}" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
-    --master_port="${PORT:-29500}" \
-    --nproc_per_node="$2" \
-    "$tools/train.py" "$1" --launcher pytorch "${@:3}"
+exec bash "$(dirname "$0")/tool_runtime/launch.sh" "$2" train.py "$1" --launcher pytorch "${@:3}"

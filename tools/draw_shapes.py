@@ -11,13 +11,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmdet_losses.lab.shapes import CLASSES, ShapesSpec, draw
+from mmdet_losses.data.drawings import CLASSES, ShapesSpec, draw
 
 COLOURS = dict(zip(CLASSES, [(0, 0, 255), (0, 255, 0), (255, 80, 0)], strict=True))  # BGR
 
 
 def annotated(spec: ShapesSpec, index: int) -> np.ndarray:
-    """One image with a box around every object, coloured by class."""
+    """Return an image with a box around every object, coloured by class."""
     image, objects = draw(spec, index)
     for label, (x, y, w, h) in objects:
         cv2.rectangle(image, (x, y), (x + w - 1, y + h - 1), COLOURS[CLASSES[label]], 1)
@@ -25,7 +25,6 @@ def annotated(spec: ShapesSpec, index: int) -> np.ndarray:
 
 
 def main() -> None:
-    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="picture to write, .png or .jpg")
     parser.add_argument("--rows", type=int, default=2)

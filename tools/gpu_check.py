@@ -28,11 +28,12 @@ from typing import Any
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own messages; read when torch is imported
 
 import torch
+from loss_benchmark import gpu, report, step
+from tool_runtime.errors import ToolError, report_errors
+from tool_runtime.provenance import provenance
+from tool_runtime.trial import Trial, run_all
 
-from mmdet_losses.lab.benchmark import gpu, report, step
-from mmdet_losses.lab.errors import ToolError, report_errors
-from mmdet_losses.lab.shapes import CLASSES
-from mmdet_losses.lab.trial import Trial, provenance, run_all
+from mmdet_losses.data.drawings import CLASSES
 
 CHECKS = ("sync", "kernels", "floor", "step", "train")
 FULL_SIZE = (1333, 800)
@@ -72,7 +73,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def options(args: argparse.Namespace) -> dict[str, Any]:
-    """What turns a COCO config into this check, as ``--cfg-options``."""
+    """Return the ``--cfg-options`` that turn a COCO config into this check."""
     width, height = round(args.scale * FULL_SIZE[0] / FULL_SIZE[1]), args.scale
     smallest = max(12, args.scale // 25)
     dataset = {
@@ -110,7 +111,7 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def judge(label: tuple[str, bool], result: dict[str, Any]) -> dict[str, Any]:
-    """Figures of one run; ``passed`` where its losses are finite and, over ten or more iterations, fall."""
+    """Return the figures of a run; it passes where its losses are finite and, over ten or more iterations, fall."""
     name, amp = label
     row: dict[str, Any] = {"config": name, "amp": amp}
     if "error" in result:
@@ -137,7 +138,7 @@ def judge(label: tuple[str, bool], result: dict[str, Any]) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """The rows of trainings; first and last are means over a fifth of the iterations."""
+    """Return the table of trainings; first and last are means over a fifth of the iterations."""
     cells = []
     for row in rows:
         start = (row["config"], "on" if row["amp"] else "off")
@@ -161,7 +162,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 
 
 def aligned(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """A table with aligned columns."""
+    """Return a table with aligned columns."""
     cells = [head, *rows]
     widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
     return "\n".join(
@@ -170,7 +171,7 @@ def aligned(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def train(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """The trainings, each in a process of its own."""
+    """Run the trainings, each in a process of its own."""
     amps = {"both": [False, True], "on": [True], "off": [False]}[args.amp]
     if args.device == "cpu" and True in amps:
         print("mixed precision is left out: mmengine's wrapper needs a GPU", flush=True)
@@ -202,7 +203,7 @@ def sync(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def steps(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row per detector, precision and side."""
+    """Measure training steps, a row per detector, precision and side."""
     rows = []
     for amp in (False, True) if args.device == "cuda" else (False,):
         settings = step.StepSettings(
@@ -265,7 +266,7 @@ MARKS = {True: "yes", False: "NO", None: ""}
 
 
 def summary(found: dict[str, list[dict[str, Any]]]) -> str:
-    """What was found: of ``sync`` only what fails, of ``kernels`` only what is fused or fails, and a line per check."""
+    """Return a line per check and its rows: of ``sync`` what fails, of ``kernels`` what is fused or fails."""
     lines, counts = [], []
     for check, rows in found.items():
         judged = [row["passed"] for row in rows if row["passed"] is not None]

@@ -13,7 +13,8 @@ from contextlib import redirect_stdout
 from difflib import get_close_matches
 
 with redirect_stdout(sys.stderr):  # the log line of the import does not belong into the table
-    from mmdet_losses.lab.reference import page
+    from loss_pages.reference import page
+
     from mmdet_losses.modules import Loss
     from mmdet_losses.registry import LOSSES
 
@@ -21,7 +22,7 @@ HEADER = ("loss", "slot", "options", "paper")
 
 
 def options(cls: type, skip: dict[str, inspect.Parameter]) -> str:
-    """Options of a loss as ``name=default``, without those that are the same in ``skip``."""
+    """Return the options of a loss as ``name=default``, without those that are the same in ``skip``."""
     shown = []
     for name, parameter in cls.options().items():
         if name in skip and skip[name].default == parameter.default:
@@ -31,7 +32,7 @@ def options(cls: type, skip: dict[str, inspect.Parameter]) -> str:
 
 
 def rows(names: list[str]) -> list[tuple[str, str, str, str]]:
-    """One row per name; an alias says what it is an alias of."""
+    """Return a row per name; an alias names its loss."""
     common = Loss.options()
     table = []
     for name in names:

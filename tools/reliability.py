@@ -15,8 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
 from reliability import measure, report  # noqa: E402
-
-from mmdet_losses.lab.errors import report_errors  # noqa: E402
+from tool_runtime.errors import report_errors  # noqa: E402
 
 
 def build_parser() -> argparse.ArgumentParser:

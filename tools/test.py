@@ -9,11 +9,11 @@ from copy import deepcopy
 from mmdet.engine.hooks.utils import trigger_visualization_hook
 from mmdet.evaluation import DumpDetResults
 from mmengine.config import Config, ConfigDict
+from tool_runtime import distributed, runtime
+from tool_runtime.errors import ToolError, report_errors
+from tool_runtime.preflight import config_errors
 
 import mmdet_losses  # noqa: F401  registers the losses, whatever the config imports
-from mmdet_losses.lab import distributed, runtime
-from mmdet_losses.lab.errors import ToolError, report_errors
-from mmdet_losses.lab.preflight import config_errors
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def enable_tta(cfg: Config) -> None:
-    """Wraps model and test pipeline for test-time augmentation; the config's own ``tta_*`` settings win.
+    """Wrap model and test pipeline for test-time augmentation; the config's own ``tta_*`` settings win.
 
     The default is MMDetection's: every image as it is and mirrored, merged by NMS at IoU 0.5.
     """

@@ -26,7 +26,7 @@ PYTHONS = {
     "2.10.0": ("3.10", "3.13"),
     "2.13.0": ("3.10", "3.13"),
 }
-"""Each torch with the oldest and the newest Python, of those that the project declares, that has a wheel of it."""
+"""Each torch with the oldest and the newest of the declared Pythons that have a wheel of it."""
 
 GRAPHS = "one_graph or inductor"
 COLUMNS = {
@@ -54,7 +54,7 @@ COLUMNS = {
         "is_eager or real_kernels or too_old",
     ],
 }
-"""What is run of the tests. 'fused' compiles kernels, those written by hand and those of torch.compile."""
+"""Tests of each column. 'fused' compiles kernels, hand-written ones and those of torch.compile."""
 
 
 def main() -> None:
@@ -83,7 +83,7 @@ def main() -> None:
 
 
 def run(environment: Environment, name: str, index: str | None, every_case: bool) -> dict[str, Outcome] | str:
-    """The outcome of each column, or why there is none."""
+    """Return the outcome of each column, or why there is none."""
     interpreter = interpreters.find(environment.version)
     if not interpreter:
         return f"no Python {environment.version} was found"
@@ -106,7 +106,7 @@ def say(text: str) -> None:
 
 
 def cell(outcome: Outcome) -> str:
-    """One outcome as text."""
+    """Return an outcome as text."""
     parts = [f"{outcome.passed} passed"] if outcome.passed or outcome.failed else []
     parts += [f"**{len(outcome.failed)} failed**"] if outcome.failed else []
     parts += [f"{sum(outcome.skipped.values())} skipped"] if outcome.skipped else []
@@ -114,7 +114,7 @@ def cell(outcome: Outcome) -> str:
 
 
 def table(rows: dict[str, dict[str, Outcome] | str]) -> str:
-    """The outcomes as a table of Markdown, and below it why tests were skipped."""
+    """Return the outcomes as a Markdown table, and below it why tests were skipped."""
     lines = [f"| | {' | '.join(COLUMNS)} |", f"|{' --- |' * (1 + len(COLUMNS))}"]
     reasons = dict[str, None]()
     for name, row in rows.items():

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 from mmengine.config import Config
+from tool_runtime import checkpoints, distributed, runtime
+from tool_runtime.errors import ToolError, report_errors
+from tool_runtime.preflight import config_errors
 
 import mmdet_losses  # noqa: F401  registers the losses, whatever the config imports
-from mmdet_losses.lab import checkpoints, distributed, runtime
-from mmdet_losses.lab.errors import ToolError, report_errors
-from mmdet_losses.lab.preflight import config_errors
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -41,7 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def apply_args(cfg: Config, args: argparse.Namespace) -> None:
-    """Applies ``--amp``, ``--fuse-losses``, ``--auto-scale-lr`` and ``--resume`` to the config."""
+    """Apply ``--amp``, ``--fuse-losses``, ``--auto-scale-lr`` and ``--resume`` to the config."""
     if args.amp:
         runtime.enable_amp(cfg)
     if args.fuse_losses:

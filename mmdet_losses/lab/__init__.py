@@ -1,1 +1,1 @@
-"""What the command-line tools call: data sets, runtime set-up and comparisons."""
+"""Module paths of version 0.1, which configs name; until 0.3. What they hold is in :mod:`mmdet_losses.data`."""

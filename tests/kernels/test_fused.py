@@ -134,7 +134,7 @@ def test_real_kernels(names: str, inductor: None) -> None:
 
 def test_gradient_is_all_that_is_kept(inductor: None) -> None:
     """Classification: beyond the input one buffer of the gradient's size, and what does not grow with the classes."""
-    from mmdet_losses.lab.benchmark.memory import peak_bytes
+    from loss_benchmark.memory import peak_bytes
 
     pred, label, weight = focal_batch(20_000, 80)
     quality = torch.rand(20_000)

@@ -267,9 +267,8 @@ def make_runner(work_dir, **options):
     pytest.importorskip("mmdet")
     from mmengine.model import BaseModel
     from mmengine.runner import Runner
+    from tool_runtime.checkpoints import allow_checkpoint_classes
     from torch.utils.data import DataLoader
-
-    from mmdet_losses.lab.checkpoints import allow_checkpoint_classes
 
     allow_checkpoint_classes()
 

@@ -14,7 +14,7 @@ from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
 
 import mmdet_losses
-from mmdet_losses.lab.data_root import merge_options
+from mmdet_losses.data.data_root import merge_options
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "configs").rglob("*.py"))
@@ -120,7 +120,7 @@ def test_schedule_is_what_the_name_says(leaf):
 def test_imports_register_what_the_config_uses(leaf):
     """The config alone brings the package, also in somebody else's tool."""
     parts, cfg = leaf
-    expected = ["mmdet_losses"] if parts["data"] == "coco" else ["mmdet_losses", "mmdet_losses.lab.datasets"]
+    expected = ["mmdet_losses"] if parts["data"] == "coco" else ["mmdet_losses", "mmdet_losses.data.datasets"]
     assert cfg.custom_imports == dict(imports=expected, allow_failed_imports=False)
 
 

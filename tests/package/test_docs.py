@@ -10,9 +10,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from loss_pages.reference import page
 
 from mmdet_losses import modules
-from mmdet_losses.lab.reference import page
 from mmdet_losses.registry import LOSSES
 from mmdet_losses.yolo import encode_anchors, encode_cells, pad_truths
 

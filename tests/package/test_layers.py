@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import pickle
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ import pytest
 import mmdet_losses as ml
 
 PACKAGE = Path(__file__).resolve().parents[2] / "mmdet_losses"
+TOOLS = PACKAGE.parent / "tools"
 LAYERS = ("functional", "kernels", "modules", "yolo")
 """From the lowest up; what is in none of them stands above all."""
+SIDE_ROOMS = {"data": {"data"}, "lab": {"data", "lab"}}
+"""Rooms that no loss needs, each with the rooms that it imports."""
 
 
 def own_imports(path: Path) -> set[str]:
@@ -58,8 +62,12 @@ MODULES = {module_name(path): path for path in PACKAGE.rglob("*.py")}
 IMPORTS = {module: own_imports(path) for module, path in MODULES.items()}
 
 
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
 def layer_of(module: str) -> int:
-    room = module.split(".")[1] if "." in module else ""
+    room = room_of(module)
     return LAYERS.index(room) if room in LAYERS else len(LAYERS)
 
 
@@ -76,12 +84,52 @@ def test_arrows_point_down() -> None:
     assert not up
 
 
+def test_side_rooms_stand_apart() -> None:
+    for room, allowed in SIDE_ROOMS.items():
+        modules = [module for module in MODULES if room_of(module) == room]
+        assert len(modules) == 4
+        assert {room_of(found) for module in modules for found in IMPORTS[module]} <= allowed
+        users = {room_of(module) for module, found in IMPORTS.items() if found & set(modules)}
+        assert users <= {name for name, below in SIDE_ROOMS.items() if room in below}
+
+
+def test_the_package_needs_no_tool() -> None:
+    """Neither at import nor in a function; what stands in tools/ is on no user's path."""
+    beside = {path.stem for path in TOOLS.iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert {"loss_benchmark", "tool_runtime", "train"} <= beside
+    for path in MODULES.values():
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level}
+        assert not {name.split(".")[0] for name in names} & beside, path
+
+
+def test_each_file_of_tools_is_a_command() -> None:
+    """What tools share lies in folders, so that whatever lists the commands need not know their names."""
+    for path in TOOLS.glob("*.py"):
+        text = path.read_text()
+        assert "def main(" in text or "import main" in text, path
+        assert '\nif __name__ == "__main__":\n' in text, path
+        assert ast.get_docstring(ast.parse(text)), path
+
+
 def test_imports_are_seen() -> None:
     """The two tests above look at what they should."""
     assert "mmdet_losses.kernels.call" in IMPORTS["mmdet_losses.kernels.written"]
     assert "mmdet_losses.functional.reduce" in IMPORTS["mmdet_losses.kernels.call"]
     assert "mmdet_losses.kernels" in IMPORTS["mmdet_losses.modules.base"]
     assert "mmdet_losses.functional" in IMPORTS["mmdet_losses.modules.boxes.members"]
+
+
+@pytest.mark.parametrize("module", ["data_root", "datasets", "shapes"])
+def test_paths_of_the_first_version_hold_the_same_objects(module: str) -> None:
+    """Saved configs import them, by whatever name the module has now."""
+    pytest.importorskip("mmdet")
+    old = import_module(f"mmdet_losses.lab.{module}")
+    new = import_module(f"mmdet_losses.data.{'drawings' if module == 'shapes' else module}")
+    public = [name for name, value in vars(new).items() if getattr(value, "__module__", "") == new.__name__]
+    assert {name for name in public if name in old.__all__} == set(old.__all__) - {"CLASSES"} != set()
+    assert all(getattr(old, name) is getattr(new, name) for name in old.__all__)
 
 
 @pytest.mark.parametrize(

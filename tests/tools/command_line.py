@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ROOT / "tools"
+"""From here a program imports what the tools share."""
 
 
 def environment() -> dict[str, str]:
@@ -22,7 +24,7 @@ def environment() -> dict[str, str]:
 
 def start(tool: str, *arguments: object) -> subprocess.Popen:
     """Starts ``tools/<tool>`` in the root of the checkout."""
-    path = str(ROOT / "tools" / tool)
+    path = str(TOOLS / tool)
     command = [path] if tool.endswith(".sh") else [sys.executable, path]
     return subprocess.Popen(
         [*command, *map(str, arguments)],

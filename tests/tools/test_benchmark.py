@@ -15,9 +15,8 @@ import pytest
 pytest.importorskip("mmdet")
 
 import torch
-from command_line import ROOT, run
-
-from mmdet_losses.lab.benchmark import (
+from command_line import ROOT, TOOLS, run
+from loss_benchmark import (
     arithmetic,
     bars,
     clock,
@@ -32,11 +31,12 @@ from mmdet_losses.lab.benchmark import (
     step,
     subjects,
 )
-from mmdet_losses.lab.benchmark import run as runs
-from mmdet_losses.lab.benchmark.providers import PROVIDERS, TORCHVISION, can_fuse
-from mmdet_losses.lab.benchmark.traffic import counted_share, gradient_bytes, traffic
-from mmdet_losses.lab.benchmark.unit import Unit
-from mmdet_losses.lab.errors import ToolError
+from loss_benchmark import run as runs
+from loss_benchmark.providers import PROVIDERS, TORCHVISION
+from loss_benchmark.traffic import gradient_bytes, traffic, weighted_share
+from loss_benchmark.unit import Unit
+from tool_runtime.errors import ToolError
+
 from mmdet_losses.registry import LOSSES, STOCK
 
 F32 = torch.float32
@@ -145,7 +145,7 @@ def test_retinanets_box_shape_has_half_a_percent_weighted_and_empty_targets_else
     assert counted.sum() == 1000 == (call.weight != 0).any(1).sum()
     assert (call.target[~counted] == 0).all() and (call.target[counted].abs().sum(1) > 0).all()
     assert call.avg_factor == 1000.0
-    assert counted_share(call) == pytest.approx(0.005)
+    assert weighted_share(call) == pytest.approx(0.005)
 
 
 def test_calls_are_those_of_the_heads() -> None:
@@ -272,7 +272,7 @@ def test_who_computes_is_told_apart() -> None:
 def test_freed_memory_is_kept() -> None:
     program = """
 import resource, torch
-from mmdet_losses.lab.benchmark.heap import keep_memory
+from loss_benchmark.heap import keep_memory
 assert keep_memory()
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 found = []
@@ -282,7 +282,7 @@ for _ in range(8):
     found.append(faults() - before)
 print(min(found))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", program], cwd=TOOLS, capture_output=True, text=True, check=True)
     assert int(done.stdout.splitlines()[-1]) < 100  # 16384 pages each time without it
 
 
@@ -358,12 +358,9 @@ def test_providers_that_are_not_here_are_left_out() -> None:
     assert PROVIDERS["mmcv"].offers(focal, "cuda") and not PROVIDERS["mmcv"].offers(subject("GIoULoss"), "cuda")
 
 
-@pytest.mark.parametrize(
-    ("options", "facts", "offered"),
-    [(("reduction",), {}, False), (("fused",), {}, True), (("fused",), {"fusible": False}, False)],
-)
-def test_fused_is_offered_where_a_loss_follows_the_option(options: tuple, facts: dict, offered: bool) -> None:
-    assert can_fuse(SimpleNamespace(option_names=lambda: options, **facts)) is offered
+@pytest.mark.parametrize(("name", "offered"), [("FocalLoss", True), ("CIoULoss", True), ("RankSortLoss", False)])
+def test_fused_is_offered_where_a_loss_has_kernels(name: str, offered: bool) -> None:
+    assert PROVIDERS["fused"].offers(subject(name), "cpu") is offered
 
 
 def test_torchvisions_functions_are_called_on_the_same_weighted_input(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -725,18 +722,15 @@ def test_settings_of_a_step() -> None:
             step.StepSettings(**given).resolved()
 
 
-def test_fusing_sets_the_option_where_a_loss_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fusing_sets_the_option_where_a_loss_has_kernels() -> None:
     unknown = {"type": "AssociativeEmbeddingLoss"}
-    box = {"type": "L1Loss", "loss_weight": 2.0}
-    model = {"bbox_head": {"loss_cls": {"type": "FocalLoss"}, "loss_bbox": box, "loss_tag": unknown}}
-    options = {"FocalLoss": ("fused",), "L1Loss": ()}
-    known = {name: SimpleNamespace(option_names=lambda names=names: names) for name, names in options.items()}
-    monkeypatch.setattr(step, "LOSSES", known)
+    ranking = {"type": "RankSortLoss", "loss_weight": 2.0}
+    model = {"bbox_head": {"loss_cls": ranking, "loss_bbox": {"type": "L1Loss"}, "loss_tag": unknown}}
     head = step.fuse(model)["bbox_head"]
-    assert head == {"loss_cls": {"type": "FocalLoss", "fused": True}, "loss_bbox": box, "loss_tag": unknown}
-    assert "fused" not in model["bbox_head"]["loss_cls"]
+    assert head == {"loss_cls": ranking, "loss_bbox": {"type": "L1Loss", "fused": True}, "loss_tag": unknown}
+    assert "fused" not in model["bbox_head"]["loss_bbox"]
     with pytest.raises(ToolError, match="no loss of this detector has the option fused"):
-        step.fuse({"bbox_head": {"loss_bbox": {"type": "L1Loss"}}})
+        step.fuse({"bbox_head": {"loss_cls": ranking}})
 
 
 def test_sides_start_from_the_same_weights_and_train_the_same(tmp_path: Path) -> None:

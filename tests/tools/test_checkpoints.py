@@ -15,11 +15,11 @@ pytest.importorskip("mmengine")
 
 import numpy as np
 import torch
+from command_line import TOOLS
 from mmengine.logging import HistoryBuffer
 from mmengine.runner.checkpoint import load_checkpoint
-
-from mmdet_losses.lab import checkpoints
-from mmdet_losses.lab.errors import ToolError
+from tool_runtime import checkpoints
+from tool_runtime.errors import ToolError
 
 NEEDS_ALLOW_LIST = pytest.mark.skipif(torch.__version__ < (2, 6), reason="torch.load does not check before 2.6")
 
@@ -139,7 +139,7 @@ KILLED_WHILE_WRITING = """
 import os, signal, sys
 import torch
 from mmengine.runner.checkpoint import save_checkpoint
-from mmdet_losses.lab import checkpoints
+from tool_runtime import checkpoints
 checkpoints.install()
 save_checkpoint({"version": 1}, sys.argv[1])
 os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
@@ -149,7 +149,8 @@ save_checkpoint({"version": 2}, sys.argv[1])
 
 def test_process_killed_while_it_writes_leaves_the_old_checkpoint(tmp_path: Path) -> None:
     file = tmp_path / "epoch_1.pth"
-    done = subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, str(file)], capture_output=True, text=True)
+    command = [sys.executable, "-c", KILLED_WHILE_WRITING, str(file)]
+    done = subprocess.run(command, cwd=TOOLS, capture_output=True, text=True)
     assert done.returncode == -9, done.stderr
     assert torch.load(file, weights_only=True) == {"version": 1}
 

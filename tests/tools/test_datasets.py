@@ -16,8 +16,8 @@ from mmdet.registry import DATASETS, METRICS
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 
-import mmdet_losses.lab.datasets  # noqa: F401  registers them
-from mmdet_losses.lab.data_root import merge_options, set_data_root
+import mmdet_losses.data.datasets  # noqa: F401  registers them
+from mmdet_losses.data.data_root import merge_options, set_data_root
 
 ROOT = Path(__file__).parents[2]
 BCCD = Path(os.environ.get("MMDET_LOSSES_BCCD") or ROOT / "data" / "bccd")

@@ -43,7 +43,7 @@ class RankProbe(Hook):
 # two images then are one process of four
 CONFIG = f"""
 _base_ = "{ROOT}/configs/fcos/fcos_r18_fpn_giou_1xb4-4e_shapes.py"
-custom_imports = dict(imports=["mmdet_losses", "mmdet_losses.lab.datasets", "rank_probe"], allow_failed_imports=False)
+custom_imports = dict(imports=["mmdet_losses", "mmdet_losses.data.datasets", "rank_probe"], allow_failed_imports=False)
 custom_hooks = [dict(type="RankProbe")]
 model = dict(
     backbone=dict(norm_eval=True),

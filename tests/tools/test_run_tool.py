@@ -398,21 +398,6 @@ def test_an_environment_in_use_is_not_replaced(tool: Tool):
     assert len(tool.calls("-m", "venv")) == 2
 
 
-def test_the_pins_cover_the_extras_and_mmdet_is_no_hard_dependency():
-    tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    pins = dict(re.findall(r"^([\w-]+)==(\S+)", (ROOT / "tools/environment/constraints.txt").read_text(), re.M))
-    for extra, requirements in project["optional-dependencies"].items():
-        if extra == "mutation":  # installed by hand, and pinned where it stands
-            assert all("==" in requirement for requirement in requirements)
-            continue
-        for requirement in requirements:
-            name, pinned = re.fullmatch(r"([\w-]+)(?:==([\d.]+)|[<>].*)", requirement).groups()
-            assert name in pins and pinned in (None, pins[name])
-    assert int(pins["setuptools"].split(".")[0]) < 81
-    assert [re.match(r"[\w-]+", name).group() for name in project["dependencies"]] == ["torch"]
-
-
 @pytest.mark.parametrize("data", [True, False])
 def test_ci_runs_the_documented_command(tmp_path: Path, data: bool):
     checkout = tmp_path / "checkout"

@@ -12,7 +12,7 @@ import pytest
 
 cv2 = pytest.importorskip("cv2")
 
-from mmdet_losses.lab.shapes import CLASSES, ShapesSpec, draw, ensure_shapes  # noqa: E402
+from mmdet_losses.data.drawings import CLASSES, ShapesSpec, draw, ensure_shapes  # noqa: E402
 
 SMALL = ShapesSpec(num_images=4, image_size=(96, 80), num_objects=(1, 3), object_size=(12, 40), seed=5)
 
@@ -154,8 +154,8 @@ def test_interruption_leaves_nothing_half_made(tmp_path):
 CHILD = """
 import sys, time
 from pathlib import Path
-sys.path.insert(0, "mmdet_losses/lab")
-from shapes import ShapesSpec, ensure_shapes
+sys.path.insert(0, "mmdet_losses/data")
+from drawings import ShapesSpec, ensure_shapes
 def slow(indices):
     for index in indices:
         Path(sys.argv[2]).touch()

@@ -2,13 +2,12 @@
 
 import pytest
 from command_line import ROOT
+from loss_benchmark.run import failure
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope, Registry
-
-from mmdet_losses.lab import runtime
-from mmdet_losses.lab.benchmark.run import failure
-from mmdet_losses.lab.errors import ToolError, report_errors, root_cause, with_cause
-from mmdet_losses.lab.preflight import check_losses, config_errors
+from tool_runtime import runtime
+from tool_runtime.errors import ToolError, report_errors, root_cause, with_cause
+from tool_runtime.preflight import check_losses, config_errors
 
 QUICKSTART = ROOT / "configs/retinanet/retinanet_r18_fpn_giou_1xb4-4e_shapes.py"
 

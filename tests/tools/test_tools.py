@@ -19,13 +19,13 @@ import pytest
 pytest.importorskip("mmdet")
 
 import torch
-from command_line import ROOT, environment, log_lines, metrics, run, start, tiny
+from command_line import ROOT, TOOLS, environment, log_lines, metrics, run, start, tiny
 from mmengine.config import Config
-
-from mmdet_losses.lab import compare, runtime
-from mmdet_losses.lab.errors import ToolError, report_errors
-from mmdet_losses.lab.preflight import config_errors
-from mmdet_losses.lab.trial import Trial
+from stock_comparison import compare
+from tool_runtime import runtime
+from tool_runtime.errors import ToolError, report_errors
+from tool_runtime.preflight import config_errors
+from tool_runtime.trial import Trial
 
 CONFIG = "configs/retinanet/retinanet_r18_fpn_giou_1xb4-4e_shapes.py"
 EPOCHS = 4
@@ -106,13 +106,13 @@ def test_terminated_training_resumes_as_if_nothing_had_happened(trained: Path, d
 def test_a_fork_ends_with_its_parent() -> None:
     """Also where the parent ended before the child could look: the child would hold the output open for ever."""
     program = (
-        "import os, signal, sys, time; from mmdet_losses.lab.runtime import exit_on_sigterm; exit_on_sigterm('ended')\n"
+        "import os, signal, sys, time; from tool_runtime.runtime import exit_on_sigterm; exit_on_sigterm('ended')\n"
         "if os.fork() == 0: os.kill(os.getppid(), signal.SIGTERM); time.sleep(600)\n"
         # in short sleeps, since a signal that comes just before one is handled when it ends
         "while True: time.sleep(0.1)"
     )
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=TOOLS, env=environment(), capture_output=True, text=True, timeout=120)
     assert done.returncode == 128 + signal.SIGTERM
     assert done.stderr.splitlines()[-1] == "ended"
 
@@ -192,8 +192,8 @@ def test_bad_input_ends_with_one_message(
         monkeypatch.delenv(key, raising=False)
     monkeypatch.setenv("LOCAL_RANK", "0")
     monkeypatch.setattr("signal.signal", lambda number, handler: None)
-    monkeypatch.setattr("mmdet_losses.lab.runtime.get_device", lambda: "cpu")
-    monkeypatch.setattr("mmdet_losses.lab.distributed.get_device", lambda: "cpu")
+    monkeypatch.setattr("tool_runtime.runtime.get_device", lambda: "cpu")
+    monkeypatch.setattr("tool_runtime.distributed.get_device", lambda: "cpu")
     work_dir = tmp_path / "work_dir"
     monkeypatch.setattr("sys.argv", [tool, *arguments, "--work-dir", str(work_dir)])
     with pytest.raises(SystemExit) as stop:

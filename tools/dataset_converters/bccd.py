@@ -26,7 +26,7 @@ class ConversionError(ValueError):
 
 
 def find_voc(source: Path) -> Path:
-    """The folder with ``Annotations``, ``JPEGImages`` and ``ImageSets``: ``source/BCCD`` or ``source``."""
+    """Return the folder with ``Annotations``, ``JPEGImages`` and ``ImageSets``: ``source/BCCD`` or ``source``."""
     for folder in (source / "BCCD", source):
         if (folder / "Annotations").is_dir():
             break
@@ -42,7 +42,7 @@ def find_voc(source: Path) -> Path:
 
 
 def read_xml(file: Path) -> tuple[int, int, list[tuple[str, list[int]]]]:
-    """Width, height and objects ``(class, [xmin, ymin, xmax, ymax])`` of one VOC annotation."""
+    """Return width, height and objects ``(class, [xmin, ymin, xmax, ymax])`` of one VOC annotation."""
     try:
         root = ET.parse(file).getroot()
         width, height = (int(root.findtext(f"size/{key}")) for key in ("width", "height"))
@@ -68,7 +68,7 @@ def read_xml(file: Path) -> tuple[int, int, list[tuple[str, list[int]]]]:
 
 
 def convert_split(voc: Path, split: str) -> dict:
-    """One split as a COCO dictionary; images and annotations are numbered from 1 in the split's order."""
+    """Return a split as a COCO dictionary; images and annotations are numbered from 1 in the split's order."""
     names = (voc / "ImageSets" / "Main" / f"{split}.txt").read_text(encoding="utf-8").split()
     if not names:
         raise ConversionError(f"{voc}/ImageSets/Main/{split}.txt names no image")
@@ -142,24 +142,23 @@ def convert(source: Path, out: Path) -> dict[str, dict]:
         # Annotations last: where they are, the images are complete.
         for path in copies:
             if path not in written:
-                _replace(path, copies[path].read_bytes())
+                replace(path, copies[path].read_bytes())
         for path, text in texts.items():
             if path not in written:
-                _replace(path, text)
+                replace(path, text)
     except OSError as error:
         raise ConversionError(f"{out.absolute()} cannot be read or written: {error}") from error
     return splits
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+def replace(path: Path, content: bytes) -> None:
+    """Write a file atomically."""
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(content)
     os.replace(part, path)
 
 
 def main() -> None:
-    """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="clone of https://github.com/Shenggan/BCCD_Dataset")
     parser.add_argument("out", type=Path, help="folder to write, such as data/bccd")

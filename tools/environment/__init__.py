@@ -1,1 +1,1 @@
-"""Makes the environment of `tools/run`. Standard library only: it runs before anything is installed."""
+"""The environment of `tools/run`. Standard library only: it runs before anything is installed."""

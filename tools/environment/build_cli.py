@@ -61,7 +61,7 @@ def build(interpreter_name: str, requirement: str, out: Path, install: bool) -> 
     Returns:
         The wheel.
     """
-    python, facts = _interpreter(interpreter_name)
+    python, facts = find_interpreter(interpreter_name)
     environ = dict(os.environ)
     torch = Torch.of(python, environ)
     toolkit = Toolkit.find(torch, environ)
@@ -107,7 +107,7 @@ def build(interpreter_name: str, requirement: str, out: Path, install: bool) -> 
     return wheel
 
 
-def _interpreter(name: str) -> tuple[Path, dict[str, str]]:
+def find_interpreter(name: str) -> tuple[Path, dict[str, str]]:
     path = shutil.which(name)
     facts = interpreter.probe(path) if path else None
     if not path or not facts:

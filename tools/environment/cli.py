@@ -69,9 +69,9 @@ def execute(environment: Environment, command: list[str]) -> NoReturn:
     try:
         os.execvpe(command[0], command, environ)
     except FileNotFoundError:
-        _stop(f"the command `{command[0]}` was not found.", 127)
+        stop(f"the command `{command[0]}` was not found.", 127)
     except OSError as error:
-        _stop(f"the command `{command[0]}` cannot be run: {error.strerror}.", 126)
+        stop(f"the command `{command[0]}` cannot be run: {error.strerror}.", 126)
 
 
 def main(command: list[str]) -> NoReturn:
@@ -85,18 +85,18 @@ def main(command: list[str]) -> NoReturn:
     try:
         lock = ensure(environment)
     except Failure as failure:
-        _stop(str(failure), 125)
+        stop(str(failure), 125)
     except KeyboardInterrupt:
-        _stop(f"interrupted. {_after_interrupt(environment)}", 130)
+        stop(f"interrupted. {after_interrupt(environment)}", 130)
     except OSError as error:
         remedy = f"free {NEEDS}" if error.errno in (errno.ENOSPC, errno.EDQUOT) else WRITABLE
-        _stop(f"{error.filename or folder}: {error.strerror}; {remedy}, {AGAIN}.", 125)
+        stop(f"{error.filename or folder}: {error.strerror}; {remedy}, {AGAIN}.", 125)
     signal.signal(signal.SIGTERM, handler)
     lock.inherit()
     execute(environment, command)
 
 
-def _after_interrupt(environment: Environment) -> str:
+def after_interrupt(environment: Environment) -> str:
     """What is lost and what is kept."""
     if environment.finished():
         return f"{environment.folder} is still the one from before: the same command brings it up to date."
@@ -108,6 +108,6 @@ def _after_interrupt(environment: Environment) -> str:
     )
 
 
-def _stop(message: str, code: int) -> NoReturn:
+def stop(message: str, code: int) -> NoReturn:
     print(f"tools/run: {message}", file=sys.stderr)
     sys.exit(code)

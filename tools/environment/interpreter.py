@@ -59,11 +59,11 @@ def find():
     return None, (
         "Python 3.10, 3.11 or 3.12 is needed (mmcv 2.1.0 does not build on 3.13 or newer), and %s: install "
         "one (say `apt install python3.12 python3.12-venv python3.12-dev`, or `uv python install 3.12`) "
-        "and run the same command again, or give its path in MMDET_LOSSES_PYTHON." % _found(chosen, others)
+        "and run the same command again, or give its path in MMDET_LOSSES_PYTHON." % what_was_found(chosen, others)
     )
 
 
-def _found(chosen, others):
+def what_was_found(chosen, others):
     if not others:
         return "%s does not run" % chosen if chosen else "none was found"
     return "only %s was found" % ", ".join("%d.%d (%s)" % (*version, path) for _, version, path in others)

@@ -12,7 +12,7 @@ def end_processes(variable: str, value: str) -> None:
     """End this user's processes that have `variable=value` in their environment, and wait until they are gone."""
     wanted = f"{variable}={value}".encode()
     deadline = time.monotonic() + 10
-    while (pids := _pids(wanted)) and time.monotonic() < deadline:
+    while (pids := processes_with(wanted)) and time.monotonic() < deadline:
         for pid in pids:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -21,7 +21,7 @@ def end_processes(variable: str, value: str) -> None:
         time.sleep(0.05)
 
 
-def _pids(wanted: bytes) -> list[int]:
+def processes_with(wanted: bytes) -> list[int]:
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:

@@ -23,10 +23,10 @@ class Lock:
             self.fd = -1
 
     def shared(self) -> None:
-        self._acquire(fcntl.LOCK_SH, f"waiting: {self.what} is being made by another process")
+        self.acquire(fcntl.LOCK_SH, f"waiting: {self.what} is being made by another process")
 
     def exclusive(self) -> None:
-        self._acquire(fcntl.LOCK_EX, f"waiting: {self.what} is in use by another process (Ctrl-C gives up)")
+        self.acquire(fcntl.LOCK_EX, f"waiting: {self.what} is in use by another process (Ctrl-C gives up)")
 
     def attempt(self) -> bool:
         """Make it exclusive where that is possible at once; otherwise it may be lost."""
@@ -49,7 +49,7 @@ class Lock:
         if self.fd >= 0:
             os.set_inheritable(self.fd, True)
 
-    def _acquire(self, kind: int, message: str) -> None:
+    def acquire(self, kind: int, message: str) -> None:
         if self.fd < 0:
             return
         try:

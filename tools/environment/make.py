@@ -70,7 +70,7 @@ def make(environment: Environment, lock: Lock) -> None:
         if resumed:
             steps.number = 3
         else:
-            _packages(steps, facts["executable"], environment, pinned, environ)
+            install_packages(steps, facts["executable"], environment, pinned, environ)
             environment.mark(packages=True)
         mmcv_wheel.install(steps, python, version, mmcv, facts["include"], cache, environ)
         with steps.step(checkout.TITLE):
@@ -79,7 +79,7 @@ def make(environment: Environment, lock: Lock) -> None:
             steps.run([python, "-c", CHECK], environ)
 
 
-def _packages(
+def install_packages(
     steps: Steps, executable: str, environment: Environment, pinned: dict[str, str], environ: dict[str, str]
 ) -> None:
     """All packages but mmcv, which is built against them."""

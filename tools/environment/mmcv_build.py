@@ -69,30 +69,30 @@ class Sources:
         self.requirement = requirement
         self.environ = environ
         self.grouped = False
-        self._downloaded = False
-        self._state = scratch / "prepared.json"
-        self._wanted = [RECIPE, str(python), requirement]
+        self.has_sdist = False
+        self.prepared = scratch / "prepared.json"
+        self.wanted = [RECIPE, str(python), requirement]
 
     def left_over(self) -> bool:
         """Whether an interrupted build has prepared these sources; its form is then kept."""
         if Path(self.requirement).is_dir():  # it may have changed since
             return False
         try:
-            *wanted, self.grouped = json.loads(self._state.read_text())
+            *wanted, self.grouped = json.loads(self.prepared.read_text())
         except (OSError, ValueError):
             return False
-        return wanted == self._wanted
+        return wanted == self.wanted
 
     def fetch(self, steps: Steps, grouped: bool) -> None:
         """Unpack the sources, downloaded where that was not done before, and group them where wanted."""
-        self._state.unlink(missing_ok=True)
+        self.prepared.unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.scratch.mkdir(parents=True, exist_ok=True)
         local = Path(self.requirement)
         if local.is_dir():
             shutil.copytree(local, self.folder, ignore=shutil.ignore_patterns(".git", "build", "dist", "*.egg-info"))
         else:
-            self._unpack(local if local.is_file() else self._download(steps))
+            self.unpack(local if local.is_file() else self.download(steps))
         self.grouped = grouped
         if grouped:
             try:
@@ -100,7 +100,7 @@ class Sources:
             except ValueError as error:
                 steps.note(f"{error}, so its files are compiled one by one")
                 self.grouped = False
-        self._state.write_text(json.dumps([*self._wanted, self.grouped]))
+        self.prepared.write_text(json.dumps([*self.wanted, self.grouped]))
 
     def compile(self, steps: Steps, use: Callable[[Path], None]) -> Path:
         """Make the wheel and try it."""
@@ -115,19 +115,19 @@ class Sources:
         use(wheel)
         return wheel
 
-    def _download(self, steps: Steps) -> Path:
+    def download(self, steps: Steps) -> Path:
         target = self.scratch / "sdist"
-        if not self._downloaded:
+        if not self.has_sdist:
             shutil.rmtree(target, ignore_errors=True)
             name = re.match(r"[\w.-]+", self.requirement)
             options = ["--no-deps", "--no-build-isolation", "--no-binary", name.group() if name else ":all:"]
             command = [self.python, "-m", "pip", "download", *options, "--dest", target, self.requirement]
             steps.run(command, self.environ)
-            self._downloaded = True
+            self.has_sdist = True
         (sdist,) = target.iterdir()
         return sdist
 
-    def _unpack(self, sdist: Path) -> None:
+    def unpack(self, sdist: Path) -> None:
         unpacked = self.scratch / "unpacked"
         shutil.rmtree(unpacked, ignore_errors=True)
         safe = sdist.suffix != ".zip" and hasattr(tarfile, "data_filter")

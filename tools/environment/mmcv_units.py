@@ -94,7 +94,7 @@ def regroup(source: Path) -> dict[str, int]:
     cuda = sorted((pytorch / "cuda").glob("*.cu"))
     made = {}
     for folder, files, suffix, limit in ((pytorch, cpp, ".cpp", len(cpp)), (pytorch / "cuda", cuda, ".cu", CU_FILES)):
-        for number, unit in enumerate(_units(csrc, files, limit), 1):
+        for number, unit in enumerate(group(csrc, files, limit), 1):
             if len(unit.files) == 1:
                 continue
             name = folder / f"unit_{number}{suffix}"
@@ -106,13 +106,13 @@ def regroup(source: Path) -> dict[str, int]:
     return made
 
 
-def _units(csrc: Path, files: list[Path], limit: int) -> list[Unit]:
+def group(csrc: Path, files: list[Path], limit: int) -> list[Unit]:
     """Each file in the first unit that has room and that it does not clash with."""
     units: list[Unit] = []
     for file in files:
         names = Names()
-        for path in _closure(csrc, file, set()):
-            names.add(_names(path))
+        for path in included(csrc, file, set()):
+            names.add(read_names(path))
         for unit in units:
             if len(unit.files) < limit and not unit.names.clashes(names):
                 break
@@ -123,7 +123,7 @@ def _units(csrc: Path, files: list[Path], limit: int) -> list[Unit]:
     return units
 
 
-def _closure(csrc: Path, file: Path, seen: set[Path]) -> Iterator[Path]:
+def included(csrc: Path, file: Path, seen: set[Path]) -> Iterator[Path]:
     """A file, and mmcv's own headers that it includes, directly or not."""
     file = file.resolve()
     if file in seen:
@@ -134,12 +134,12 @@ def _closure(csrc: Path, file: Path, seen: set[Path]) -> Iterator[Path]:
             continue
         for folder in (file.parent, csrc / "common", csrc / "common" / "cuda", csrc / "pytorch"):
             if (folder / name).is_file():
-                yield from _closure(csrc, folder / name, seen)
+                yield from included(csrc, folder / name, seen)
                 break
     yield file
 
 
-def _names(file: Path) -> Names:
+def read_names(file: Path) -> Names:
     text = COMMENT.sub("", file.read_text())
     macros = {name: body.split() if kind == "define" else None for kind, name, body in MACRO.findall(text)}
     left = {name: " ".join(body) for name, body in macros.items() if body is not None}

@@ -73,7 +73,7 @@ def install(
             shutil.rmtree(left, ignore_errors=True)
         for wheel in folder.glob("mmcv-*.whl"):
             with steps.step(f"mmcv {mmcv}, from the cache"), contextlib.suppress(Failure):
-                _install_and_use(steps, python, wheel, devices, environ)
+                install_and_use(steps, python, wheel, devices, environ)
                 return
             steps.total += 1
             steps.note(f"{wheel} is damaged or does not fit this machine: it is built again")
@@ -88,14 +88,14 @@ def install(
                 f"mmcv=={mmcv}",
                 scratch,
                 build,
-                lambda wheel: _install_and_use(steps, python, wheel, devices, environ),
+                lambda wheel: install_and_use(steps, python, wheel, devices, environ),
             )
             os.replace(wheel, folder / wheel.name)
     finally:
         lock.release()
 
 
-def _install_and_use(steps: Steps, python: Path, wheel: Path, devices: list[str], environ: Mapping[str, str]) -> None:
+def install_and_use(steps: Steps, python: Path, wheel: Path, devices: list[str], environ: Mapping[str, str]) -> None:
     """Install a wheel and use one of its operators; raise Failure where that does not work."""
     pip = [python, "-m", "pip", "install", "--no-deps", "--no-index", "--force-reinstall", wheel]
     steps.run(pip, environ)

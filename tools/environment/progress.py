@@ -38,14 +38,14 @@ class Steps:
         self.number += 1
         self.title = title
         start = time.monotonic()
-        self._show("...")
+        self.show("...")
         try:
             yield
         except BaseException:
             if self.live:
                 print(file=sys.stderr)
             raise
-        self._show(f"done in {_clock(time.monotonic() - start)}", last=True)
+        self.show(f"done in {clock(time.monotonic() - start)}", last=True)
 
     def note(self, text: str) -> None:
         """Tell the user something within a step."""
@@ -65,19 +65,19 @@ class Steps:
                 env=dict(environ),
                 start_new_session=True,
                 pass_fds=self.inherit,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
             try:
-                self._wait(child, begin)
+                self.wait(child, begin)
             finally:
                 if child.poll() is None:
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(child.pid, signal.SIGKILL)
                     child.wait()
         if child.returncode:
-            raise self._explain(begin, child.returncode)
+            raise self.explain(begin, child.returncode)
 
-    def _wait(self, child: subprocess.Popen[bytes], begin: int) -> None:
+    def wait(self, child: subprocess.Popen[bytes], begin: int) -> None:
         start = shown = time.monotonic()
         pause = 0.02
         while child.poll() is None:
@@ -86,16 +86,16 @@ class Steps:
             now = time.monotonic()
             if now - shown >= (0.5 if self.live else 30):
                 shown = now
-                self._show(f"{_clock(now - start)}{self._compiled(begin)}", tick=True)
+                self.show(f"{clock(now - start)}{self.compiled(begin)}", tick=True)
 
-    def _compiled(self, begin: int) -> str:
+    def compiled(self, begin: int) -> str:
         """Ninja's own count, where the command is a build."""
         with self.log.open("rb") as log:
             log.seek(max(begin, log.seek(0, os.SEEK_END) - 65536))
             counts = re.findall(rb"^\s*\[(\d+)/(\d+)\] ", log.read(), re.MULTILINE)
         return ", {} of {} files".format(*(int(count) for count in counts[-1])) if counts else ""
 
-    def _show(self, text: str, last: bool = False, tick: bool = False) -> None:
+    def show(self, text: str, last: bool = False, tick: bool = False) -> None:
         head = f"[{self.number}/{self.total}] {self.title}"
         if self.live:
             head = head[: shutil.get_terminal_size().columns - len(text) - 3]  # a wrapped line cannot be redrawn
@@ -105,7 +105,7 @@ class Steps:
         else:
             print(f"{head}: {text}", file=sys.stderr, flush=True)
 
-    def _explain(self, begin: int, code: int) -> Failure:
+    def explain(self, begin: int, code: int) -> Failure:
         output = self.log.read_bytes()[begin:].decode(errors="replace")
         tail = "\n".join(f"    {line}" for line in output.strip().splitlines()[-12:])
         meaning, of_the_build = diagnose(output, code)
@@ -114,9 +114,9 @@ class Steps:
         return Failure(message, of_the_build, first_error(output, code))
 
 
-def _clock(seconds: float) -> str:
+def clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: nobody else would end it after a kill -9

@@ -52,7 +52,7 @@ class Environment:
 
     def recorded(self) -> dict[str, str]:
         """The stamp of the finished environment; empty where it is unfinished."""
-        return self._marker().get("stamp") or {}
+        return self.marker().get("stamp") or {}
 
     def stale(self) -> set[str]:
         """What has changed since the environment was finished."""
@@ -67,7 +67,7 @@ class Environment:
 
     def resumable(self) -> bool:
         """Whether an interrupted run left all packages but mmcv installed, and nothing half installed."""
-        packages = self._marker().get("packages")
+        packages = self.marker().get("packages")
         stamp = {key: value for key, value in self.stamp().items() if key not in ("project", "checkout")}
         return packages == stamp and self.python.exists() and not any(self.folder.glob("lib/*/site-packages/*mcv*"))
 
@@ -117,7 +117,7 @@ class Environment:
             raise
         self.remove(self.old)
 
-    def _marker(self) -> dict[str, dict[str, str] | None]:
+    def marker(self) -> dict[str, dict[str, str] | None]:
         try:
             return json.loads((self.folder / MARKER).read_text())
         except (OSError, ValueError):

@@ -66,7 +66,7 @@ class Toolkit:
             return None
         home = environ.get("CUDA_HOME") or environ.get("CUDA_PATH")
         for nvcc in [f"{home}/bin/nvcc"] if home else ["nvcc", "/usr/local/cuda/bin/nvcc"]:
-            root = _toolkit_root(nvcc, torch.cuda.split(".")[0])
+            root = toolkit_root(nvcc, torch.cuda.split(".")[0])
             if root:
                 return cls(root, environ.get("TORCH_CUDA_ARCH_LIST") or ";".join(torch.archs))
         return None
@@ -87,7 +87,7 @@ class Toolkit:
         return build
 
 
-def _toolkit_root(nvcc: str, major: str) -> Path | None:
+def toolkit_root(nvcc: str, major: str) -> Path | None:
     """The folder of a toolkit whose nvcc runs and has this major version; nvcc may be a wrapper script."""
     try:
         version = subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout

@@ -25,12 +25,12 @@ for line in map(Requirement, requires("torch")):
 
 
 class Unavailable(Exception):
-    """Why a version cannot be run here, as one sentence."""
+    """A version that cannot be run here; the message says why in one sentence."""
 
 
 @dataclass
 class Outcome:
-    """What some tests gave.
+    """Outcome of some tests.
 
     Attributes:
         passed: Tests that passed.
@@ -67,15 +67,15 @@ class Environment:
         if done.exists():
             return
         shutil.rmtree(self.folder, ignore_errors=True)
-        self._run(interpreter, "-m", "venv", self.folder)
+        self.run(interpreter, "-m", "venv", self.folder)
         source = ["--index-url", index] if index else []
-        self._pip("--no-deps", f"torch=={self.torch}", *source)
+        self.pip("--no-deps", f"torch=={self.torch}", *source)
         numpy = "numpy<2" if tuple(map(int, self.torch.split(".")[:2])) < (2, 3) else "numpy"
-        asked = self._run(self.python, "-c", REQUIREMENTS).split("\n")
-        self._pip(*filter(None, asked), numpy, "pytest>=8", "pytest-xdist>=3.6")
+        asked = self.run(self.python, "-c", REQUIREMENTS).split("\n")
+        self.pip(*filter(None, asked), numpy, "pytest>=8", "pytest-xdist>=3.6")
         (libraries,) = self.folder.glob("lib/python*/site-packages/torch/lib")
         stand_ins.write(libraries)
-        self._run(self.python, "-c", "import torch; torch.ones(1) + 1")
+        self.run(self.python, "-c", "import torch; torch.ones(1) + 1")
         done.touch()
 
     def test(self, tests: Sequence[str], every_case: bool = False) -> Outcome:
@@ -103,10 +103,10 @@ class Environment:
                 outcome.passed += 1
         return outcome
 
-    def _pip(self, *arguments: str) -> None:
-        self._run(self.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments)
+    def pip(self, *arguments: str) -> None:
+        self.run(self.python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments)
 
-    def _run(self, *command: str | Path) -> str:
+    def run(self, *command: str | Path) -> str:
         answer = subprocess.run(command, capture_output=True, text=True, cwd=self.log.parent)
         with self.log.open("a") as log:
             log.write(f"$ {' '.join(map(str, command))}\n{answer.stdout}{answer.stderr}\n")

@@ -1,4 +1,4 @@
-"""Finds the Pythons that the matrix asks for."""
+"""Find the Pythons that the matrix asks for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def candidates(version: str) -> Iterator[Path]:
-    """Where a Python 3.x may be: on PATH, or among the versions of pyenv and uv."""
+    """Return where a Python 3.x may be: on PATH, or among the versions of pyenv and uv."""
     for folder in os.get_exec_path():
         yield Path(folder) / f"python{version}"
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
@@ -19,7 +19,7 @@ def candidates(version: str) -> Iterator[Path]:
 
 
 def find(version: str) -> Path | None:
-    """A Python of this version that runs, as a shim of pyenv may not; None where there is none."""
+    """Return a Python of this version that runs, as a shim of pyenv may not; None where there is none."""
     for path in candidates(version):
         if not path.exists():
             continue

@@ -1,4 +1,4 @@
-"""Lets a CUDA build of torch be imported on a machine without CUDA's libraries.
+"""Let a CUDA build of torch be imported on a machine without CUDA's libraries.
 
 Old releases of torch have wheels for Linux on the package index that need 2 to 5 GB of CUDA libraries, of which a CPU
 never calls one. In their place come shared objects of the same names that hold the functions torch asks for; each
@@ -33,24 +33,24 @@ class Library:
 
     @classmethod
     def read(cls, path: Path) -> Library:
-        needed = re.findall(r"\(NEEDED\).*\[(.+)\]", _output("readelf", "-W", "-d", path))
-        asked = _output("readelf", "-W", "-V", path)
-        names = _output("nm", "-D", "--with-symbol-versions", path).splitlines()
+        needed = re.findall(r"\(NEEDED\).*\[(.+)\]", output_of("readelf", "-W", "-d", path))
+        asked = output_of("readelf", "-W", "-V", path)
+        names = output_of("nm", "-D", "--with-symbol-versions", path).splitlines()
         undefined = [line.split(" U ")[1].strip().partition("@") for line in names if " U " in line]
         defined = [line.split()[2] for line in names if len(line.split()) == 3]
         return cls(
             frozenset(needed),
-            dict(_owners(asked)),
+            dict(owners_of(asked)),
             frozenset((symbol, version) for symbol, _, version in undefined),
             frozenset(name.partition("@")[0] for name in defined),
         )
 
 
-def _output(*command: str | Path) -> str:
+def output_of(*command: str | Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def _owners(versions: str) -> Iterator[tuple[str, str]]:
+def owners_of(versions: str) -> Iterator[tuple[str, str]]:
     file = ""
     for line in versions.splitlines():
         if found := re.search(r" File: (\S+)", line):
@@ -60,8 +60,8 @@ def _owners(versions: str) -> Iterator[tuple[str, str]]:
 
 
 def system_libraries() -> dict[str, Path]:
-    """Name and path of each library that the system's linker finds."""
-    listed = re.findall(r"^\s+(\S+) \(.*\) => (.+)$", _output("ldconfig", "-p"), re.MULTILINE)
+    """Return name and path of each library that the system's linker finds."""
+    listed = re.findall(r"^\s+(\S+) \(.*\) => (.+)$", output_of("ldconfig", "-p"), re.MULTILINE)
     return {name: Path(path) for name, path in reversed(listed)}
 
 
@@ -92,11 +92,11 @@ def write(folder: Path) -> list[str]:
                 # without a version it may be in any library that torch loads
                 symbols[absent[0]][""].add(symbol)
     for name in absent:
-        _compile(folder, name, symbols[name])
+        compile_object(folder, name, symbols[name])
     return absent
 
 
-def _compile(folder: Path, name: str, symbols: dict[str, set[str]]) -> None:
+def compile_object(folder: Path, name: str, symbols: dict[str, set[str]]) -> None:
     functions = sorted(set().union(*symbols.values()))
     source = "".join(f"int {function}(void) {{ return 100; }}\n" for function in functions)
     versions = "".join(

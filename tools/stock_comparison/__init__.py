@@ -1,0 +1,1 @@
+"""Trainings with these losses beside the same ones with those of MMDetection."""

@@ -1,0 +1,1 @@
+"""What the tools share: configs, processes, checkpoints, trainings on record, and errors for the user."""

@@ -1,0 +1,144 @@
+"""Checkpoints that survive an interrupt, and that load with torch's ``weights_only`` left on."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.logging import HistoryBuffer
+from mmengine.runner.checkpoint import CheckpointLoader
+
+from .errors import ToolError
+
+LAST_CHECKPOINT = "last_checkpoint"
+
+
+def history_method(owner: type, name: str) -> Callable:
+    """Return a statistics method of ``HistoryBuffer``, which is all that MMEngine's checkpoints call ``getattr`` for.
+
+    Raises:
+        pickle.UnpicklingError: For every other object or name, so that no file gets a general ``getattr``.
+    """
+    if owner is HistoryBuffer and name in ("min", "max", "mean", "current"):
+        return getattr(HistoryBuffer, name)
+    raise pickle.UnpicklingError(f"getattr({owner!r}, {name!r}) is not allowed in a checkpoint")
+
+
+def allowed_globals() -> list[Any]:
+    """Return what MMEngine's checkpoints hold beside tensors and containers: log history and plain NumPy values.
+
+    A pair has the global's name in the file: NumPy 2 renamed ``numpy.core`` to ``numpy._core``, and a file written
+    under either loads under the other.
+    """
+    reconstruct = np.array(0.0).__reduce__()[0]
+    scalar = np.float64(0.0).__reduce__()[0]
+    globals_: list[Any] = [HistoryBuffer, np.ndarray, np.dtype, (history_method, "builtins.getattr")]
+    for core in ("numpy.core", "numpy._core"):
+        globals_ += [
+            (reconstruct, f"{core}.multiarray._reconstruct"),
+            (scalar, f"{core}.multiarray.scalar"),
+        ]
+    # NumPy 1.25 and newer has a class per dtype, which the unpickler looks up to set the dtype's state
+    kinds = {type(np.dtype(code)) for code in ("?", *np.typecodes["AllInteger"], *np.typecodes["Float"], "U")}
+    return globals_ + sorted(kinds - {np.dtype}, key=lambda kind: kind.__name__)
+
+
+def allow_checkpoint_classes() -> None:
+    """Let MMEngine's checkpoints load on torch 2.6 and newer, where ``torch.load`` refuses unknown classes."""
+    if torch.__version__ >= (2, 6):
+        torch.serialization.add_safe_globals(allowed_globals())
+
+
+def load_from_local(filename: str, map_location: Any = None) -> dict:
+    """Load a checkpoint file for MMEngine, with errors that say what to do.
+
+    Args:
+        filename: Path of the file.
+        map_location: As for ``torch.load``.
+
+    Raises:
+        ToolError: Where the file is missing or damaged, or holds a class that is not allowed.
+    """
+    path = Path(filename).expanduser()
+    if not path.is_file():
+        raise ToolError(f"checkpoint {filename} does not exist")
+    try:
+        checkpoint = torch.load(path, map_location=map_location)
+    except pickle.UnpicklingError as error:
+        if "Unsupported global" in str(error):
+            raise ToolError(
+                f"checkpoint {filename} holds objects that torch does not load from an untrusted file "
+                f"({first_global(str(error))}); if you trust its origin, set TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1"
+            ) from error
+        raise damaged(filename, error) from error
+    except (RuntimeError, EOFError, OSError, BadZipFile, KeyError, ValueError) as error:
+        raise damaged(filename, error) from error
+    if not isinstance(checkpoint, dict):
+        raise ToolError(f"{filename} is not a checkpoint: expected a dict, got {type(checkpoint).__name__}")
+    return checkpoint
+
+
+def first_global(message: str) -> str:
+    """Return the class that torch names as not allowed."""
+    return message.split("GLOBAL ", 1)[-1].split(" ", 1)[0]
+
+
+def damaged(filename: str, error: Exception) -> ToolError:
+    """Return the error for a file that cannot be read."""
+    reason = str(error).split(". ")[0].split("\n")[0]
+    return ToolError(
+        f"checkpoint {filename} cannot be read ({type(error).__name__}: {reason}): it is damaged, or no checkpoint; "
+        "use another one"
+    )
+
+
+class AtomicLocalBackend(LocalBackend):
+    """MMEngine's local files with an atomic ``put``: a process that is killed leaves the old file unchanged."""
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write a temporary file beside ``filepath``, then rename it."""
+        path = Path(filepath)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(path.name + ".part")
+        try:
+            with open(part, "wb") as file:
+                file.write(obj)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def install() -> None:
+    """Register loader, backend and allowed classes with MMEngine, for this process."""
+    allow_checkpoint_classes()
+    CheckpointLoader.register_scheme(prefixes="", loader=load_from_local, force=True)
+    register_backend("local", AtomicLocalBackend, force=True, prefixes="")
+
+
+def last_checkpoint(work_dir: str | Path) -> Path | None:
+    """Return the checkpoint to resume from in ``work_dir``, or None where there is none yet.
+
+    MMEngine's ``last_checkpoint`` has an absolute path; a work directory that was moved since works, too.
+
+    Raises:
+        ToolError: Where the named checkpoint does not exist.
+    """
+    note = Path(work_dir) / LAST_CHECKPOINT
+    if not note.is_file():
+        return None
+    noted = Path(note.read_text().strip())
+    for path in (noted, Path(work_dir) / noted.name):
+        if path.is_file():
+            return path
+    have = sorted(Path(work_dir).glob("*.pth"), key=lambda path: path.stat().st_mtime)
+    remedy = f"pass --resume {have[-1]}" if have else "train without --resume"
+    raise ToolError(f"{note} names the checkpoint {str(noted)!r}, which does not exist; {remedy}")
