@@ -1,26 +1,25 @@
 """The objectives of grid detectors, whole: ground truth is encoded, every term computed, one loss returned."""
 
-from .anchors import AnchorLoss
-from .base import CompositeLoss
-from .encode import DenseTarget, encode_anchors, encode_cells, pad_truths
-from .grid import GridObjectnessLoss
-from .layout import Level
-from .v1 import YOLOv1Loss
-from .v2 import YOLOv2Loss
-from .v3 import YOLOv3Loss
-from .v4 import YOLOv4Loss
+# ruff: noqa: F403
 
-__all__ = [
-    "AnchorLoss",
-    "CompositeLoss",
-    "DenseTarget",
-    "GridObjectnessLoss",
-    "Level",
-    "YOLOv1Loss",
-    "YOLOv2Loss",
-    "YOLOv3Loss",
-    "YOLOv4Loss",
-    "encode_anchors",
-    "encode_cells",
-    "pad_truths",
-]
+from . import anchors, base, encode, grid, layout, v1, v2, v3, v4
+from .anchors import *
+from .base import *
+from .encode import *
+from .grid import *
+from .layout import *
+from .v1 import *
+from .v2 import *
+from .v3 import *
+from .v4 import *
+
+__all__ = []
+__all__ += anchors.__all__
+__all__ += base.__all__
+__all__ += encode.__all__
+__all__ += grid.__all__
+__all__ += layout.__all__
+__all__ += v1.__all__
+__all__ += v2.__all__
+__all__ += v3.__all__
+__all__ += v4.__all__

@@ -1,40 +1,24 @@
-"""What the objectives with anchors share: levels, assignment, ignored predictions."""
+"""What the objectives with anchors share: levels, assignment, ignored predictions, logistic objectness."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
+from ..functional.classification import sigmoid_cross_entropy
 from ..modules.options import Shared, check_option
-from .base import CompositeLoss, Detections, check_flavor
-from .decode import decode
-from .encode import DenseTarget, encode, ignore_overlapping, read_truths, with_objectness
-from .layout import Level, Rows, num_rows, rows_of, table
+from .base import CompositeLoss, Detections, check_flavor, summed
+from .decode import Predictions, boxes_of
+from .encode import DenseTarget, Truths, encode, ignore_overlapping, read_truths, with_objectness
+from .layout import Level, num_rows, rows_of, table
+
+__all__ = ["AnchorLoss"]
 
 Anchors = Sequence[Sequence[tuple[float, float]]]
-
-
-class Predictions(NamedTuple):
-    """Raw predictions of a batch and what is known of them.
-
-    Attributes:
-        raw: ``(t_x, t_y, t_w, t_h, objectness, classes)``, ``(B, N, 5 + C)``.
-        rows: Cell, stride and anchor of each.
-        scale_x_y: Scale of the logistic offset, a number or ``(N, 1)``.
-    """
-
-    raw: Tensor
-    rows: Rows
-    scale_x_y: float | Tensor
-
-
-def boxes_of(found: Predictions) -> Tensor:
-    """Predicted boxes in pixels, ``(B, N, 4)``."""
-    return decode(found.raw[..., :4], found.rows, found.scale_x_y)
 
 
 class AnchorLoss(CompositeLoss):
@@ -46,12 +30,9 @@ class AnchorLoss(CompositeLoss):
     Args:
         anchors: Width and height in pixels of the anchors of each level, mmdet's ``base_sizes``.
         strides: Side of a cell of each level in pixels, mmdet's ``strides``.
-        flavor: ``'paper'`` or ``'darknet'``; what it changes is the class's to say.
-        ignore_thr: Predictions without an object are ignored where a box overlaps an object by more; None for none.
-            Which box is the class's to say.
-        reduction: See :class:`~mmdet_losses.yolo.CompositeLoss`.
-        loss_weight: Multiplies the loss, and every term.
-        debug: Names the first image with a value that is not finite.
+        flavor: ``'paper'`` or ``'darknet'``; its meaning depends on the class.
+        ignore_thr: Predictions without an object are ignored where their box or anchor, depending on the class,
+            overlaps one by more; None for none.
     """
 
     def __init__(
@@ -105,14 +86,14 @@ class AnchorLoss(CompositeLoss):
         return 1.0
 
     def encoding(self) -> dict[str, Any]:
-        """Options of :func:`~mmdet_losses.yolo.encode_anchors`."""
+        """Options of the assignment, see :func:`~mmdet_losses.yolo.encode_anchors`."""
         return {}
 
-    def ignored(self, found: Predictions, target: Tensor, dense: DenseTarget) -> DenseTarget:
-        """The target with predictions of no object ignored that overlap one by more than ``ignore_thr``."""
+    def ignored(self, found: Predictions, truths: Truths, dense: DenseTarget) -> DenseTarget:
+        """The target, predictions without an object ignored where they overlap one by more than ``ignore_thr``."""
         if self.ignore_thr is None:
             return dense
-        objectness = ignore_overlapping(dense.objectness, boxes_of(found), read_truths(target), self.ignore_thr)
+        objectness = ignore_overlapping(dense.objectness, boxes_of(found), truths, self.ignore_thr)
         return with_objectness(dense, objectness)
 
     def channels(self, num_classes: int) -> tuple[int, ...]:
@@ -130,13 +111,13 @@ class AnchorLoss(CompositeLoss):
         return Detections(boxes_of(found), found.raw[..., 4].sigmoid(), self.class_scores(found.raw[..., 5:]))
 
     def predictions(self, maps: Sequence[Tensor]) -> Predictions:
-        """The maps as rows."""
+        """The maps, by rows."""
         levels = self.levels(maps)
         raw = table(maps, levels, maps[0].shape[1] // len(levels[0].anchors))
         return Predictions(raw, rows_of(levels, raw), self.offset_scale(levels, raw))
 
     def prepare(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> tuple[Predictions, DenseTarget]:
-        """Predictions and what they should be."""
+        """Predictions and their targets."""
         found = self.predictions(maps)
         classes = found.raw.shape[-1] - 5
         if isinstance(target, DenseTarget):
@@ -144,13 +125,21 @@ class AnchorLoss(CompositeLoss):
                 raise ValueError(f"target.classes must have shape {(*found.raw.shape[:2], classes)}, got None.")
             return found, target
         with torch.no_grad():
-            dense = encode(target, self.levels(maps), classes, **self.encoding())
+            truths = read_truths(target)
+            dense = encode(truths, found.rows, classes, **self.encoding())
             detached = Predictions(found.raw.detach(), found.rows, found.scale_x_y)
-            return found, self.ignored(detached, target, dense)
+            return found, self.ignored(detached, truths, dense)
 
     def compute(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> dict[str, Tensor]:
         return self.compute_rows(*self.prepare(maps, target))
 
     def compute_rows(self, found: Predictions, target: DenseTarget) -> dict[str, Tensor]:
-        """Each term of each image, of predictions and targets in rows."""
+        """Each term of each image, ``(B,)``."""
         raise NotImplementedError
+
+
+def logistic_objectness(score: Tensor, objectness: Tensor) -> tuple[Tensor, Tensor]:
+    """Binary cross-entropy of objectness logits, summed over objects and over all that is none and not ignored."""
+    positive = sigmoid_cross_entropy(score, torch.ones_like(score))
+    negative = sigmoid_cross_entropy(score, torch.zeros_like(score))
+    return summed(positive, objectness == 1), summed(negative, objectness == 0)

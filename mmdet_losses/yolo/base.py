@@ -9,22 +9,24 @@ import torch
 from torch import Tensor
 
 from ..functional.dtype import upcast, without_autocast
-from ..functional.reduce import match_rank, reduce_loss, weighted_loss
+from ..functional.reduce import drop_junk, match_rank, reduce_loss
 from ..modules.base import Loss
 from ..modules.inputs import check_floating, check_rows, row_weight
 from ..modules.options import check_option
 from .encode import DenseTarget
 
+__all__ = ["CompositeLoss"]
+
 FLAVORS = ("paper", "darknet")
 
 
 class Detections(NamedTuple):
-    """What maps say, for all ``N`` predictions of an image.
+    """The ``N`` decoded predictions of each image.
 
     Attributes:
         boxes: ``(x1, y1, x2, y2)`` in pixels of the input, ``(B, N, 4)``.
         objectness: From 0 to 1, ``(B, N)``.
-        scores: Of each class where there is an object, from 0 to 1, ``(B, N, C)``.
+        scores: Of each class, given an object, from 0 to 1, ``(B, N, C)``.
     """
 
     boxes: Tensor
@@ -40,14 +42,20 @@ class CompositeLoss(Loss):
     * ``pred``: the raw map ``(B, channels, H, W)``, or a list with the map of each level;
     * ``target``: padded ground truth ``(B, M, 5)``, boxes ``(x1, y1, x2, y2)`` in pixels of the input and a label, -1
       for an empty entry, or a :class:`~mmdet_losses.yolo.DenseTarget`;
-    * ``weight``: of each image, ``(B,)``; an image of weight 0 counts as deleted, whatever stands in it;
+    * ``weight``: of each image, ``(B,)``; an image of weight 0 is masked, whatever it holds;
     * ``'none'`` gives the loss of each image, ``(B,)``, ``'sum'`` their sum, and ``'mean'`` divides it by
       ``avg_factor`` or by the number of images (a mean over elements would have no meaning here);
-    * ``return_dict=True`` returns the terms by name instead of their sum, each reduced alike. Every name holds
+    * ``return_dict=True`` returns the terms by name instead of their sum, each reduced alike. Every name contains
       ``loss``, so that MMEngine's ``parse_losses`` adds all of them up.
 
-    What the terms aim at (which prediction is responsible, which are ignored, an IoU as target) are constants for the
-    gradient, as in darknet.
+    All targets that depend on the prediction (which box is responsible, which are ignored, an IoU) are detached, as in
+    darknet.
+
+    Args:
+        reduction: ``'mean'``, ``'sum'`` or ``'none'``, as above.
+        loss_weight: Multiplies the loss, and every term.
+        debug: Raises for the first image with a value that is not finite.
+        fused: Without effect, as there are no kernels of an objective.
     """
 
     fusible = False
@@ -56,9 +64,14 @@ class CompositeLoss(Loss):
     best = None
 
     @property
-    def terms(self) -> tuple[str, ...]:
-        """Names of the terms."""
+    def term_names(self) -> tuple[str, ...]:
+        """Names of the terms, in the order of ``return_dict``."""
         raise NotImplementedError
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """An older name of :attr:`term_names`."""
+        return self.term_names
 
     def compute(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> dict[str, Tensor]:
         """Each term of each image, ``(B,)``, of checked input in float32 or wider."""
@@ -69,11 +82,11 @@ class CompositeLoss(Loss):
         raise NotImplementedError
 
     def objectness_channels(self, num_classes: int) -> tuple[int, ...]:
-        """Channels of a level's map that hold a logit of there being an object, which is rarely so."""
+        """Channels of a level's map that hold logits of objectness, whose bias wants a low prior."""
         return ()
 
     def detections(self, maps: Sequence[Tensor]) -> Detections:
-        """Boxes and scores that the objective trains the maps to hold."""
+        """Boxes and scores, decoded as in training."""
         raise NotImplementedError
 
     def check_maps(self, maps: Sequence[Tensor]) -> tuple[int, int]:
@@ -92,28 +105,26 @@ class CompositeLoss(Loss):
     ) -> Tensor | dict[str, Tensor]:
         """Loss of a batch, or its named terms; see :class:`CompositeLoss`."""
         reduction = self.resolve_reduction(reduction_override, avg_factor)
-        maps, parts = self.split_inputs(pred, target)
+        maps = self.check_inputs(pred, target)
         weight = row_weight(weight, maps[0].shape[:1])
         if self.debug:
-            self.check_values((*maps, *parts), weight)
-
-        def columns(*inputs: Tensor) -> Tensor:
-            found = self.compute(*self.join_inputs(inputs, len(maps), isinstance(target, DenseTarget)))
-            return torch.stack([found[name] for name in self.terms], -1)
-
+            self.check_values((*maps, *tensors_of(target)), weight)
         with without_autocast(maps[0].device.type):
-            column_weight = None if weight is None else weight.unsqueeze(-1)
-            per_image = weighted_loss(columns, (*maps, *parts), column_weight, reduction="none")
+            maps, target = usable(maps, target, weight)
+            terms = self.compute(maps, target)
+            per_image = torch.stack(list(terms.values()), -1)
+            if weight is not None:
+                per_image = per_image * weight.unsqueeze(-1).to(per_image.dtype)
             if return_dict:
-                named = zip(self.terms, per_image.unbind(-1), strict=True)
+                named = zip(list(terms), per_image.unbind(-1), strict=True)
                 loss = {name: self.loss_weight * reduce_loss(term, reduction, avg_factor) for name, term in named}
             else:
                 loss = self.loss_weight * reduce_loss(per_image.sum(-1), reduction, avg_factor)
         self.observe_training(reduction_override, maps, target, weight)
         return loss
 
-    def split_inputs(self, pred: Any, target: Any) -> tuple[list[Tensor], list[Tensor]]:
-        """The maps and the tensors of the target, checked."""
+    def check_inputs(self, pred: Any, target: Any) -> list[Tensor]:
+        """Raise for a prediction or target that does not fit; returns the map of each level."""
         maps = [pred] if isinstance(pred, Tensor) else list(pred) if isinstance(pred, (list, tuple)) else None
         if not maps:
             raise ValueError(f"pred must be a map or a list of maps, got {type(pred).__name__}.")
@@ -127,21 +138,14 @@ class CompositeLoss(Loss):
         rows, classes = self.check_maps(maps)
         batch = maps[0].shape[0]
         if isinstance(target, DenseTarget):
-            return maps, check_dense(target, batch, rows, classes)
-        if not isinstance(target, Tensor):
+            check_dense(target, batch, rows, classes)
+        elif not isinstance(target, Tensor):
             raise ValueError(f"target must be a tensor (B, M, 5) or a DenseTarget, got {type(target).__name__}.")
-        if target.ndim != 3 or target.shape[0] != batch or target.shape[2] != 5:
+        elif target.ndim != 3 or target.shape[0] != batch or target.shape[2] != 5:
             raise ValueError(
                 f"target must have shape ({batch}, M, 5): x1, y1, x2, y2 and label, got {tuple(target.shape)}."
             )
-        return maps, [target]
-
-    @staticmethod
-    def join_inputs(inputs: Sequence[Tensor], maps: int, dense: bool) -> tuple[list[Tensor], Tensor | DenseTarget]:
-        """What :meth:`split_inputs` took apart, in one floating dtype."""
-        floating = iter(upcast(*(tensor for tensor in inputs if tensor.is_floating_point())))
-        inputs = [next(floating) if tensor.is_floating_point() else tensor for tensor in inputs]
-        return inputs[:maps], DenseTarget(*inputs[maps:]) if dense else inputs[maps]
+        return maps
 
     def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
         for tensor in inputs:
@@ -151,8 +155,26 @@ class CompositeLoss(Loss):
                 )
 
 
-def check_dense(target: DenseTarget, batch: int, rows: int, classes: int) -> list[Tensor]:
-    """The tensors of a dense target, of the right shapes."""
+def tensors_of(target: Tensor | DenseTarget) -> list[Tensor]:
+    """The tensors that a target holds."""
+    return [target] if isinstance(target, Tensor) else [tensor for tensor in target if tensor is not None]
+
+
+def usable(
+    maps: Sequence[Tensor], target: Tensor | DenseTarget, weight: Tensor | None
+) -> tuple[list[Tensor], Tensor | DenseTarget]:
+    """Maps and target in one floating dtype, images of weight 0 masked."""
+    tensors = [*maps, *tensors_of(target)]
+    if weight is not None:
+        tensors, _ = drop_junk(tensors, weight, may_drop=False)
+    floating = iter(upcast(*(tensor for tensor in tensors if tensor.is_floating_point())))
+    tensors = [next(floating) if tensor.is_floating_point() else tensor for tensor in tensors]
+    maps, held = tensors[: len(maps)], tensors[len(maps) :]
+    return maps, DenseTarget(*held) if isinstance(target, DenseTarget) else held[0]
+
+
+def check_dense(target: DenseTarget, batch: int, rows: int, classes: int) -> None:
+    """Raise for a dense target with missing tensors or wrong shapes."""
     pairs = target.pair_row.shape[-1] if target.pair_row is not None else 0
     shapes = {
         "objectness": (batch, rows),
@@ -170,7 +192,6 @@ def check_dense(target: DenseTarget, batch: int, rows: int, classes: int) -> lis
     for name in given:
         if getattr(target, name).shape != shapes[name]:
             raise ValueError(f"target.{name} must have shape {shapes[name]}, got {tuple(getattr(target, name).shape)}.")
-    return [getattr(target, name) for name in given]
 
 
 def check_flavor(flavor: Any) -> None:

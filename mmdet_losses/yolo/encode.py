@@ -1,4 +1,4 @@
-"""Padded ground truth to dense targets: which prediction is to find which object."""
+"""Assignment: padded ground truth to dense targets, which say what each prediction is responsible for."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from torch import Tensor
 from ..functional.classification import one_hot
 from ..functional.dtype import upcast
 from .decode import centre_and_size, pairwise_iou, shape_iou
-from .layout import Level, constants, num_rows, prior_boxes, rows_of
+from .layout import Level, Rows, cell_level, num_rows, prior_boxes, rows_of
+
+__all__ = ["DenseTarget", "encode_anchors", "encode_cells", "pad_truths"]
 
 
 class DenseTarget(NamedTuple):
-    """What each of ``N`` predictions of an image should say, in the order of :class:`~mmdet_losses.yolo.layout.Rows`.
+    """Targets of the ``N`` predictions of each image, in the order of :class:`~mmdet_losses.yolo.layout.Rows`.
 
-    The last three are filled where one prediction is to find several objects (YOLOv4 as darknet), and else None.
+    The last three are set where one prediction is responsible for several objects (YOLOv4 as darknet), and else None.
 
     Attributes:
-        objectness: 1 for an object, 0 for none, -1 where the prediction is ignored, ``(B, N)``.
-        box: The object's box ``(x1, y1, x2, y2)`` in pixels of the input, ``(B, N, 4)``; elsewhere any box.
-        classes: 1 for the object's class, or classes, ``(B, N, C)``; may be smoothed. None for objectness alone.
-        pair_row: Row of each pair of prediction and object, ``(B, K)``.
-        pair_box: Its object's box, ``(B, K, 4)``.
-        pair_share: Its weight, 0 where there is no pair, ``(B, K)``.
+        objectness: 1 for an object, 0 for none, -1 for ignored, ``(B, N)``.
+        box: The object's box ``(x1, y1, x2, y2)`` in pixels of the input, ``(B, N, 4)``; any box where there is none.
+        classes: One-hot, or 1 for each of several classes, ``(B, N, C)``; may be smoothed. None for objectness alone.
+        pair_row: Row of the prediction of each of ``K`` pairs with an object, ``(B, K)``.
+        pair_box: Box of its object, ``(B, K, 4)``.
+        pair_share: Weight of the pair, 0 for padding, ``(B, K)``.
     """
 
     objectness: Tensor
@@ -38,17 +40,17 @@ class DenseTarget(NamedTuple):
 
 
 def with_objectness(dense: DenseTarget, objectness: Tensor) -> DenseTarget:
-    """The target with another objectness."""
+    """The target with ``objectness`` in place of its own."""
     return DenseTarget(objectness, dense.box, dense.classes, dense.pair_row, dense.pair_box, dense.pair_share)
 
 
 class Truths(NamedTuple):
-    """Padded ground truth, taken apart. A first entry, which is no object, stands for all that have none.
+    """Padded ground truth by fields. Entry 0 is no object: rows without an object point to it.
 
     Attributes:
         box: ``(B, T, 4)``.
         label: ``(B, T)``, int64.
-        valid: Whether it is an object: not empty, and of a size above 0; ``(B, T)``.
+        valid: Whether the entry is an object, not padding and not of zero size, ``(B, T)``.
     """
 
     box: Tensor
@@ -57,53 +59,52 @@ class Truths(NamedTuple):
 
 
 def read_truths(target: Tensor) -> Truths:
-    """Take padded ground truth ``(B, M, 5)`` apart; a zero-sized box is no object, as in darknet."""
+    """The fields of padded ground truth ``(B, M, 5)``; a zero-sized box is no object, as in darknet."""
     target = F.pad(upcast(target)[0], (0, 0, 1, 0))
     box, label = target[..., :4], target[..., 4]
     size = box[..., 2:] - box[..., :2]
-    # not size > 0: a NaN is an object, so that it shows
+    # not size > 0: NaN counts as an object, so that it shows in the loss
     return Truths(box, label.long(), (label >= 0) & ~(size <= 0).any(-1))
 
 
-def match(truths: Truths, levels: Sequence[Level], iou_thr: float | None = None) -> tuple[Tensor, Tensor]:
-    """The predictions that are to find each object.
+def match(truths: Truths, rows: Rows, iou_thr: float | None = None) -> tuple[Tensor, Tensor]:
+    """The predictions responsible for each object.
 
-    They stand in the cell that holds the object's centre (a centre on a border belongs to the cell right of it, or
-    below): the best of all anchors by the overlap of shapes, and with ``iou_thr`` every other above it.
+    They belong to the cell that holds the object's centre (a centre on a border belongs to the cell right of it, or
+    below): the best of all anchors by shape IoU, and with ``iou_thr`` every other above it.
 
     Returns:
-        Row of each anchor in the object's cell, and whether it is to find it, both ``(B, T, anchors)``.
+        Row of each anchor in the object's cell, and whether it is responsible, both ``(B, T, A)``.
     """
     centre, size = centre_and_size(truths.box)
     index, start = [], 0
-    for level in levels:
-        # clamped after the cast: what a NaN becomes as an integer is not defined
+    for level in rows.levels:
+        # clamped after the cast: NaN as an integer is undefined
         column, row = (centre / level.stride).floor().long().unbind(-1)
         cell = row.clamp(0, level.height - 1) * level.width + column.clamp(0, level.width - 1)
         count = len(level.anchors)
         index.append(start + cell.unsqueeze(-1) * count + torch.arange(count, device=cell.device))
         start = start + num_rows(level)
-    shapes = torch.stack([constants(anchor, size) for level in levels for anchor in level.anchors])
-    iou = shape_iou(size, shapes)
-    positive = one_hot(iou.argmax(-1), shapes.shape[0])
+    iou = shape_iou(size, rows.sizes)
+    positive = one_hot(iou.argmax(-1), iou.shape[-1])
     if iou_thr is not None:
         positive = positive | (iou > iou_thr)
     return torch.cat(index, -1), positive & truths.valid.unsqueeze(-1)
 
 
 def owner_of_rows(index: Tensor, positive: Tensor, rows: int, first: bool) -> Tensor:
-    """Which of ``T`` objects each row is to find, the first or the last that asks for it; 0 for none. ``(B, rows)``."""
+    """Object of each row, ``(B, rows)``: of those matched to it the first or the last; 0 for none."""
     count = index.shape[1]
     order = torch.arange(count, device=index.device)
     rank = torch.where(positive, (count - order if first else order).unsqueeze(-1), 0)
     owner = index.new_zeros(index.shape[0], rows)
-    # a maximum, and not a store: which of several stores stays is not defined
+    # a maximum, and not scatter: which of several writes wins is undefined
     owner = owner.scatter_reduce(1, index.flatten(1), rank.flatten(1), "amax")
     return torch.where(owner > 0, count - owner, 0) if first else owner
 
 
 def all_classes(truths: Truths, index: Tensor, positive: Tensor, rows: int, num_classes: int) -> Tensor:
-    """Classes of all objects that ask for a row, ``(B, rows, C)``."""
+    """Classes of all objects matched to each row, ``(B, rows, C)``."""
     label = truths.label.unsqueeze(-1)
     known = positive & (label >= 0) & (label < num_classes)
     place = torch.where(known, index * num_classes + label, rows * num_classes).flatten(1)
@@ -112,8 +113,8 @@ def all_classes(truths: Truths, index: Tensor, positive: Tensor, rows: int, num_
 
 
 def encode(
-    target: Tensor,
-    levels: Sequence[Level],
+    truths: Truths,
+    rows: Rows,
     num_classes: int,
     *,
     iou_thr: float | None = None,
@@ -125,19 +126,18 @@ def encode(
     """Dense target of padded ground truth.
 
     Args:
-        target: Boxes in pixels of the input and label, -1 for none, ``(B, M, 5)``.
-        levels: The grids of the prediction.
+        truths: The ground truth.
+        rows: The rows of the prediction.
         num_classes: Number of classes.
         iou_thr: See :func:`match`.
-        several_classes: Whether a row that several objects ask for has the classes of all of them.
-        several_boxes: Whether it has their boxes too, in ``pair_*``, each with a share of 1 over its classes.
+        several_classes: Whether a row matched to several objects has the classes of all of them.
+        several_boxes: Whether it has their boxes too, in ``pair_*``, each weighted by 1 over the number of its classes.
         first: Whether, otherwise, the first object counts, and not the last.
-        prior_ignore_thr: Rows without an object whose anchor, in its place, overlaps one by more are ignored.
+        prior_ignore_thr: Rows without an object are ignored where their anchor, centred on the cell, overlaps one by
+            more.
     """
-    truths = read_truths(target)
-    rows = rows_of(levels, truths.box)
     count = rows.cell.shape[0]
-    index, positive = match(truths, levels, iou_thr)
+    index, positive = match(truths, rows, iou_thr)
     owner = owner_of_rows(index, positive, count, first)
     found = owner > 0
     prior = prior_boxes(rows)
@@ -164,13 +164,13 @@ def encode(
 def ignore_overlapping(
     objectness: Tensor, box: Tensor, truths: Truths, threshold: float, where: Tensor | bool = True
 ) -> Tensor:
-    """``objectness`` with -1 for rows without an object whose box overlaps one by more than ``threshold``."""
+    """``objectness`` with -1 where a row has no object and its box overlaps one by more than ``threshold``."""
     iou = torch.where(truths.valid.unsqueeze(1), pairwise_iou(box, truths.box), 0).amax(-1)
     return torch.where((objectness == 0) & (iou > threshold) & where, -1, objectness)
 
 
 def pad_truths(boxes: Sequence[Tensor], labels: Sequence[Tensor]) -> Tensor:
-    """Padded ground truth of the boxes ``(n, 4)`` and labels ``(n,)`` of each image, ``(B, M, 5)``.
+    """Pad the boxes ``(n, 4)`` and labels ``(n,)`` of each image to ground truth ``(B, M, 5)``.
 
     Example:
         >>> import torch
@@ -189,11 +189,12 @@ def encode_cells(
 ) -> DenseTarget:
     """Dense target of a grid without anchors, ``N = H * W`` cells in reading order.
 
-    The cell that holds an object's centre is to find it; of several objects in a cell the first counts, as in darknet.
+    The cell that holds an object's centre is responsible for it; of several objects in a cell the first counts, as in
+    darknet.
 
     Args:
         target: Boxes ``(x1, y1, x2, y2)`` in pixels of the input and label, -1 for none, ``(B, M, 5)``.
-        shape: Rows and columns of the grid.
+        shape: Height and width of the grid in cells.
         stride: Side of a cell in pixels.
         num_classes: Number of classes.
         several_classes: Whether a cell has the classes of all its objects.
@@ -205,8 +206,9 @@ def encode_cells(
         >>> encode_cells(truth, (2, 2), 16.0, num_classes=3).objectness
         tensor([[0., 1., 0., 0.]])
     """
-    level = Level(*shape, stride, ((stride, stride),))
-    return encode(target, [level], num_classes, first=True, several_classes=several_classes)
+    truths = read_truths(target)
+    rows = rows_of([cell_level(*shape, stride)], truths.box)
+    return encode(truths, rows, num_classes, first=True, several_classes=several_classes)
 
 
 def encode_anchors(
@@ -223,19 +225,19 @@ def encode_anchors(
 ) -> DenseTarget:
     """Dense target of grids with anchors: ``N`` rows, level by level, then cells in reading order, then anchors.
 
-    The best of all anchors, by the overlap of shapes, in the cell that holds an object's centre is to find it. Where
-    two objects ask for one row, the last counts, as in darknet.
+    In the cell that holds an object's centre, the best of all anchors by shape IoU is responsible for it. Of two
+    objects matched to one row the last counts, as in darknet.
 
     Args:
         target: Boxes ``(x1, y1, x2, y2)`` in pixels of the input and label, -1 for none, ``(B, M, 5)``.
-        shapes: Rows and columns of each level's grid.
+        shapes: Height and width of each level's grid in cells.
         anchors: Width and height in pixels of the anchors of each level.
         strides: Side of a cell of each level in pixels.
         num_classes: Number of classes.
-        iou_thr: Other anchors of the cell (of every level) that overlap by more are to find it too; None for none.
-        several_classes: Whether a row that two objects ask for has the classes of both.
+        iou_thr: Other anchors of the cell (of every level) with a higher shape IoU are responsible too; None for none.
+        several_classes: Whether a row matched to two objects has the classes of both.
         several_boxes: Whether it has the boxes of both, see :class:`DenseTarget`.
-        prior_ignore_thr: Anchors without an object that overlap one by more, in their place, are ignored.
+        prior_ignore_thr: Anchors without an object are ignored where, centred on the cell, they overlap one by more.
 
     Example:
         >>> import torch
@@ -249,9 +251,10 @@ def encode_anchors(
         Level(*shape, stride, tuple(map(tuple, sizes)))
         for shape, sizes, stride in zip(shapes, anchors, strides, strict=True)
     ]
+    truths = read_truths(target)
     return encode(
-        target,
-        levels,
+        truths,
+        rows_of(levels, truths.box),
         num_classes,
         iou_thr=iou_thr,
         several_classes=several_classes,

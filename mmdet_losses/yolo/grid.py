@@ -12,10 +12,12 @@ from ..modules.base import Loss, published
 from ..modules.errors import OptionError
 from ..modules.options import Shared, check_option
 from .base import Detections, summed
-from .decode import decode, encode_offsets
-from .encode import DenseTarget, encode
-from .layout import Level, Rows, num_rows, rows_of, table
+from .decode import Predictions, boxes_of, encode_offsets
+from .encode import DenseTarget, encode, read_truths
+from .layout import Level, Rows, cell_level, num_rows, rows_of, table
 from .parts import BoxObjective, build_loss, is_stateful, summed_loss
+
+__all__ = ["GridObjectnessLoss"]
 
 AVERAGES = ("cells", "objects", "sum")
 
@@ -25,9 +27,8 @@ class GridObjectnessLoss(BoxObjective):
     """The multi-task objective of grid detectors: ``L = L_object + lambda_box * L_box``.
 
     ``L_object`` is a binary loss of every cell's objectness, 1 where an object's centre lies in the cell. ``L_box``
-    is a loss of the boxes of these cells alone, their mean: its sum over the number of object cells, and not of all.
-    With ``loss_dfl`` the box is predicted as a distribution of the distance of each side, and
-    ``L_dfl``, the mean over the object cells and the four sides, is added.
+    is the mean of a box loss over these cells alone. With ``loss_dfl`` the box is predicted as a distribution of the
+    distance to each side, and ``L_dfl``, its mean over the object cells and the four sides, is added.
 
     Shapes and units: ``pred`` is a map ``(B, 4 + C, H, W)``: ``t_x, t_y, t_w, t_h``, then the logit of an object, or
     of an object of each of ``C`` classes. The centre is at ``sigma(t_x), sigma(t_y)`` in the cell, the size
@@ -36,23 +37,19 @@ class GridObjectnessLoss(BoxObjective):
     ``(B, M, 5)`` in pixels, or a dense target of ``H * W`` cells. ``'none'`` gives ``(B,)``. Terms: ``loss_obj``,
     ``loss_noobj`` (cells without an object), ``loss_bbox``, and ``loss_dfl``. Range: [0, inf).
 
-    There is no paper; mmdet has none. docs/yolo/grid.md says the rest.
+    There is no paper; mmdet has none. More in docs/yolo/grid.md.
 
     Args:
         stride: Side of a cell in pixels.
         lambda_box: Weight of the boxes.
         loss_box: Loss of boxes, in pixels, or of coordinates: of ``(sigma(t_x), sigma(t_y), t_w, t_h)``, with
-            ``loss_dfl`` of the four distances. Its config, name or module; a loss of several values per row counts
-            their sum.
+            ``loss_dfl`` of the four distances. Its config, name or module; several values per row are summed.
         loss_obj: Binary loss of the logits, for example ``dict(type='FocalLoss')``; by default binary cross-entropy.
         negative_weight: Weight of cells without an object.
-        average: What ``L_object`` of an image is divided by: the number of its ``'cells'``, of its ``'objects'``
-            (at least 1, as is usual with the focal loss), or by nothing, ``'sum'``.
+        average: Divisor of an image's ``L_object``: the number of its ``'cells'``, of its ``'objects'`` (at least 1,
+            as is usual with the focal loss), or none, ``'sum'``.
         loss_dfl: ``dict(type='DistributionFocalLoss', loss_weight=0.25)``, or None for boxes without distributions.
         reg_max: Longest distance in strides; read with ``loss_dfl`` alone.
-        reduction: See :class:`~mmdet_losses.yolo.CompositeLoss`.
-        loss_weight: Multiplies the loss, and every term.
-        debug: Names the first image with a value that is not finite.
 
     Example:
         >>> import torch
@@ -96,7 +93,7 @@ class GridObjectnessLoss(BoxObjective):
         self.loss_dfl = None if loss_dfl is None else build_loss("loss_dfl", loss_dfl, ["dfl"])
 
     @property
-    def terms(self) -> tuple[str, ...]:
+    def term_names(self) -> tuple[str, ...]:
         common = ("loss_obj", "loss_noobj", "loss_bbox")
         return common if self.loss_dfl is None else (*common, "loss_dfl")
 
@@ -107,7 +104,7 @@ class GridObjectnessLoss(BoxObjective):
 
     def level(self, maps: Sequence[Tensor]) -> Level:
         """The grid of the map."""
-        return Level(maps[0].shape[2], maps[0].shape[3], self.stride, ((self.stride, self.stride),))
+        return cell_level(maps[0].shape[2], maps[0].shape[3], self.stride)
 
     def check_maps(self, maps: Sequence[Tensor]) -> tuple[int, int]:
         classes = maps[0].shape[1] - self.box_channels
@@ -125,29 +122,38 @@ class GridObjectnessLoss(BoxObjective):
         return tuple(range(self.box_channels, self.box_channels + num_classes))
 
     def detections(self, maps: Sequence[Tensor]) -> Detections:
-        level = self.level(maps)
-        raw = table(maps, [level], maps[0].shape[1])
-        boxes, scores = self.predicted_boxes(raw, rows_of([level], raw)), raw[..., self.box_channels :].sigmoid()
+        found = self.predictions(maps)
+        boxes, scores = self.predicted_boxes(found), found.raw[..., self.box_channels :].sigmoid()
         return Detections(boxes, torch.ones_like(scores[..., 0]), scores)
 
-    def prepare(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> tuple[Tensor, Rows, DenseTarget]:
-        """Raw predictions ``(B, N, channels)``, their cells, and what they should be."""
+    def predictions(self, maps: Sequence[Tensor]) -> Predictions:
+        """The map, by rows."""
         level = self.level(maps)
         raw = table(maps, [level], maps[0].shape[1])
-        if not isinstance(target, DenseTarget):
-            with torch.no_grad():
-                target = encode(target, [level], raw.shape[-1] - self.box_channels, several_classes=True, first=True)
-        return raw, rows_of([level], raw), target
+        return Predictions(raw, rows_of([level], raw))
 
-    def coordinates(self, raw: Tensor, rows: Rows, box: Tensor) -> tuple[Tensor, Tensor]:
-        """What is predicted of the boxes and what should be, without decoding: ``(B, N, 4)`` each."""
+    def prepare(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> tuple[Predictions, DenseTarget]:
+        found = self.predictions(maps)
+        if not isinstance(target, DenseTarget):
+            classes = found.raw.shape[-1] - self.box_channels
+            with torch.no_grad():
+                target = encode(read_truths(target), found.rows, classes, several_classes=True, first=True)
+        return found, target
+
+    def coordinates(self, found: Predictions, box: Tensor) -> tuple[Tensor, Tensor]:
+        """Predicted coordinates and their targets, not decoded: ``(B, N, 4)`` each."""
         if self.loss_dfl is not None:
-            return self.distances(raw), self.true_distances(rows, box)
-        return torch.cat([raw[..., :2].sigmoid(), raw[..., 2:4]], -1), torch.cat(encode_offsets(box, rows), -1)
+            return self.distances(found.raw), self.true_distances(found.rows, box)
+        place = found.raw[..., :2].sigmoid()
+        return torch.cat([place, found.raw[..., 2:4]], -1), torch.cat(encode_offsets(box, found.rows), -1)
+
+    def distributions(self, raw: Tensor) -> Tensor:
+        """Logits of the distance to each side, ``(B, N, 4, reg_max + 1)``."""
+        return raw[..., : self.box_channels].unflatten(-1, (4, self.reg_max + 1))
 
     def distances(self, raw: Tensor) -> Tensor:
-        """Mean of the distribution of each side's distance in strides, ``(B, N, 4)``."""
-        share = raw[..., : self.box_channels].unflatten(-1, (4, self.reg_max + 1)).softmax(-1)
+        """Expected distance to each side in strides, ``(B, N, 4)``."""
+        share = self.distributions(raw).softmax(-1)
         return (share * torch.arange(self.reg_max + 1, device=raw.device).to(raw.dtype)).sum(-1)
 
     @staticmethod
@@ -156,40 +162,35 @@ class GridObjectnessLoss(BoxObjective):
         box = box / rows.stride.unsqueeze(0)
         return torch.cat([rows.cell + 1 - box[..., :2], box[..., 2:] - rows.cell], -1)
 
-    def predicted_boxes(self, raw: Tensor, rows: Rows) -> Tensor:
+    def predicted_boxes(self, found: Predictions) -> Tensor:
         """Predicted boxes in pixels, ``(B, N, 4)``."""
         if self.loss_dfl is None:
-            return decode(raw[..., :4], rows)
-        distance = self.distances(raw)
+            return boxes_of(found)
+        rows, distance = found.rows, self.distances(found.raw)
         return torch.cat([rows.cell + 1 - distance[..., :2], rows.cell + distance[..., 2:]], -1) * rows.stride
 
-    def pairs(self, raw: Tensor, rows: Rows, target: DenseTarget) -> tuple[Tensor, Tensor, Tensor]:
-        """What the box loss gets: predictions, targets and weights, ``(B, N, 4)`` twice and ``(B, N)``."""
+    def pairs(self, found: Predictions, target: DenseTarget) -> tuple[Tensor, Tensor, Tensor]:
         decoded = self.loss_box.boxes
-        pair = (self.predicted_boxes(raw, rows), target.box) if decoded else self.coordinates(raw, rows, target.box)
-        return (*pair, object_share(target, raw))
-
-    def box_pairs(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> tuple[Tensor, Tensor, Tensor]:
-        return self.pairs(*self.prepare(maps, target))
+        pair = (self.predicted_boxes(found), target.box) if decoded else self.coordinates(found, target.box)
+        return (*pair, object_share(target, found.raw))
 
     def compute(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> dict[str, Tensor]:
-        raw, rows, target = self.prepare(maps, target)
-        logits = raw[..., self.box_channels :]
-        terms = self.objectness_terms(logits, target)
-        pred, true, share = self.pairs(raw, rows, target)
+        found, target = self.prepare(maps, target)
+        terms = self.objectness_terms(found.raw[..., self.box_channels :], target)
+        pred, true, share = self.pairs(found, target)
         terms["loss_bbox"] = self.lambda_box * summed_loss(self.loss_box, pred, true, share)
         if self.loss_dfl is not None:
-            sides = raw[..., : self.box_channels].unflatten(-1, (4, self.reg_max + 1)).flatten(1, 2)
-            true = self.true_distances(rows, target.box).flatten(1)
+            sides = self.distributions(found.raw).flatten(1, 2)
+            true = self.true_distances(found.rows, target.box).flatten(1)
             terms["loss_dfl"] = summed_loss(self.loss_dfl, sides, true, share.repeat_interleave(4, 1) / 4)
         return terms
 
     def objectness_terms(self, logits: Tensor, target: DenseTarget) -> dict[str, Tensor]:
-        """Objectness of cells with and without an object; with classes, of an object of each class."""
+        """Loss of objectness of cells with and without an object; with several classes, one logit for each."""
         objects, counted = target.objectness == 1, target.objectness >= 0
         several = logits.shape[-1] > 1
         wanted = (target.classes if several else objects.unsqueeze(-1)).to(logits.dtype)
-        # cells that do not count have no object either, so that whatever their classes say has no part in it
+        # an ignored cell is no object, whatever its classes say
         wanted = torch.where(objects.unsqueeze(-1), wanted, 0)
         error = self.loss_obj(logits.flatten(0, 1), wanted.flatten(0, 1), reduction_override="none")
         error = error.reshape(logits.shape)
@@ -204,10 +205,10 @@ class GridObjectnessLoss(BoxObjective):
 
 
 def binary_of_elements(loss: Loss) -> bool:
-    """Whether a loss takes logits with dense targets, says something of each alone, and falls as they agree.
+    """Whether a loss takes logits with dense targets, treats each element alone, and falls as they agree.
 
-    A loss that ranks or counts all elements of a batch has no loss of an image, and one with statistics has none to
-    gather: what it sees here is no batch of a head.
+    A loss that ranks or counts the elements of a batch has no loss of one image, and one with running statistics would
+    gather those of parts of a batch.
     """
     logit = torch.tensor([[-4.0, 4.0], [4.0, -4.0], [-1.0, 0.5]])
     target = torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
@@ -225,6 +226,6 @@ def binary_of_elements(loss: Loss) -> bool:
 
 
 def object_share(target: DenseTarget, like: Tensor) -> Tensor:
-    """1 over the number of an image's object cells in each of them, else 0: ``(B, N)``."""
+    """1 over the number of an image's object cells in each of these, else 0: ``(B, N)``."""
     objects = (target.objectness == 1).to(like.dtype)
     return objects / objects.sum(-1, keepdim=True).clamp(min=1)

@@ -1,4 +1,4 @@
-"""MMDetection heads that train with an objective as a whole and read their maps as it does."""
+"""MMDetection heads that train with an objective as their one loss, and decode their maps with it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .encode import pad_truths
 
 
 class ObjectiveMixin:
-    """``loss_by_feat`` and ``predict_by_feat`` of a head whose ``objective`` is one loss of all its maps."""
+    """``loss_by_feat`` and ``predict_by_feat`` of a head whose ``objective`` takes all its maps."""
 
     objective: CompositeLoss
     test_cfg: ConfigDict
@@ -89,12 +89,12 @@ class GridCellHead(ObjectiveMixin, BaseDenseHead):
         in_channels: Channels of the features.
         feat_channels: Channels of the convolutions.
         stacked_convs: Number of convolutions.
-        level: Which of the features are the grid.
+        level: Index of the feature map that is the grid.
         objective: Config of a :class:`~mmdet_losses.YOLOv1Loss` or :class:`~mmdet_losses.GridObjectnessLoss`, its
             ``stride`` that of the level.
         norm_cfg: Normalization of the convolutions.
         act_cfg: Activation of the convolutions.
-        prior_prob: Probability of an object that the logits of the objective start from, as in RetinaNet's heads.
+        prior_prob: Initial probability of an object, which sets the bias of the objectness logits, as in RetinaNet.
         train_cfg: Not used.
         test_cfg: ``conf_thr``, ``score_thr``, ``nms_pre``, ``nms`` and ``max_per_img``.
         init_cfg: Initialization.

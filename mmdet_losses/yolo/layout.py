@@ -1,4 +1,4 @@
-"""Where predictions stand: maps of several levels become the rows of one table, and rows know their cell."""
+"""How predictions are laid out: the maps of all levels become the rows of one table, each with its cell and anchor."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+__all__ = ["Level"]
+
 
 class Level(NamedTuple):
-    """A grid of one level.
+    """The grid of one level.
 
     Attributes:
-        height: Cells from top to bottom.
-        width: Cells from left to right.
+        height: Number of rows of cells.
+        width: Number of columns of cells.
         stride: Side of a cell in pixels.
-        anchors: Width and height of each anchor in pixels; one anchor of a cell's size where there are none.
+        anchors: Width and height of each anchor in pixels; without anchors, one of a cell's size.
     """
 
     height: int
@@ -26,15 +28,19 @@ class Level(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """What is known of each of ``N`` predictions beforehand: level by level, then cells in reading order, then anchors.
+    """The grid of each of an image's ``N`` predictions: level by level, cells in reading order, anchors of a cell.
 
     Attributes:
+        levels: Their levels.
+        sizes: Width and height of all ``A`` anchors of all levels in pixels, ``(A, 2)``.
         cell: Column and row of the cell, ``(N, 2)``.
         stride: Side of the cell in pixels, ``(N, 1)``.
         anchor: Width and height of the anchor in pixels, ``(N, 2)``.
         image: Width and height of the network's input in pixels, ``(N, 2)``.
     """
 
+    levels: tuple[Level, ...]
+    sizes: Tensor
     cell: Tensor
     stride: Tensor
     anchor: Tensor
@@ -47,15 +53,21 @@ def num_rows(level: Level) -> int:
     return level.height * level.width * len(level.anchors)
 
 
+def cell_level(height: int, width: int, stride: float) -> Level:
+    """The level of a grid without anchors."""
+    return Level(height, width, stride, ((stride, stride),))
+
+
 def prior_boxes(rows: Rows) -> Tensor:
-    """The anchors as boxes about the middle of their cells, in pixels, ``(N, 4)``."""
+    """The anchors as boxes centred on their cells, in pixels, ``(N, 4)``."""
     centre = (rows.cell + 0.5) * rows.stride
     return torch.cat([centre - rows.anchor / 2, centre + rows.anchor / 2], -1)
 
 
-def constants(values: Sequence[float], like: Tensor) -> Tensor:
-    """Numbers as a tensor that is made where ``like`` is: a copy from the host would wait for the device."""
-    return torch.stack([like.new_full((), float(value)) for value in values])
+def anchor_sizes(levels: Sequence[Level], like: Tensor) -> Tensor:
+    """Width and height of all anchors, ``(A, 2)``; filled on the device, since a copy from the host would block."""
+    sides = [like.new_full((), float(side)) for level in levels for size in level.anchors for side in size]
+    return torch.stack(sides).reshape(-1, 2)
 
 
 def cells_of(level: Level, like: Tensor) -> Tensor:
@@ -68,15 +80,15 @@ def cells_of(level: Level, like: Tensor) -> Tensor:
 
 def rows_of(levels: Sequence[Level], like: Tensor) -> Rows:
     """The rows of some levels, in the dtype and on the device of ``like``."""
+    sizes = anchor_sizes(levels, like)
     cell, stride, anchor, image = [], [], [], []
-    for level in levels:
-        cells = level.height * level.width
+    for level, own in zip(levels, sizes.split([len(level.anchors) for level in levels]), strict=True):
         cell.append(cells_of(level, like))
         stride.append(like.new_full((num_rows(level), 1), level.stride))
-        anchor.append(torch.stack([constants(size, like) for size in level.anchors]).repeat(cells, 1))
+        anchor.append(own.repeat(level.height * level.width, 1))
         extent = [like.new_full((num_rows(level),), side * level.stride) for side in (level.width, level.height)]
         image.append(torch.stack(extent, -1))
-    return Rows(torch.cat(cell), torch.cat(stride), torch.cat(anchor), torch.cat(image))
+    return Rows(tuple(levels), sizes, torch.cat(cell), torch.cat(stride), torch.cat(anchor), torch.cat(image))
 
 
 def table(maps: Sequence[Tensor], levels: Sequence[Level], entries: int) -> Tensor:

@@ -13,8 +13,10 @@ from ..modules.base import published
 from ..modules.options import Shared, check_option
 from .base import CompositeLoss, Detections, check_flavor, summed
 from .decode import aligned_iou, centre_and_size, corners, encode_offsets
-from .encode import DenseTarget, encode
-from .layout import Level, Rows, num_rows, rows_of, table
+from .encode import DenseTarget, encode, read_truths
+from .layout import Level, Rows, cell_level, num_rows, rows_of, table
+
+__all__ = ["YOLOv1Loss"]
 
 ACTIVATIONS = ("linear", "logistic")
 LEAST_SIZE = 1e-6
@@ -22,38 +24,35 @@ LEAST_SIZE = 1e-6
 
 @published()
 class YOLOv1Loss(CompositeLoss):
-    """YOLOv1's objective: squared errors of places, roots of sizes, confidences and class scores.
+    """YOLOv1's objective: squared errors of centres, square roots of sizes, confidences and class scores.
 
     ``lambda_coord sum_obj [(x - X)**2 + (y - Y)**2 + (sqrt w - sqrt W)**2 + (sqrt h - sqrt H)**2]
     + lambda_obj sum_obj (c - IoU)**2 + lambda_noobj sum_noobj c**2 + lambda_class sum_cells sum_k (p_k - P_k)**2``.
     In a cell that holds an object's centre the box with the highest IoU is responsible for it (the nearest one, where
-    none overlaps); all other boxes count as no object. Of two objects in a cell the first counts.
+    none overlaps); all other boxes are negatives. Of two objects in a cell the first counts.
 
     Shapes and units: ``pred`` is a map ``(B, 5 * boxes + C, H, W)``: ``x, y, w, h, c`` of each box, then the classes;
-    ``x, y`` from the cell's corner in cells, ``w, h`` as a share of the image. ``target`` is ``(B, M, 5)`` in pixels,
+    ``x, y`` from the cell's corner in cells, ``w, h`` relative to the image. ``target`` is ``(B, M, 5)`` in pixels,
     or a dense target of ``H * W`` cells. ``'none'`` gives ``(B,)``. Terms: ``loss_coord``, ``loss_obj``,
     ``loss_noobj``, ``loss_cls``. Range: [0, inf), 0 at a perfect match.
 
     Paper: https://arxiv.org/abs/1506.02640. mmdet has none. ``flavor='paper'``, the default since the paper prints the
-    formula, is the sum above; ``'darknet'`` is half of it, whose gradient is what darknet's layer follows.
-    docs/yolo/v1.md says the rest.
+    formula, is the sum above; ``'darknet'`` is half of it, whose gradient is that of darknet's layer. More in
+    docs/yolo/v1.md.
 
     Args:
-        stride: Side of a cell in pixels; 64 as the paper (448 / 7).
-        boxes: Boxes of a cell; 2 as the paper, 3 in darknet's yolov1.cfg.
-        lambda_coord: Weight of the coordinates; as the paper.
-        lambda_obj: Weight of responsible boxes' confidence; as the paper.
-        lambda_noobj: Weight of the others'; as the paper.
-        lambda_class: Weight of the classes; as the paper.
-        activation: ``'linear'``, as paper and darknet: outputs are taken as they are. ``'logistic'`` squashes
-            coordinates and confidence and takes a softmax of the classes.
-        predict_sqrt: Whether ``w, h`` are predicted as their roots, as paper and darknet. Without it the root is
-            taken of the output, held at 1e-6 or more if linear: an output below has no gradient.
-        rescore: Whether the confidence aims at the IoU, as the paper and darknet's cfg; False for 1.
+        stride: Side of a cell in pixels; 64 as in the paper (448 / 7).
+        boxes: Boxes per cell; 2 as in the paper, 3 in darknet's yolov1.cfg.
+        lambda_coord: Weight of the coordinates, as in the paper.
+        lambda_obj: Weight of the confidence of responsible boxes, as in the paper.
+        lambda_noobj: Weight of the confidence of all others, as in the paper.
+        lambda_class: Weight of the classes, as in the paper.
+        activation: ``'linear'``, as paper and darknet: raw outputs. ``'logistic'``: a sigmoid of coordinates and
+            confidence, a softmax of the classes.
+        predict_sqrt: Whether the outputs are the square roots of ``w, h``, as in paper and darknet. Otherwise the loss
+            takes the root; linear outputs are clamped to 1e-6, with no gradient below.
+        rescore: Whether the target of the confidence is the IoU, as in the paper and darknet's cfg; else it is 1.
         flavor: ``'paper'`` or ``'darknet'``.
-        reduction: See :class:`~mmdet_losses.yolo.CompositeLoss`.
-        loss_weight: Multiplies the loss, and every term.
-        debug: Names the first image with a value that is not finite.
 
     Example:
         >>> import torch
@@ -64,7 +63,7 @@ class YOLOv1Loss(CompositeLoss):
     """
 
     paper = "https://arxiv.org/abs/1506.02640"
-    terms = ("loss_coord", "loss_obj", "loss_noobj", "loss_cls")
+    term_names = ("loss_coord", "loss_obj", "loss_noobj", "loss_cls")
 
     def __init__(
         self,
@@ -100,7 +99,7 @@ class YOLOv1Loss(CompositeLoss):
 
     def level(self, maps: Sequence[Tensor]) -> Level:
         """The grid of the map."""
-        return Level(maps[0].shape[2], maps[0].shape[3], self.stride, ((self.stride, self.stride),))
+        return cell_level(maps[0].shape[2], maps[0].shape[3], self.stride)
 
     def check_maps(self, maps: Sequence[Tensor]) -> tuple[int, int]:
         classes = maps[0].shape[1] - 5 * self.boxes_per_cell
@@ -112,11 +111,11 @@ class YOLOv1Loss(CompositeLoss):
         return num_rows(self.level(maps)), classes
 
     def activate(self, raw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Offsets, roots of sizes and confidences of raw boxes ``(B, N, boxes, 5)``."""
+        """Offsets, square roots of sizes and confidences of raw boxes ``(B, N, boxes, 5)``."""
         place, size, confidence = raw[..., :2], raw[..., 2:4], raw[..., 4]
         if self.activation == "linear":
             return place, size if self.predict_sqrt else size.clamp(min=LEAST_SIZE).sqrt(), confidence
-        # the root of a logistic value by its logarithm, so that it has a slope at 0
+        # the root of a sigmoid by its logarithm, so that the gradient stays finite as it underflows
         root = size.sigmoid() if self.predict_sqrt else (torch.nn.functional.logsigmoid(size) / 2).exp()
         return place.sigmoid(), root, confidence.sigmoid()
 
@@ -124,7 +123,7 @@ class YOLOv1Loss(CompositeLoss):
         return (5 * self.boxes_per_cell + num_classes,)
 
     def read(self, maps: Sequence[Tensor]) -> tuple[Rows, Tensor, Tensor, Tensor, Tensor]:
-        """Cells, and offsets, roots of sizes, confidences ``(B, N, boxes, *)`` and class scores ``(B, N, C)``."""
+        """Rows; offsets, square roots of sizes, confidences, ``(B, N, boxes, *)``; class scores, ``(B, N, C)``."""
         level, count = self.level(maps), self.boxes_per_cell
         raw = table(maps, [level], maps[0].shape[1])
         place, root, confidence = self.activate(raw[..., : 5 * count].unflatten(-1, (count, 5)))
@@ -141,7 +140,7 @@ class YOLOv1Loss(CompositeLoss):
         rows, place, root, confidence, score = self.read(maps)
         with torch.no_grad():
             if not isinstance(target, DenseTarget):
-                target = encode(target, [self.level(maps)], score.shape[-1], several_classes=False, first=True)
+                target = encode(read_truths(target), rows, score.shape[-1], several_classes=False, first=True)
             responsible, iou = self.responsible(place, root, rows, target)
             quality = iou if self.rescore else torch.ones_like(iou)
         classes = target.classes if target.classes is not None else torch.ones_like(score)
@@ -160,12 +159,12 @@ class YOLOv1Loss(CompositeLoss):
         }
 
     def activate_classes(self, raw: Tensor) -> Tensor:
-        """Class scores of raw ones."""
+        """Class scores of raw outputs."""
         return raw.softmax(-1) if self.activation == "logistic" else raw
 
     @staticmethod
     def decode(place: Tensor, root: Tensor, rows: Rows) -> Tensor:
-        """Boxes in pixels, ``(B, N, boxes, 4)``, of offsets in the cell and roots of sizes."""
+        """Boxes in pixels, ``(B, N, boxes, 4)``, of offsets in the cell and square roots of sizes."""
         cell, stride, image = (x.unsqueeze(-2) for x in (rows.cell, rows.stride, rows.image))
         return corners((cell + place) * stride, root**2 * image)
 

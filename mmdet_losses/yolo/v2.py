@@ -11,10 +11,12 @@ from typing_extensions import Unpack
 
 from ..modules.base import published
 from ..modules.options import Shared, check_option
-from .anchors import AnchorLoss, Anchors, Predictions, boxes_of
+from .anchors import AnchorLoss, Anchors
 from .base import summed
-from .decode import aligned_iou, centre_and_size, encode_offsets, small_object_scale
+from .decode import Predictions, aligned_iou, boxes_of, centre_and_size, encode_offsets, small_object_scale
 from .encode import DenseTarget
+
+__all__ = ["YOLOv2Loss"]
 
 COCO_ANCHORS = (
     (
@@ -35,9 +37,9 @@ class YOLOv2Loss(AnchorLoss):
     """YOLOv2's objective: squared errors of coordinates and objectness, and a softmax over the classes of each box.
 
     ``lambda_coord sum_obj (2 - W H) |b - B|**2 + lambda_obj sum_obj (IoU - o)**2 + lambda_noobj sum_noobj o**2
-    + lambda_class sum_obj class``, with ``o = sigma(t_o)`` and ``W, H`` the object's size as a share of the image's.
-    The best of all anchors, by the overlap of shapes, in the cell that holds an object's centre is to find it. A
-    prediction without an object whose box overlaps one by more than ``ignore_thr`` is ignored.
+    + lambda_class sum_obj class``, with ``o = sigma(t_o)`` and ``W, H`` the object's size relative to the image. In the
+    cell that holds an object's centre, the best of all anchors by shape IoU (that of width and height alone) is
+    responsible for it. A prediction without an object whose box overlaps one by more than ``ignore_thr`` is ignored.
 
     Shapes and units: ``pred`` is a map ``(B, A * (5 + C), H, W)`` of raw outputs, or a list with one for each level.
     ``target`` is ``(B, M, 5)`` in pixels, or a dense target. ``'none'`` gives ``(B,)``. Terms: ``loss_coord``,
@@ -45,27 +47,24 @@ class YOLOv2Loss(AnchorLoss):
 
     Paper: https://arxiv.org/abs/1612.08242. mmdet has none. The paper prints no formula, so ``flavor='darknet'`` is
     the default: halves of the squares and cross-entropy, whose gradient is darknet's. ``'paper'`` has whole squares,
-    also of the softmax. docs/yolo/v2.md says the rest.
+    also of the softmax. More in docs/yolo/v2.md.
 
     Args:
         anchors: Width and height in pixels of the anchors of each level; darknet's for COCO.
         strides: Side of a cell of each level in pixels.
-        lambda_coord: Weight of the coordinates; as darknet.
-        lambda_obj: Weight of the objectness of objects; as darknet.
-        lambda_noobj: Weight of the objectness of the rest; as darknet.
-        lambda_class: Weight of the classes; as darknet.
+        lambda_coord: Weight of the coordinates, as in darknet.
+        lambda_obj: Weight of the objectness of objects, as in darknet.
+        lambda_noobj: Weight of the objectness of negatives, as in darknet.
+        lambda_class: Weight of the classes, as in darknet.
         lambda_prior: Weight of pulling predictions without an object to their anchor. darknet has 0.01 for its first
             12800 images; set it to 0 afterwards.
-        ignore_thr: 0.6 as darknet's cfg; None for none.
-        rescore: Whether objectness aims at the IoU, as darknet's cfg; False for 1.
+        ignore_thr: 0.6 as in darknet's cfg; None for none.
+        rescore: Whether the target of objectness is the IoU, as in darknet's cfg; else it is 1.
         units: Coordinates that are compared. ``'offset'``, as darknet: ``sigma(t_x), sigma(t_y)`` in cells and
-            ``t_w, t_h``. ``'image'`` and ``'grid'``: the decoded ``x, y, w, h`` as a share of the image, or in cells.
+            ``t_w, t_h``. ``'image'`` and ``'grid'``: the decoded ``x, y, w, h``, relative to the image or in cells.
         loss_class: ``'cross_entropy'`` or ``'squared'``; by default the flavor's.
         coord_scale: Whether ``2 - W H`` multiplies the coordinates.
         flavor: ``'darknet'`` or ``'paper'``.
-        reduction: See :class:`~mmdet_losses.yolo.CompositeLoss`.
-        loss_weight: Multiplies the loss, and every term.
-        debug: Names the first image with a value that is not finite.
 
     Example:
         >>> import torch
@@ -111,7 +110,7 @@ class YOLOv2Loss(AnchorLoss):
         self.coord_scale = coord_scale
 
     @property
-    def terms(self) -> tuple[str, ...]:
+    def term_names(self) -> tuple[str, ...]:
         common = ("loss_coord", "loss_obj", "loss_noobj", "loss_cls")
         return (*common, "loss_prior") if self.lambda_prior else common
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
 from ..functional.classification import sigmoid_cross_entropy
 from ..modules.base import published
 from ..modules.options import Shared
-from .anchors import AnchorLoss, Anchors, Predictions
+from .anchors import AnchorLoss, Anchors, logistic_objectness
 from .base import summed
-from .decode import encode_offsets, small_object_scale
-from .encode import DenseTarget
+from .decode import Predictions, encode_offsets, small_object_scale
+from .encode import DenseTarget, Truths
+
+__all__ = ["YOLOv3Loss"]
 
 COCO_ANCHORS = (
     ((116, 90), (156, 198), (373, 326)),
@@ -33,35 +34,33 @@ class YOLOv3Loss(AnchorLoss):
 
     ``sum_obj (2 - W H) [lambda_xy (BCE(t_x, X) + BCE(t_y, Y)) + lambda_wh ((t_w - T_w)**2 + (t_h - T_h)**2) / 2]
     + lambda_obj sum_obj BCE(t_o, 1) + lambda_noobj sum_noobj BCE(t_o, 0) + lambda_class sum_obj sum_k BCE(t_k, P_k)``
-    with ``W, H`` the object's size as a share of the image's. ``flavor='paper'`` has ``(t - T)**2`` for all four.
-    The best anchor of all levels, by the overlap of shapes, in the cell that holds an object's centre is to find it,
-    however small the overlap; where two objects ask for one, the last has its box and both have their class.
+    with ``W, H`` the object's size relative to the image. ``flavor='paper'`` has ``(t - T)**2`` for all four.
+    In the cell that holds an object's centre, the best anchor of all levels by shape IoU (that of width and height
+    alone) is responsible for it, however low the IoU; of two objects matched to one anchor the last gives the box, and
+    both give their class.
 
     Shapes and units: ``pred`` is a list with the map ``(B, A * (5 + C), H, W)`` of raw outputs of each level.
     ``target`` is ``(B, M, 5)`` in pixels, or a dense target. ``'none'`` gives ``(B,)``. Terms: ``loss_xy``,
     ``loss_wh``, ``loss_obj``, ``loss_noobj``, ``loss_cls``. Range: [0, inf).
 
     Paper: https://arxiv.org/abs/1804.02767. ``flavor='darknet'`` is the default: the paper prints no formula, and its
-    words, squared errors of t, make targets infinite for a centre on a cell's border (held here at logit(1e-6)). With
-    ``'paper'`` a prediction without an object is ignored where its anchor, in its place, overlaps one by more than
-    0.5; with ``'darknet'`` where its predicted box does by more than 0.7. Differs from mmdet's ``YOLOV3Head``: that
-    has no ``2 - W H`` (``coord_scale=False``), other weights (``lambda_xy=2, lambda_wh=4``), and assigns by the
-    anchors' IoU in place, several anchors to an object. docs/yolo/v3.md says the rest.
+    words, squared errors of t, make the target infinite for a centre on a cell's border (here clamped to logit(1e-6)).
+    With ``'paper'`` a prediction without an object is ignored where its anchor, centred on the cell, overlaps one by
+    more than 0.5; with ``'darknet'`` where its predicted box does by more than 0.7. Differs from mmdet's
+    ``YOLOV3Head``: that has no ``2 - W H`` (``coord_scale=False``), other weights (``lambda_xy=2, lambda_wh=4``), and
+    assigns by the IoU of anchors centred on their cells, several anchors to an object. More in docs/yolo/v3.md.
 
     Args:
         anchors: Width and height in pixels of the anchors of each level; darknet's and mmdet's for COCO.
         strides: Side of a cell of each level in pixels.
-        lambda_xy: Weight of the places; as darknet.
-        lambda_wh: Weight of the sizes; as darknet.
-        lambda_obj: Weight of the objectness of objects; as darknet.
-        lambda_noobj: Weight of the objectness of the rest; as darknet.
-        lambda_class: Weight of the classes; as darknet.
+        lambda_xy: Weight of the centres, as in darknet.
+        lambda_wh: Weight of the sizes, as in darknet.
+        lambda_obj: Weight of the objectness of objects, as in darknet.
+        lambda_noobj: Weight of the objectness of negatives, as in darknet.
+        lambda_class: Weight of the classes, as in darknet.
         ignore_thr: ``'flavor'`` for the flavor's, 0.5 or 0.7; None for none.
         coord_scale: Whether ``2 - W H`` multiplies the coordinates.
         flavor: ``'darknet'`` or ``'paper'``.
-        reduction: See :class:`~mmdet_losses.yolo.CompositeLoss`.
-        loss_weight: Multiplies the loss, and every term.
-        debug: Names the first image with a value that is not finite.
 
     Example:
         >>> import torch
@@ -72,7 +71,7 @@ class YOLOv3Loss(AnchorLoss):
     """
 
     paper = "https://arxiv.org/abs/1804.02767"
-    terms = ("loss_xy", "loss_wh", "loss_obj", "loss_noobj", "loss_cls")
+    term_names = ("loss_xy", "loss_wh", "loss_obj", "loss_noobj", "loss_cls")
 
     def __init__(
         self,
@@ -103,11 +102,11 @@ class YOLOv3Loss(AnchorLoss):
     def encoding(self) -> dict[str, Any]:
         return {"prior_ignore_thr": self.ignore_thr} if self.flavor == "paper" else {}
 
-    def ignored(self, found: Predictions, target: Tensor, dense: DenseTarget) -> DenseTarget:
-        return dense if self.flavor == "paper" else super().ignored(found, target, dense)
+    def ignored(self, found: Predictions, truths: Truths, dense: DenseTarget) -> DenseTarget:
+        return dense if self.flavor == "paper" else super().ignored(found, truths, dense)
 
     def coordinate_terms(self, found: Predictions, target: DenseTarget) -> tuple[Tensor, Tensor]:
-        """Error of place and of size of each row, ``(B, N, 2)``."""
+        """Errors of centre and of size of each row, ``(B, N, 2)`` each."""
         place, size = encode_offsets(target.box, found.rows)
         size_error = (found.raw[..., 2:4] - size) ** 2
         if self.flavor == "paper":
@@ -115,15 +114,15 @@ class YOLOv3Loss(AnchorLoss):
         return sigmoid_cross_entropy(found.raw[..., :2], place), size_error / 2
 
     def compute_rows(self, found: Predictions, target: DenseTarget) -> dict[str, Tensor]:
-        objects, others = target.objectness == 1, target.objectness == 0
-        score = found.raw[..., 4]
+        objects = target.objectness == 1
+        positive, negative = logistic_objectness(found.raw[..., 4], target.objectness)
         place_error, size_error = self.coordinate_terms(found, target)
         scale = small_object_scale(target.box, found.rows).unsqueeze(-1) if self.coord_scale else 1.0
         class_error = sigmoid_cross_entropy(found.raw[..., 5:], target.classes)
         return {
             "loss_xy": self.lambda_xy * summed(scale * place_error, objects),
             "loss_wh": self.lambda_wh * summed(scale * size_error, objects),
-            "loss_obj": self.lambda_obj * summed(sigmoid_cross_entropy(score, torch.ones_like(score)), objects),
-            "loss_noobj": self.lambda_noobj * summed(sigmoid_cross_entropy(score, torch.zeros_like(score)), others),
+            "loss_obj": self.lambda_obj * positive,
+            "loss_noobj": self.lambda_noobj * negative,
             "loss_cls": self.lambda_class * summed(class_error, objects),
         }

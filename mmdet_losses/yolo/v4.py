@@ -13,11 +13,14 @@ from ..functional.classification import sigmoid_cross_entropy
 from ..modules.base import published
 from ..modules.errors import OptionError
 from ..modules.options import Shared, check_option
-from .anchors import AnchorLoss, Anchors, Predictions, boxes_of
+from .anchors import AnchorLoss, Anchors, logistic_objectness
 from .base import summed
-from .encode import DenseTarget, ignore_overlapping, read_truths, with_objectness
+from .decode import Predictions, boxes_of
+from .encode import DenseTarget, Truths, ignore_overlapping, with_objectness
 from .layout import Level, num_rows
 from .parts import BoxObjective, build_loss, summed_loss
+
+__all__ = ["YOLOv4Loss"]
 
 COCO_ANCHORS = (
     ((142, 110), (192, 243), (459, 401)),
@@ -35,37 +38,34 @@ class YOLOv4Loss(AnchorLoss, BoxObjective):
 
     ``lambda_box sum_obj box(b, B) + lambda_obj sum_obj BCE(t_o, 1) + lambda_noobj sum_noobj BCE(t_o, 0)
     + lambda_class sum_obj sum_k BCE(t_k, P_k (1 - e) + e / 2)`` with ``e`` the label smoothing. In the cell that holds
-    an object's centre the best of all anchors, by the overlap of shapes, is to find it, and every other one that
-    overlaps by more than ``iou_thr`` is too.
+    an object's centre, the best of all anchors by shape IoU (that of width and height alone) is responsible for it, and
+    so is every other one above ``iou_thr``.
 
     Shapes and units: ``pred`` is a list with the map ``(B, A * (5 + C), H, W)`` of raw outputs of each level; the box
     loss gets boxes in pixels. ``target`` is ``(B, M, 5)`` in pixels, or a dense target. ``'none'`` gives ``(B,)``.
     Terms: ``loss_bbox``, ``loss_obj``, ``loss_noobj``, ``loss_cls``. Range: [0, inf).
 
     Paper: https://arxiv.org/abs/2004.10934. mmdet has none. The paper prints no formula, so ``flavor='darknet'`` is
-    the default: ``lambda_box`` 0.07; where objects share a prediction the box losses of all count, over the number of
-    their classes; a prediction without an object is ignored where its box overlaps one by more than ``ignore_thr`` and
-    some class has a probability above 0.25. With ``'paper'`` ``lambda_box`` is 1, the last object of a prediction
-    counts and classes have no part in ignoring. The gradient is that of the box loss, and not darknet's
-    approximation, and is not clipped. docs/yolo/v4.md says the rest.
+    the default: ``lambda_box`` is 0.07; where objects share a prediction, the box losses of all are added, divided by
+    the number of their classes; a prediction without an object is ignored where its box overlaps one by more than
+    ``ignore_thr`` and some class has a probability above 0.25. With ``'paper'`` ``lambda_box`` is 1, the last object of
+    a prediction counts, and what is ignored does not depend on classes. The gradient is that of the box loss, not
+    darknet's approximation, and is not clipped. More in docs/yolo/v4.md.
 
     Args:
         anchors: Width and height in pixels of the anchors of each level; darknet's for COCO.
         strides: Side of a cell of each level in pixels.
         loss_box: Loss of boxes: its config, name or module.
         lambda_box: Weight of the boxes, darknet's ``iou_normalizer``; by default the flavor's, 0.07 or 1.
-        lambda_obj: Weight of the objectness of objects; as darknet.
-        lambda_noobj: Weight of the objectness of the rest; as darknet.
-        lambda_class: Weight of the classes; as darknet.
-        iou_thr: Overlap of shapes above which other anchors are to find an object too; 0.213 as darknet's cfg, None
+        lambda_obj: Weight of the objectness of objects, as in darknet.
+        lambda_noobj: Weight of the objectness of negatives, as in darknet.
+        lambda_class: Weight of the classes, as in darknet.
+        iou_thr: Shape IoU above which other anchors are responsible for an object too; 0.213 as in darknet's cfg, None
             for the best alone.
-        scale_x_y: ``s`` of the offset ``s sigma(t) - (s - 1) / 2``, of each level or of all; as darknet's cfg.
+        scale_x_y: ``s`` of the offset ``s sigma(t) - (s - 1) / 2``, one per level or one for all; as in darknet's cfg.
         label_smoothing: ``e`` above, darknet's ``label_smooth_eps``.
-        ignore_thr: As darknet's cfg; None for none.
+        ignore_thr: As in darknet's cfg; None for none.
         flavor: ``'darknet'`` or ``'paper'``.
-        reduction: See :class:`~mmdet_losses.yolo.CompositeLoss`.
-        loss_weight: Multiplies the loss, and every term.
-        debug: Names the first image with a value that is not finite.
 
     Example:
         >>> import torch
@@ -77,7 +77,7 @@ class YOLOv4Loss(AnchorLoss, BoxObjective):
     """
 
     paper = "https://arxiv.org/abs/2004.10934"
-    terms = ("loss_bbox", "loss_obj", "loss_noobj", "loss_cls")
+    term_names = ("loss_bbox", "loss_obj", "loss_noobj", "loss_cls")
 
     def __init__(
         self,
@@ -124,17 +124,14 @@ class YOLOv4Loss(AnchorLoss, BoxObjective):
         scales = [like.new_full((num_rows(level), 1), s) for level, s in zip(levels, self.scale_x_y, strict=True)]
         return torch.cat(scales)
 
-    def ignored(self, found: Predictions, target: Tensor, dense: DenseTarget) -> DenseTarget:
+    def ignored(self, found: Predictions, truths: Truths, dense: DenseTarget) -> DenseTarget:
         if self.flavor == "paper" or self.ignore_thr is None:
-            return super().ignored(found, target, dense)
+            return super().ignored(found, truths, dense)
         likely = (found.raw[..., 5:].sigmoid() > LIKELY_CLASS).any(-1)
-        boxes, truths = boxes_of(found), read_truths(target)
-        objectness = ignore_overlapping(dense.objectness, boxes, truths, self.ignore_thr, where=likely)
+        objectness = ignore_overlapping(dense.objectness, boxes_of(found), truths, self.ignore_thr, where=likely)
         return with_objectness(dense, objectness)
 
-    @staticmethod
-    def pairs(found: Predictions, target: DenseTarget) -> tuple[Tensor, Tensor, Tensor]:
-        """Predicted boxes, boxes of their objects and weights, ``(B, K, 4)`` twice and ``(B, K)``."""
+    def pairs(self, found: Predictions, target: DenseTarget) -> tuple[Tensor, Tensor, Tensor]:
         boxes = boxes_of(found)
         if target.pair_row is None:
             return boxes, target.box, (target.objectness == 1).to(boxes.dtype)
@@ -142,16 +139,13 @@ class YOLOv4Loss(AnchorLoss, BoxObjective):
         return boxes, target.pair_box.to(boxes.dtype), target.pair_share.to(boxes.dtype)
 
     def compute_rows(self, found: Predictions, target: DenseTarget) -> dict[str, Tensor]:
-        objects, others = target.objectness == 1, target.objectness == 0
-        score, smoothing = found.raw[..., 4], self.label_smoothing
+        positive, negative = logistic_objectness(found.raw[..., 4], target.objectness)
+        smoothing = self.label_smoothing
         classes = target.classes * (1 - smoothing) + smoothing / 2
         class_error = sigmoid_cross_entropy(found.raw[..., 5:], classes)
         return {
             "loss_bbox": self.lambda_box * summed_loss(self.loss_box, *self.pairs(found, target)),
-            "loss_obj": self.lambda_obj * summed(sigmoid_cross_entropy(score, torch.ones_like(score)), objects),
-            "loss_noobj": self.lambda_noobj * summed(sigmoid_cross_entropy(score, torch.zeros_like(score)), others),
-            "loss_cls": self.lambda_class * summed(class_error, objects),
+            "loss_obj": self.lambda_obj * positive,
+            "loss_noobj": self.lambda_noobj * negative,
+            "loss_cls": self.lambda_class * summed(class_error, target.objectness == 1),
         }
-
-    def box_pairs(self, maps: Sequence[Tensor], target: Tensor | DenseTarget) -> tuple[Tensor, Tensor, Tensor]:
-        return self.pairs(*self.prepare(maps, target))

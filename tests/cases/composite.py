@@ -58,7 +58,7 @@ class CompositeCase:
         shapes: Rows and columns of each level.
         reference: ``(maps, truths) -> terms`` of one image, from the scalar reference.
         options: Options of the constructor.
-        frozen: Whether a factor or target is a constant in the gradient, so that differences do not give it.
+        frozen: Whether a factor or target is detached, so that finite differences do not give the gradient.
         single: Whether ``pred`` is one map, and not a list.
     """
 

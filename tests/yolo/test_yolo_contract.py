@@ -148,6 +148,7 @@ def test_named_terms_add_up_in_mmengine(case):
     maps, truths = case.batch(N)
     for call in ({}, {"avg_factor": 3}, {"reduction_override": "sum"}):
         terms = loss(case.pred(maps), truths, WEIGHT, **call, return_dict=True)
+        assert tuple(terms) == loss.term_names == loss.terms
         assert all("loss" in name for name in terms)
         total, log = BaseModel.parse_losses(None, terms)
         torch.testing.assert_close(total, loss(case.pred(maps), truths, WEIGHT, **call))
