@@ -1,10 +1,23 @@
 """The losses as ``nn.Module``: options, state and MMDetection's forward contract."""
 
 # ruff: noqa: F403
-from . import base, boxes, classes, coordinate, distribution, errors, fusing, harmonized, state
+import sys
+from typing import TYPE_CHECKING
+
 from .base import *
-from .boxes import *
-from .classes import *
+from .boxes.family import *
+from .boxes.focus import *
+from .boxes.members import *
+from .boxes.modified import *
+from .boxes.others import *
+from .classes.base import *
+from .classes.cross_entropy import *
+from .classes.focal import *
+from .classes.head_channels import *
+from .classes.heat_map import *
+from .classes.long_tail import *
+from .classes.quality import *
+from .classes.ranking import *
 from .coordinate import *
 from .distribution import *
 from .errors import *
@@ -13,15 +26,9 @@ from .harmonized import *
 from .moved import keep_paths
 from .state import *
 
-__all__: list[str] = []
-__all__ += base.__all__
-__all__ += boxes.__all__
-__all__ += classes.__all__
-__all__ += coordinate.__all__
-__all__ += distribution.__all__
-__all__ += errors.__all__
-__all__ += fusing.__all__
-__all__ += harmonized.__all__
-__all__ += state.__all__
+if not TYPE_CHECKING:
+    # What the files publish; type checkers follow the star imports.
+    files = [module for name, module in sys.modules.items() if name.startswith(f"{__name__}.")]
+    __all__ = [name for file in files for name in getattr(file, "__all__", ())]
 
 keep_paths(__name__)

@@ -99,7 +99,6 @@ class SeesawLoss(RegionLoss):
 
     paper = "https://arxiv.org/abs/2008.10032"
     extra_channels = 2
-    use_sigmoid = False
 
     use_sigmoid: bool = option(default=False, check=FALSE)
     p: float = option(default=0.8, check=at_least(0))
