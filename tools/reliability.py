@@ -43,6 +43,8 @@ def main() -> int:
     kept = args.json or (None if args.losses else FIGURES)
     page = args.markdown or (None if args.losses else ROOT / "docs/reliability.md")
     if args.render:
+        if not kept.is_file():
+            parser.error(f"there are no figures in {kept}: measure them first, without --render")
         figures = json.loads(kept.read_text())
     else:
         figures = measure.run_suite(args.scale, args.jobs, lambda line: print(line, flush=True), args.losses)

@@ -1,6 +1,8 @@
 """Every property of the reliability table, for every loss that it applies to."""
 
+import json
 import re
+import runpy
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -143,3 +145,18 @@ def test_given_losses_are_measured_and_a_failure_is_shown(monkeypatch):
     figures = measure.run_suite(1, 1, said.append, ["IoULoss"])
     assert tables(report.markdown(figures), "Losses and properties")[1] == ["`IoULoss`", "FAIL", "FAIL"]
     assert any(line.startswith("11 scale, IoULoss: ") for line in report.failing(figures))
+
+
+def test_the_tool_measures_given_losses_and_leaves_the_page(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(measure, "PROPERTIES", {9: PROPERTIES[9]})
+    tool = runpy.run_path(str(ROOT / "tools" / "reliability.py"))
+    page, figures = (ROOT / "docs/reliability.md").read_text(), tmp_path / "figures.json"
+    monkeypatch.setattr("sys.argv", ["reliability.py", "L1Loss", "--jobs", "1", "--json", str(figures)])
+    assert tool["main"]() == 0
+    assert "L1Loss: 0 failing" in capsys.readouterr().out
+    assert list(json.loads(figures.read_text())["losses"]) == ["L1Loss"]
+    assert (ROOT / "docs/reliability.md").read_text() == page
+    monkeypatch.setattr("sys.argv", ["reliability.py", "NoLoss"])
+    with pytest.raises(SystemExit):
+        tool["main"]()
+    assert "no loss of rows is named NoLoss" in capsys.readouterr().err
