@@ -49,8 +49,16 @@ def count(folder: Path) -> dict[str, int]:
     return total
 
 
-if __name__ == "__main__":
+def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, nargs="?", default=ROOT / "mmdet_losses" / "modules")
-    found = count(parser.parse_args().folder)
+    return parser
+
+
+def main() -> None:
+    found = count(build_parser().parse_args().folder)
     print(", ".join(f"{number} {name}" for name, number in found.items()))
+
+
+if __name__ == "__main__":
+    main()

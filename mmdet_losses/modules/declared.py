@@ -101,7 +101,7 @@ def check_value(name: str, value: Any, check: Check | None) -> None:
 
 def take_options(cls: type, given: dict[str, Any]) -> dict[str, Any]:
     """Take the options that a class declares out of the keywords of its constructor, defaults filled in."""
-    return {name: given.pop(name, declared.default) for name, declared in cls.declared_options.items()}
+    return {name: given.pop(name, declaration.default) for name, declaration in cls.declared_options.items()}
 
 
 def keep_options(module: nn.Module, cls: type, values: dict[str, Any]) -> None:
@@ -140,8 +140,8 @@ def declared(cls: Class) -> Class:
 
 def constructor(cls: type) -> Callable[..., None]:
     """The constructor of a class that declares its options."""
-    options = {declared.alias or name: (name, declared) for name, declared in cls.declared_options.items()}
-    positional = [parameter for parameter, (_, declared) in options.items() if not declared.kw_only]
+    options = {declaration.alias or name: (name, declaration) for name, declaration in cls.declared_options.items()}
+    positional = [parameter for parameter, (_, declaration) in options.items() if not declaration.kw_only]
     of_bases = parameters_of(cls.__mro__[1:])
     handed = {parameter: name for parameter, (name, _) in options.items() if name in of_bases}
     if renamed := tuple(name for parameter, name in handed.items() if parameter != name):
@@ -182,9 +182,9 @@ def signature_of(cls: type) -> inspect.Signature:
     written = inspect.signature(cls.__init__).parameters.values()
     parameters = {parameter.name: parameter for parameter in written if parameter.kind is not parameter.VAR_POSITIONAL}
     annotations = inspect.get_annotations(cls)
-    for name, declared in cls.declared_options.items():
-        kind = inspect.Parameter.KEYWORD_ONLY if declared.kw_only else inspect.Parameter.POSITIONAL_OR_KEYWORD
-        shown = declared.alias or name
-        option = inspect.Parameter(shown, kind, default=declared.default, annotation=annotations[name])
+    for name, declaration in cls.declared_options.items():
+        kind = inspect.Parameter.KEYWORD_ONLY if declaration.kw_only else inspect.Parameter.POSITIONAL_OR_KEYWORD
+        shown = declaration.alias or name
+        option = inspect.Parameter(shown, kind, default=declaration.default, annotation=annotations[name])
         parameters.setdefault(shown, option)
     return inspect.Signature(sorted(parameters.values(), key=lambda parameter: parameter.kind))
