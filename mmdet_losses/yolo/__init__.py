@@ -2,6 +2,8 @@
 
 # ruff: noqa: F403
 
+from typing import TYPE_CHECKING
+
 from . import anchors, base, encode, grid, layout, v1, v2, v3, v4
 from .anchors import *
 from .base import *
@@ -13,13 +15,7 @@ from .v2 import *
 from .v3 import *
 from .v4 import *
 
-__all__ = []
-__all__ += anchors.__all__
-__all__ += base.__all__
-__all__ += encode.__all__
-__all__ += grid.__all__
-__all__ += layout.__all__
-__all__ += v1.__all__
-__all__ += v2.__all__
-__all__ += v3.__all__
-__all__ += v4.__all__
+if not TYPE_CHECKING:
+    # Type checkers follow the star imports.
+    files = (anchors, base, encode, grid, layout, v1, v2, v3, v4)
+    __all__ = [name for file in files for name in file.__all__]
