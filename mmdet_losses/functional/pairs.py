@@ -1,5 +1,4 @@
-"""Geometry of aligned boxes for eager mode, where each operation costs a launch: values alone, or with a hand-written
-backward."""
+"""Box geometry for eager mode, where each operation costs a launch: the value alone, or a hand-written backward."""
 
 from __future__ import annotations
 
