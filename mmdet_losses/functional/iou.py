@@ -17,7 +17,8 @@ from torch import Tensor
 from .geometry import BoxPair, divide, saturate, span, squared_length
 from .pairs import box_pair
 
-Terms = Callable[[BoxPair], Sequence[Tensor]]
+Terms = Callable[..., Sequence[Tensor]]
+"""From the geometry of pairs, and options of its own, to what a loss adds to the overlap."""
 Focus = Callable[[BoxPair], Tensor]
 
 SIOU_THETA = 4
@@ -62,11 +63,12 @@ def diou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
 def ciou_terms(pair: BoxPair, alpha_gate: float | None = None) -> tuple[Tensor, ...]:
     """CIoU: DIoU's term and ``alpha * v``, with ``alpha`` a constant and 0 where IoU <= ``alpha_gate``."""
     v = 4 / math.pi**2 * pair.aspect_change().square()
+    (distance,) = diou_terms(pair)
     with torch.no_grad():
         alpha = divide(v, 1 - pair.iou + v)
         if alpha_gate is not None:
             alpha = alpha * (pair.iou > alpha_gate)
-    return (*diou_terms(pair), alpha * v)
+    return (distance, alpha * v)
 
 
 def eiou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
@@ -139,14 +141,15 @@ def pair_loss(
     inner_ratio: float = 1.0,
     focaler: tuple[float, float] | None = None,
     focus: Focus | None = None,
+    **options: Any,
 ) -> Tensor:
     """:func:`box_iou_loss` of pairs whose geometry is there already."""
-    overlap = pair.inner_iou(inner_ratio)
+    overlap = pair.iou if inner_ratio == 1 else pair.inner_iou(inner_ratio)
     if focaler is not None:
         overlap = stretch(overlap, *focaler)
     loss = cost(raise_to(overlap, power))
-    for term in terms(pair):
-        loss = loss + raise_to(term, power)
+    for term in terms(pair, **options):
+        loss = loss + (term if power == 1 else raise_to(term, power))
     return loss if focus is None else focus(pair) * loss
 
 
@@ -161,6 +164,7 @@ def box_iou_loss(
     focaler: tuple[float, float] | None = None,
     focus: Focus | None = None,
     ratio: float | Tensor | None = None,
+    **options: Any,
 ) -> Tensor:
     """Loss of one row per pair of boxes: ``focus * (cost(overlap**power) + sum(term**power))``.
 
@@ -176,13 +180,14 @@ def box_iou_loss(
         focus: A multiplier of each row, given the geometry of the pairs.
         ratio: Unified-IoU's ratio: all of it is that of boxes with sides times this ratio
             (https://arxiv.org/abs/2408.06636).
+        **options: Options of the terms.
 
     Returns:
         Tensor ``(n,)``, float32 (float64 where an input is).
     """
     slots = dict(cost=cost, power=power, inner_ratio=inner_ratio, focaler=focaler, focus=focus)
     pair = box_pair(pred, target, extent=terms is not no_terms or focus is not None)
-    return pair_loss(pair if ratio is None else pair.scaled(ratio), terms, **slots)
+    return pair_loss(pair if ratio is None else pair.scaled(ratio), terms, **slots, **options)
 
 
 def log_cost(eps: float) -> Callable[[Tensor], Tensor]:
@@ -213,7 +218,7 @@ def diou_loss(pred: Tensor, target: Tensor, **slots: Any) -> Tensor:
 
 def ciou_loss(pred: Tensor, target: Tensor, *, alpha_gate: float | None = None, **slots: Any) -> Tensor:
     """Complete-IoU loss, see :class:`~mmdet_losses.CIoULoss`; ``slots`` as in :func:`box_iou_loss`."""
-    return box_iou_loss(pred, target, partial(ciou_terms, alpha_gate=alpha_gate), **slots)
+    return box_iou_loss(pred, target, ciou_terms, alpha_gate=alpha_gate, **slots)
 
 
 def eiou_loss(pred: Tensor, target: Tensor, **slots: Any) -> Tensor:
@@ -228,12 +233,12 @@ def siou_loss(pred: Tensor, target: Tensor, **slots: Any) -> Tensor:
 
 def mpdiou_loss(pred: Tensor, target: Tensor, *, img_shape: tuple[float, float] = (640, 640), **slots: Any) -> Tensor:
     """MPDIoU loss, see :class:`~mmdet_losses.MPDIoULoss`; ``slots`` as in :func:`box_iou_loss`."""
-    return box_iou_loss(pred, target, partial(mpdiou_terms, img_shape=img_shape), **slots)
+    return box_iou_loss(pred, target, mpdiou_terms, img_shape=img_shape, **slots)
 
 
 def shape_iou_loss(pred: Tensor, target: Tensor, *, scale: float = 0.0, **slots: Any) -> Tensor:
     """Shape-IoU loss, see :class:`~mmdet_losses.ShapeIoULoss`; ``slots`` as in :func:`box_iou_loss`."""
-    return box_iou_loss(pred, target, partial(shape_terms, scale=scale), **slots)
+    return box_iou_loss(pred, target, shape_terms, scale=scale, **slots)
 
 
 def product(first: Focus, second: Focus | None) -> Focus:

@@ -16,7 +16,6 @@ from .geometry import (
     Axis,
     Box,
     BoxPair,
-    aspect_angle,
     framed,
     negative_part,
     safe_divisor,
@@ -149,13 +148,18 @@ class PackedPair(BoxPair):
         return torch.addcmul(width * y, height, x)
 
 
+def packed_angle(span: Tensor) -> Tensor:
+    """:func:`aspect_angle` of sizes ``(2, n)``."""
+    return torch.atan2(*torch.threshold(span, LEAST_SIDE, LEAST_SIDE))
+
+
 class AspectChange(torch.autograd.Function):
     """:meth:`BoxPair.aspect_change` of sizes ``(2, n)``."""
 
     @staticmethod
     def forward(ctx: Any, span: Tensor, target_span: Tensor) -> Tensor:
         ctx.save_for_backward(span)
-        return aspect_angle(*target_span) - aspect_angle(*span)
+        return packed_angle(target_span) - packed_angle(span)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:

@@ -74,7 +74,7 @@ def processor() -> str:
 def library_path(name: str) -> Path:
     """Where the kernels of a source are, or would be."""
     digest = hashlib.sha256()
-    sources = [(SOURCES / file).read_text() for file in ("vec.h", f"{name}.cpp")]
+    sources = [file.read_text() for file in (*sorted(SOURCES.glob("*.h")), SOURCES / f"{name}.cpp")]
     for part in (*sources, *FLAGS, CONTRACTION[name], *map(str, TUNING), *map(str, compiler()), processor()):
         digest.update(part.encode() + b"\0")
     return cache_folder() / f"{name}-{digest.hexdigest()[:24]}.so"

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from ..functional.classification import quality_focal_loss, quality_focal_terms
-from ..functional.compiling import VERSION, is_compiling
+from ..functional.compiling import VERSION
 from ..functional.pairs import transposed
 from ..functional.reduce import keep_rows, mean_of_columns
 from . import written
-from .call import Call, eager
+from .call import Call, eager, gradient_with_graph
 from .library import LARGE
 
 BACKEND = "inductor"
@@ -79,15 +79,26 @@ def kernel(function: Callable, call: Call, pred: Tensor) -> Callable:
     return compiled(function, call.owner, in_columns(call), pred.numel() >= LARGE)
 
 
-def arrange(tensor: Tensor, columns: bool) -> Tensor:
-    """``tensor`` with a changing number of rows; on a CPU each column of boxes lies in one piece."""
-    tensor = tensor.detach()
-    if columns:
-        tensor = transposed(tensor) if tensor.device.type == "cpu" else tensor.t()
-    rows = range(tensor.ndim) if tensor.ndim > 2 else (tensor.ndim - 1 if columns else 0,)
-    for axis in rows:
-        torch._dynamo.maybe_mark_dynamic(tensor, axis)
-    return tensor
+def mark_rows(tensor: Tensor, axis: int) -> None:
+    """Mark the axis of the rows as dynamic; of more than two axes all, which may be rows."""
+    for each in range(tensor.ndim) if tensor.ndim > 2 else (axis,):
+        torch._dynamo.maybe_mark_dynamic(tensor, each)
+
+
+def arrange(
+    call: Call, avg_factor: Tensor | None, weight: Tensor | None, pred: Tensor, *targets: Tensor
+) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None, Tensor | None]:
+    """Arguments of :func:`total` after the call: detached, the row axis dynamic, on a CPU boxes column-major."""
+    inputs, axis = [tensor.detach() for tensor in (pred, *targets)], 0
+    if in_columns(call):
+        on_cpu, axis = pred.device.type == "cpu", 1
+        inputs = [transposed(tensor) if on_cpu else tensor.t() for tensor in inputs]
+    for tensor in inputs:
+        mark_rows(tensor, axis)
+    if weight is not None:
+        weight = weight.detach()
+        mark_rows(weight, 0)
+    return inputs[0], tuple(inputs[1:]), weight, avg_factor
 
 
 def one_pass(pred: Tensor) -> bool:
@@ -109,7 +120,7 @@ class GeneratedLoss(torch.autograd.Function):
     ) -> Tensor:
         ctx.call, ctx.gradient = call, None
         ctx.save_for_backward(avg_factor, weight, pred, *targets)
-        arranged = arranged_inputs(call, avg_factor, weight, pred, *targets)
+        arranged = arrange(call, avg_factor, weight, pred, *targets)
         if not (ctx.needs_input_grad[3] and one_pass(pred)):
             return kernel(total, call, pred)(call, *arranged)
         value, ctx.gradient = kernel(value_and_gradient, call, pred)(call, *arranged)
@@ -120,12 +131,10 @@ class GeneratedLoss(torch.autograd.Function):
         call, (avg_factor, weight, pred, *targets) = ctx.call, ctx.saved_tensors
         gradient, ctx.gradient = ctx.gradient, None
         if torch.is_grad_enabled():
-            # a gradient of the gradient is wanted
-            value = eager(call, (pred, *targets), weight, avg_factor)
-            (gradient,) = torch.autograd.grad(value, pred, upstream, create_graph=True)
+            gradient = gradient_with_graph(call, (pred, *targets), weight, avg_factor, upstream)
         else:
             if gradient is None:
-                arranged = arranged_inputs(call, avg_factor, weight, pred, *targets)
+                arranged = arrange(call, avg_factor, weight, pred, *targets)
                 gradient = kernel(scaled_gradient, call, pred)(upstream, call, *arranged)
             elif upstream != 1:
                 gradient.mul_(upstream)
@@ -134,28 +143,14 @@ class GeneratedLoss(torch.autograd.Function):
         return (None, None, None, gradient, *(None for _ in targets))
 
 
-def arranged_inputs(
-    call: Call, avg_factor: Tensor | None, weight: Tensor | None, pred: Tensor, *targets: Tensor
-) -> tuple[Any, ...]:
-    """Arguments of :func:`total` after the call."""
-    columns = in_columns(call)
-    return (
-        arrange(pred, columns),
-        tuple(arrange(target, columns) for target in targets),
-        None if weight is None else arrange(weight, columns=False),
-        avg_factor,
-    )
-
-
 def compute(call: Call, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_factor: Any) -> Tensor | None:
     """The loss of a call through its generated kernels; None where they cannot compute it.
 
-    That is under another compiler, which takes the loss apart by itself, under transforms of functions, for targets or
-    weights with a gradient, for 0 or 1 rows, which torch.compile specialises, and without a compiler.
+    That is under transforms of functions, for targets or weights that need a gradient, for 0 or 1 rows, which
+    torch.compile specialises, and without a compiler.
     """
     if (
         call.owner in uncompiled
-        or is_compiling()
         or torch._C._are_functorch_transforms_active()
         or inputs[0].shape[0] < 2
         or any(tensor.requires_grad for tensor in (*inputs[1:], weight, avg_factor) if isinstance(tensor, Tensor))
@@ -192,7 +187,8 @@ def compute(call: Call, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_f
             stacklevel=2,
         )
         return None
-    written.tell_unavailable()
+    if written.unavailable is not None:
+        written.tell_unavailable(written.unavailable)
     return value
 
 

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from .. import functional as F
-from .base import Loss, published
-from .inputs import check_floating, check_rows, check_target, row_weight
+from .base import Loss, check_floating, published
+from .inputs import check_rows, check_target, row_weight
 from .options import Shared, check_option
 
 

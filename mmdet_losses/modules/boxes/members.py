@@ -150,7 +150,7 @@ class CIoULoss(IoUTypeLoss):
     paper = "https://arxiv.org/abs/1911.08287"
     bounds = (0.0, 3.0)
     terms = staticmethod(F.ciou_terms)
-    term_options = ("alpha_gate",)
+    passes = (*IoUTypeLoss.passes, "alpha_gate")
 
     def __init__(
         self,
@@ -289,9 +289,7 @@ class MPDIoULoss(IoUTypeLoss):
     """
 
     terms = staticmethod(F.mpdiou_terms)
-    term_options = ("img_shape",)
-    terms = staticmethod(F.mpdiou_terms)
-    term_options = ("img_shape",)
+    passes = (*IoUTypeLoss.passes, "img_shape")
     paper = "https://arxiv.org/abs/2307.07662"
     unit = "pixels"
     scale_invariant = False
@@ -338,9 +336,7 @@ class ShapeIoULoss(IoUTypeLoss):
     """
 
     terms = staticmethod(F.shape_terms)
-    term_options = ("scale",)
-    terms = staticmethod(F.shape_terms)
-    term_options = ("scale",)
+    passes = (*IoUTypeLoss.passes, "scale")
     paper = "https://arxiv.org/abs/2312.17663"
     bounds = (0.0, 3 + (1 - math.exp(-2)) ** 4 / 2)
     symmetric = False

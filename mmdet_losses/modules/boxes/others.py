@@ -7,9 +7,9 @@ from typing_extensions import Unpack
 
 from ... import functional as F
 from ..base import Loss, published
-from ..inputs import element_weight
+from ..inputs import check_boxes, element_weight
 from ..options import Shared, check_option
-from .family import BoxLoss, check_boxes
+from .family import BoxLoss
 
 WASSERSTEIN_MODES = ("exp", "sqrt", "log", "norm_sqrt", "w2")
 

@@ -13,10 +13,9 @@ from typing_extensions import Unpack
 
 from ... import functional as F
 from ...functional.reduce import all_between, may_select
-from ..base import published
+from ..base import check_floating, published
 from ..errors import OptionError
 from ..inputs import (
-    check_floating,
     check_labels,
     check_labels_or_dense,
     check_rows,

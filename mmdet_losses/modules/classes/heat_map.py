@@ -10,8 +10,8 @@ from typing_extensions import Unpack
 
 from ... import functional as F
 from ...functional.reduce import may_select
-from ..base import published
-from ..inputs import check_floating, check_rows
+from ..base import check_floating, published
+from ..inputs import check_rows
 from ..options import Shared, check_option
 from .base import FocalForm
 
