@@ -21,7 +21,7 @@ class Call(NamedTuple):
         reduction: ``'none'``, ``'mean'`` or ``'sum'``.
         loss_weight: Multiplies the result.
         values: What one value of the unreduced loss belongs to, see :attr:`mmdet_losses.Loss.values`.
-        tame: Whether the gradient is finite wherever the loss is.
+        tame: Whether the gradient is finite wherever the loss is; then a finite sum needs no mask.
         owner: Calls of one owner share generated kernels, and the limit of their number.
         fused: Whether kernels may compute it.
     """

@@ -22,53 +22,54 @@ from .library import LARGE
 
 BACKEND = "inductor"
 INLINE = dict(realize_opcount_threshold=2000, realize_reads_threshold=2000)
-"""Keeps the compiler from writing the sigmoids of all logits to memory between two loops."""
+"""Keeps everything in one loop; by default inductor writes the sigmoids of all logits to memory in between."""
 LIMIT = {"recompile_limit": 64} if "recompile_limit" in inspect.signature(torch.compile).parameters else {}
-"""Graphs of one owner: one for each dtype, form of the weight, reduction and set of options that a program has."""
+"""Recompilations per owner: each dtype, form of the weight, reduction and set of options is a graph."""
 ELEMENTS: dict[Callable[..., Tensor], Callable[..., Tensor]] = {quality_focal_loss: quality_focal_terms}
-"""Functions of one value per row that is a sum over its elements, with the function of these."""
+"""Functions that sum over the elements of each row, with their element-wise form."""
 uncompiled: set[Hashable] = set()
-"""Owners of calls that were found not to compile here."""
+"""Owners whose calls failed to compile."""
 TOO_OLD = VERSION < (2, 4)
-"""Whether the compiler of this torch does not take every loss."""
+"""Whether the compiler of this torch cannot trace every loss."""
 
 
 def total(
     call: Call, pred: Tensor, targets: tuple[Tensor, ...], weight: Tensor | None, avg_factor: Tensor | None
 ) -> Tensor:
-    """The loss of a call, with its tensors as :func:`arrange` hands them to a kernel."""
+    """The loss of a call, from tensors as :func:`arrange` returns them."""
     inputs = [tensor.t() if in_columns(call) else tensor for tensor in (pred, *targets)]
     return eager(call, inputs, weight, avg_factor)
 
 
 def value_and_gradient(call: Call, pred: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    # A clone costs nothing once compiled; to what is differentiated itself, the compiler would not apply the backward
-    # of an autograd.Function, but differentiate through its forward.
+    """Value and gradient of :func:`total`."""
+    # The clone is free once compiled. Without it, the compiler ignores the backward of an autograd.Function that reads
+    # `pred` itself, and differentiates through its forward.
     gradient, value = torch.func.grad_and_value(lambda pred: total(call, pred.clone(), *rest))(pred)
     return value, gradient
 
 
 def scaled_gradient(upstream: Tensor, call: Call, pred: Tensor, *rest: Any) -> Tensor:
+    """Gradient of :func:`total` times that of the result."""
     return torch.func.grad(lambda pred: upstream * total(call, pred.clone(), *rest))(pred)
 
 
 def in_columns(call: Call) -> bool:
-    """Whether the function computes with the columns of its inputs, as those of boxes do."""
+    """Whether the function reads its inputs by columns, as those of boxes do."""
     return call.values != "elements"
 
 
 @cache
 def compiled(function: Callable, owner: Hashable, columns: bool, large: bool) -> Callable:
-    """A kernel.
+    """A compiled function.
 
     Args:
-        function: What it computes.
-        owner: Whose it is.
-        columns: Whether its inputs are columns.
-        large: Whether it is for inputs of :data:`LARGE` elements or more: how many threads share the work is compiled
-            in.
+        function: The function.
+        owner: Owner of the calls, with a limit of recompilations of its own.
+        columns: Whether its inputs are transposed.
+        large: Whether it is for inputs of :data:`LARGE` elements or more, since the number of threads is compiled in.
     """
-    # Recompilations are limited for each code object: with its own, no owner uses up the limit of the others.
+    # Recompilations are limited per code object, so each owner gets a copy.
     own = types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
     options = INLINE if BACKEND == "inductor" and not columns else None
     return torch.compile(own, dynamic=False, fullgraph=True, backend=BACKEND, options=options, **LIMIT)
@@ -102,17 +103,17 @@ def arrange(
 
 
 def one_pass(pred: Tensor) -> bool:
-    """Whether the gradient is computed with the value and kept.
+    """Whether the gradient is computed with the value, and kept for backward.
 
-    On a CPU it is computing that takes the time, so it is done once. Elsewhere it is memory, and reading
-    the logits again costs less than writing, reading and scaling a gradient. Small gradients in float16 are lost
-    without the factor that a gradient scaler sends through backward.
+    A CPU is bound by computation, which is then done once; a GPU by memory, where reading the logits again costs less
+    than writing, reading and scaling a gradient. In float16 small gradients would underflow before the factor of a
+    gradient scaler arrives in backward.
     """
     return pred.device.type == "cpu" and pred.dtype != torch.float16
 
 
 class GeneratedLoss(torch.autograd.Function):
-    """Autograd's view of the kernels of a call."""
+    """A call through its kernels, for autograd."""
 
     @staticmethod
     def forward(
@@ -160,7 +161,7 @@ def compute(call: Call, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_f
         tell_too_old()
         return None
     if call.function in ELEMENTS:
-        # summed at once: with a sum of each row first, the gradient would need a second pass
+        # Without the sum of each row in between, value and gradient are one pass.
         call = call._replace(function=ELEMENTS[call.function])
         weight = None if weight is None else weight.unsqueeze(-1)
         if avg_factor is None and call.reduction == "mean":
@@ -180,7 +181,7 @@ def compute(call: Call, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_f
         value = GeneratedLoss.apply(call, avg_factor, weight, pred, *targets)
     except torch.cuda.OutOfMemoryError:
         raise
-    except Exception as error:  # of whatever kind: what is wrong with the inputs, the eager path says in its own words
+    except Exception as error:  # of any type: where the inputs are wrong, the eager path says so
         uncompiled.add(call.owner)
         warnings.warn(
             f"{name_of(call.owner)} is computed without fused=True, since compiling it failed: {first_line(error)}",

@@ -1,4 +1,4 @@
-"""The kernels as functions of addresses."""
+"""The kernels as C functions of pointers and numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from .build import load, parallel_runner
 
 LARGE = 2**14
-"""Elements from which on threads share the work."""
+"""Inputs of this many elements or more are split among threads."""
 COMMON = (*[c_void_p] * 4, c_int, *[c_int64] * 2, c_double, *[c_void_p] * 2, c_int, c_void_p)
 """What all kernels begin with, cpp/loss.h: prediction, labels, target, weight, its form, rows, columns, scale,
 gradient, value, threads and what runs them."""
@@ -28,7 +28,7 @@ NUMBERS = {
 SOURCE = {"boxes": "boxes", "logits": "logits", "softmax": "logits", "distribution": "logits"}
 lock = Lock()
 forked = False
-"""Whether this process was forked: the threads of its parent's OpenMP are not there."""
+"""Whether this process was forked, and so lacks the threads of its parent's OpenMP."""
 
 
 def note_fork() -> None:
@@ -41,7 +41,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def threads_for(elements: int) -> int:
-    """How many threads share the work."""
+    """How many threads share so many elements."""
     return 1 if elements < LARGE or forked else torch.get_num_threads()
 
 

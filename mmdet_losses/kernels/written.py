@@ -1,4 +1,4 @@
-"""Hand-written kernels for CPUs: how they are called, and autograd's view of them."""
+"""Runs the hand-written kernels for CPUs, alone and for autograd."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .plans import Plan
 ENABLED = os.environ.get("MMDET_LOSSES_NATIVE", "1") != "0"
 """Whether the kernels are used."""
 unavailable: str | None = None
-"""Why there are no kernels here, once that is known."""
+"""Why the kernels cannot be built here, once that is known."""
 NO_WEIGHT, OF_ROWS, OF_ELEMENTS = range(3)
 """What a weight belongs to; in cpp/loss.h their order."""
 Result = tuple[Tensor, Tensor | None]
@@ -51,7 +51,7 @@ def launch(
 
 
 class WrittenLoss(torch.autograd.Function):
-    """Autograd's view of a kernel: the gradient is computed with the value, and kept."""
+    """A kernel for autograd: the gradient is computed with the value, and kept for backward."""
 
     @staticmethod
     def forward(
@@ -79,7 +79,7 @@ class WrittenLoss(torch.autograd.Function):
             inputs = [tensor for tensor in (pred, labels, target) if tensor is not None]
             gradient = gradient_with_graph(call, inputs, weight, avg_factor, upstream)
         else:
-            if gradient is None:  # it was handed on before
+            if gradient is None:  # backward ran before
                 _, gradient = launch(plan, scale, *tensors, True)
             gradient = scaled(gradient, upstream)
         return (None, None, None, None, gradient, None, None, None)

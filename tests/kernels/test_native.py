@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -28,6 +29,7 @@ from mmdet_losses import (
     FocalLoss,
     GIoULoss,
     IoULoss,
+    IoUTypeLoss,
     L1Loss,
     MSELoss,
     Poly1FocalLoss,
@@ -38,7 +40,7 @@ from mmdet_losses import (
 )
 from mmdet_losses.functional import giou_terms
 from mmdet_losses.kernels import build, generated, library, written
-from mmdet_losses.kernels.plans import plan_of
+from mmdet_losses.kernels.plans import PLANNERS, plan_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernels are built on Linux")
 
@@ -203,8 +205,17 @@ def assert_same(
     value, gradient = of_kernel(loss, used, pred, *args, **call)
     expected, slope = of_eager(loss, wide(pred), *map(wide, args), **call)
     assert value.dtype == gradient.dtype == torch.float32 and value.shape == ()
-    torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-7)
-    torch.testing.assert_close(gradient, slope, rtol=rtol, atol=atol)
+    place = partial(with_place, loss)
+    torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-7, msg=place)
+    torch.testing.assert_close(gradient, slope, rtol=rtol, atol=atol, msg=place)
+
+
+def with_place(loss: nn.Module, message: str) -> str:
+    """Tells who changed one of two places that compute a loss where the other is."""
+    function = loss.call("mean").function
+    source = "boxes" if issubclass(type(loss), IoUTypeLoss | BoundedIoULoss | ExtendedIoULoss) else "logits"
+    here = Path(sys.modules[function.__module__].__file__).relative_to(Path(build.__file__).parents[2])
+    return f"{message}\n{here} ({function.__name__}) and mmdet_losses/kernels/cpp/{source}.cpp compute the same loss."
 
 
 def weights(loss: nn.Module, pred: Tensor, seed: int) -> list[Tensor | None]:
@@ -232,8 +243,15 @@ def test_is_eager(name: str, used: Used) -> None:
         assert_same(build_loss(reduction="sum", loss_weight=0.1), used, *batch(40, 0), weight)
 
 
+def test_a_difference_names_both_places() -> None:
+    boxes, logits = (with_place(loss, "") for loss in (CIoULoss(), L1Loss()))
+    assert "functional/iou.py (box_iou_loss) and mmdet_losses/kernels/cpp/boxes.cpp" in boxes
+    assert "functional/coordinate.py (l1_loss) and mmdet_losses/kernels/cpp/logits.cpp" in logits
+
+
 @pytest.mark.parametrize("name", ALL)
-def test_rows_of_weight_0_are_not_looked_at(name: str, used: Used) -> None:
+def test_rows_of_weight_0_are_masked(name: str, used: Used) -> None:
+    """The rule of functional/reduce.py (drop_junk), which cpp/boxes.cpp and cpp/logits.cpp write again."""
     build_loss, batch = ALL[name]
     for n in (3, 100, 7000):
         pred, target = batch(n, n)
@@ -325,6 +343,7 @@ def test_extreme_logits(name: str, used: Used) -> None:
 
 
 def test_avg_factor(used: Used) -> None:
+    """The rule of functional/reduce.py (reduce_total), which kernels/written.py (compute) writes again."""
     for build_loss, batch in ((CIoULoss, boxes), (FocalLoss, labels), (BoundedIoULoss, boxes)):
         pred, target = batch(300, 0)
         for factor in (None, 7, 7.5, torch.tensor(7.0), torch.tensor([7]), 0, torch.tensor(0.0), torch.tensor([[0]])):
@@ -444,6 +463,14 @@ def test_other_calls_are_not_taken(used: Used, monkeypatch: pytest.MonkeyPatch) 
     assert used.count == 0
     with pytest.raises(ValueError, match="target must have the shape of pred"):
         loss(pred, target[:3])
+
+
+def test_the_page_names_the_losses_that_have_kernels() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "fused.md").read_text()
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| ")][2:]
+    losses = [build_loss() for build_loss, _ in ALL.values()]
+    assert {name for row in rows for name in re.findall(r"\w+", row)} == {type(loss).__name__ for loss in losses}
+    assert {loss.call("mean").function for loss in losses} == set(PLANNERS)
 
 
 def test_subclasses_that_compute_alike_are_taken(used: Used) -> None:

@@ -1,4 +1,5 @@
-// Losses of pairs of boxes (x1, y1, x2, y2): the weighted sum and its gradient in one pass.
+// Losses of pairs of boxes (x1, y1, x2, y2): the weighted sum and its gradient in one pass. The formulas are those of
+// functional/iou.py, geometry.py and beyond_iou.py; tests/kernels/test_native.py compares them.
 // Compiled without contraction, so that the areas of equal boxes are equal.
 #include "loss.h"
 
@@ -50,7 +51,7 @@ struct Pair {
   INLINE Floats dx() const { return ((X1 - x1) + (X2 - x2)) * 0.5f; }
   INLINE Floats dy() const { return ((Y1 - y1) + (Y2 - y2)) * 0.5f; }
 
-  // All gradients brought together; those of the hull only where a loss has it.
+  // The gradient by the corners from those by the parts; by the hull only where a loss uses it.
   template <bool HULL>
   INLINE Columns gradient() const {
     const Floats of_intersection = of_iou / divisor;
@@ -94,7 +95,7 @@ struct Family {
     const Floats value = Member::value(pair, options);
     Columns by = pair.template gradient<Member::HULL>();
     for (Floats& x : by.c) x *= pair.unit_inverse;
-    // Comparisons drop a NaN.
+    // Comparisons lose a NaN, so it is put back.
     return {select(pair.doubt == pair.doubt, value, pair.doubt), by};
   }
 };
@@ -245,7 +246,7 @@ struct Extended {
   }
 };
 
-// Four values for each pair, each with a weight of its own, which is part of the result.
+// Four values for each pair, each with its own weight, which is applied here.
 struct Bounded {
   static constexpr bool EACH = true;
   static INLINE Floats position(Floats sum, Floats side, Options options, Floats weight, Floats& of_both) {
@@ -329,7 +330,7 @@ double pairs(const Call& call, Options options, int64_t begin, int64_t end) {
                                    options, call.gradient + 4 * i, sum);
   }
   if (i < end) {
-    // What is left, with rows of weight 0 beside it.
+    // The remainder, padded with rows of weight 0.
     constexpr int WIDE = COLUMNS ? COLUMNS : 1;
     float pred[4 * LANES] = {}, target[4 * LANES] = {}, weight[WIDE * LANES] = {}, gradient[4 * LANES];
     const size_t left = static_cast<size_t>(end - i);

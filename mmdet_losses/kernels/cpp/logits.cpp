@@ -1,18 +1,19 @@
-// Losses of logits, and those of coordinates, element by element: the weighted sum and its gradient in one pass.
+// Losses of logits and of coordinates: the weighted sum and its gradient in one pass. The formulas are those of
+// functional/classification.py, coordinate.py and distribution.py; tests/kernels/test_native.py compares them.
 #include <cmath>
 
 #include "loss.h"
 
 namespace {
 
-constexpr int64_t CHUNK = 1024;  // elements, so that targets and weights made for them stay in the cache
+constexpr int64_t CHUNK = 1024;  // elements, whose expanded targets and weights stay in the cache
 constexpr int64_t MOST_BINS = 256;
 
 struct Slope {
   Floats value, by;
 };
 
-// The probability p, the other one, and the logarithms' common part, ln(1 + exp(-|x|)).
+// p = sigmoid(x), rest = 1 - p, and what -ln p and -ln(1 - p) share, ln(1 + exp(-|x|)).
 struct Logistic {
   Floats p, rest, common;
 
@@ -26,7 +27,7 @@ struct Logistic {
   INLINE Floats cross_entropy(Floats x, Floats target) const { return (at_least(x, 0.0f) - x * target) + common; }
 };
 
-// Of targets 0 and 1; the logit is turned so that p is the error.
+// For targets 0 and 1; the logit of a positive is negated, so that p is the error.
 template <bool SQUARE>
 struct HardFocal {
   static INLINE Slope compute(Floats x, Floats target, Options options) {
@@ -143,7 +144,7 @@ INLINE void chunk(const float* pred, const float* target, const float* weight, f
   }
 }
 
-// Chunk by chunk, whatever the rows: what rows share is written out for the elements of a chunk.
+// In chunks across rows: labels and weights of rows are expanded to the elements of a chunk.
 template <class Loss, bool GRADIENT>
 double elements(const Call& call, Options options, int64_t begin, int64_t end) {
   Sum sum;
@@ -254,7 +255,7 @@ struct Softmax {
   }
 };
 
-// `columns` of LANES rows of `bins`, the other way round; of fewer rows, with zeros beside them.
+// LANES rows of `bins`, transposed; fewer rows are padded with zeros.
 INLINE void read_columns(const float* rows, int64_t bins, int64_t n, Floats* columns) {
   int64_t at = 0;
   if (n == LANES) {
