@@ -38,6 +38,7 @@ BOXES = {
 ) = range(10)
 """Numbers of the kernels of elements, in the order of cpp/logits.cpp."""
 MOST_BINS = 256
+"""As in cpp/logits.cpp."""
 
 
 class Plan(NamedTuple):

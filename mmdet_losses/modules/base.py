@@ -132,7 +132,7 @@ class Loss(nn.Module):
         """Loss of a batch.
 
         Args:
-            pred: Prediction; its shape is the class's to say.
+            pred: Prediction; see the class for its shape.
             target: Target.
             weight: Weight of each row, or of each element; a row of weight 0 counts as deleted.
             avg_factor: Divisor of reduction ``'mean'``: a number or a one-element tensor. Nothing is added to
@@ -214,13 +214,13 @@ class Loss(nn.Module):
         return self.function(pred, *targets, **self.arguments())
 
     def observes_call(self, reduction_override: str | None) -> bool:
-        """Whether a call is one of a training, and no scoring call, whose inputs :meth:`observe` gathers from."""
+        """Whether :meth:`observe` sees a call: in training, with gradients, and not asked for scores by ``'none'``."""
         return self.training and reduction_override != "none" and torch.is_grad_enabled() and self.observes
 
     @property
     def observes(self) -> bool:
         """Whether the loss, or a module that it holds, keeps statistics."""
-        return isinstance(self, Stateful) or any(isinstance(part, Stateful) for part in self.children())
+        return isinstance(self, Stateful) or any(isinstance(part, Stateful) for part in self._modules.values())
 
     def observe(self, pred: Tensor, target: Any, weight: Tensor | None) -> None:
         """Gather the statistics of a training call, for losses that keep some."""
