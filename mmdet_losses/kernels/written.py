@@ -42,11 +42,10 @@ def launch(
     value, gradient = torch.empty(()), torch.empty(pred.shape) if slope else None
     form = NO_WEIGHT if weight is None else OF_ELEMENTS if weight.shape == pred.shape else OF_ROWS
     columns = pred.shape[-1]
+    inputs = *map(address, (pred, labels, target, weight)), form, pred.numel() // columns, columns
     function, runner = kernel(plan.kernel)
-    function(
-        *map(address, (pred, labels, target, weight)), form, pred.numel() // columns, columns,
-        scale, address(gradient), value.data_ptr(), threads_for(pred.numel()), runner, *plan.numbers,
-    )  # fmt: skip
+    outputs = address(gradient), value.data_ptr(), threads_for(pred.numel()), runner
+    function(*inputs, scale, *outputs, *plan.numbers)
     return value, gradient
 
 
