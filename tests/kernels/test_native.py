@@ -46,14 +46,16 @@ SIZES = [1, 2, 7, 16, 17, 500, 20_000]
 
 
 class Used:
-    """Counts how often a kernel ran."""
+    """Counts how often a kernel ran, and notes whether the last one computed a gradient."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.gradient: Tensor | None = None
 
     def __call__(self, *args: Any) -> Any:
         self.count += 1
-        return self.launch(*args)
+        value, self.gradient = self.launch(*args)
+        return value, self.gradient
 
     launch = staticmethod(written.launch)
 
@@ -405,11 +407,14 @@ def test_without_a_gradient(used: Used) -> None:
     for build_loss, batch in ALL.values():
         pred, target = batch(50, 2)
         with_gradient, _ = of_kernel(build_loss(), used, pred, target)
+        assert used.gradient is not None
         loss = build_loss()
         loss.fused = True
         value = loss(pred, target)
+        assert used.gradient is None
         with torch.no_grad():
             assert loss(pred.requires_grad_(), target) == value
+        assert used.gradient is None
         assert not value.requires_grad
         assert value == with_gradient
 
