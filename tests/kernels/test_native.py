@@ -520,6 +520,23 @@ def test_sum_of_many(used: Used) -> None:
     torch.testing.assert_close(often, once, rtol=1e-6, atol=0)
 
 
+def test_what_cannot_be_built_is_tried_once(used: Used, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def missing(name: str) -> None:
+        asked.append(name)
+        raise build.BuildError("c++: it is not there")
+
+    monkeypatch.setattr(written, "kernel", missing)
+    monkeypatch.setattr(written, "unavailable", None)
+    monkeypatch.setattr(generated, "compute", lambda *call: None)
+    pred, target = boxes(30, 0)
+    for _ in range(2):
+        assert GIoULoss(fused=True)(pred, target) == GIoULoss()(pred, target)
+    assert asked == ["boxes"]
+    assert written.unavailable == "c++: it is not there"
+
+
 @pytest.mark.compiler
 def test_without_kernels_one_warning_says_what_is_used(used: Used, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
