@@ -45,14 +45,16 @@ SIZES = [1, 2, 7, 16, 17, 500, 20_000]
 
 
 class Used:
-    """Counts how often a kernel ran."""
+    """Counts how often a kernel ran, and notes whether the last one computed a gradient."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.gradient: Tensor | None = None
 
     def __call__(self, *args: Any) -> Any:
         self.count += 1
-        return self.launch(*args)
+        value, self.gradient = self.launch(*args)
+        return value, self.gradient
 
     launch = staticmethod(written.launch)
 
@@ -404,11 +406,14 @@ def test_without_a_gradient(used: Used) -> None:
     for build_loss, batch in ALL.values():
         pred, target = batch(50, 2)
         with_gradient, _ = of_kernel(build_loss(), used, pred, target)
+        assert used.gradient is not None
         loss = build_loss()
         loss.fused = True
         value = loss(pred, target)
+        assert used.gradient is None
         with torch.no_grad():
             assert loss(pred.requires_grad_(), target) == value
+        assert used.gradient is None
         assert not value.requires_grad
         assert value == with_gradient
 
@@ -508,6 +513,23 @@ def test_sum_of_many(used: Used) -> None:
     pred, label = labels(1000, 0, 16)
     (once, _), (often, _) = (of_kernel(FocalLoss(), used, pred.repeat(n, 1), label.repeat(n)) for n in (1, 1000))
     torch.testing.assert_close(often, once, rtol=1e-6, atol=0)
+
+
+def test_what_cannot_be_built_is_tried_once(used: Used, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def missing(name: str) -> None:
+        asked.append(name)
+        raise build.BuildError("c++: it is not there")
+
+    monkeypatch.setattr(written, "kernel", missing)
+    monkeypatch.setattr(written, "unavailable", None)
+    monkeypatch.setattr(generated, "compute", lambda *call: None)
+    pred, target = boxes(30, 0)
+    for _ in range(2):
+        assert GIoULoss(fused=True)(pred, target) == GIoULoss()(pred, target)
+    assert asked == ["boxes"]
+    assert written.unavailable == "c++: it is not there"
 
 
 @pytest.mark.compiler
