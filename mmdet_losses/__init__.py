@@ -1,25 +1,19 @@
 """Detection losses for MMDetection 3.x, as plain ``nn.Module`` and as functions on torch alone.
 
-Importing this package registers every loss with MMDetection: it is the target of ``custom_imports``.
+Importing this package, the target of ``custom_imports``, loads torch alone. Every loss is registered with MMDetection
+as soon as ``mmdet.models`` is imported too, before or after.
 """
 
+from typing import TYPE_CHECKING
+
+from . import modules, yolo
 from .modules import *  # noqa: F403
-from .modules import __all__ as _names
-from .registry import QualityFocalLoss, SmoothL1Loss, register_loss
+from .registry import register_loss
 from .toolboxes import register_into
-from .yolo import GridObjectnessLoss, YOLOv1Loss, YOLOv2Loss, YOLOv3Loss, YOLOv4Loss
+from .yolo import *  # noqa: F403
 
 __version__ = "0.1.0"
 
-__all__ = [
-    *_names,
-    "GridObjectnessLoss",
-    "QualityFocalLoss",
-    "SmoothL1Loss",
-    "YOLOv1Loss",
-    "YOLOv2Loss",
-    "YOLOv3Loss",
-    "YOLOv4Loss",
-    "register_into",
-    "register_loss",
-]
+if not TYPE_CHECKING:
+    # Type checkers follow the star imports.
+    __all__ = [*modules.__all__, *yolo.__all__, "register_into", "register_loss"]

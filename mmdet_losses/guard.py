@@ -6,7 +6,6 @@ compares boxes with a length gets them in another unit.
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from mmdet.models.dense_heads import (
@@ -22,10 +21,10 @@ from mmdet.models.dense_heads import (
     TOODHead,
 )
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
-from mmengine.logging import print_log
 
+from .log import warn
 from .modules import Loss
-from .slots import reduction_mismatch, wants_iou
+from .slots import check_slots
 
 STOCK_BOX_LOSSES = ("iou_loss",)
 STOCK_COORDINATE_LOSSES = ("balanced_l1_loss", "ghm_loss", "mse_loss", "smooth_l1_loss")
@@ -120,17 +119,3 @@ def check_unit(head: Any) -> None:
             f"head {found}: the length means another one on every level. For another loss, choose one that is the same "
             f"in every unit, such as GIoULoss; to keep this one, {remedy}."
         )
-
-
-def check_slots(head: Any) -> None:
-    """Stop or warn where a loss returns another thing than the head's own default of its slot does."""
-    message, certain = wants_iou(head)
-    if certain:
-        raise ValueError(message)
-    for warning in filter(None, [message, *reduction_mismatch(head)]):
-        warn(warning)
-
-
-def warn(message: str) -> None:
-    """A warning in MMEngine's current log."""
-    print_log(message, logger="current", level=logging.WARNING)

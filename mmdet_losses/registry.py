@@ -1,85 +1,99 @@
 """The one contact with MMDetection's registries: which names are registered where, and what they replace.
 
-Importing this module (``import mmdet_losses`` does) imports ``mmdet.models`` first and then registers every loss in
-mmdet's ``MODELS`` under its bare name, in place of mmdet's where both have one. Without mmdet, or without mmcv's
-compiled operators, the losses are plain modules and nothing is registered.
+Importing this package loads torch alone. Every loss is registered in mmdet's ``MODELS`` under its bare name, in place
+of mmdet's where both have one, as soon as this package and ``mmdet.models`` are in the process, whichever comes first:
+MMEngine imports ``mmdet.models`` itself before it looks up a name. Without mmdet, or without mmcv's compiled operators,
+the losses are plain modules and nothing is registered; :func:`missing` says why.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from . import modules, yolo  # noqa: F401  the objectives enter the catalogue
+from .import_hook import when_imported
+from .log import log
+from .modules import QualityFocalLoss, SmoothL1Loss  # noqa: F401  pickles of version 0.1 name them here
 
-try:
-    from mmengine.logging import print_log
-    from mmengine.registry import MODELS as ROOT
+if TYPE_CHECKING:
     from mmengine.registry import Registry
-except ModuleNotFoundError as error:
-    if error.name != "mmengine":
-        raise
-    ROOT = None
+
+    MODELS: Registry | None
+    """Child registry behind ``type='mmdet_losses.CIoULoss'``, which works in any scope; None without mmengine."""
+    STOCK: dict[str, type]
+    """mmdet's own classes of the names that are replaced."""
+    MISSING: str
+    """What :func:`missing` returns."""
+
+REASONS = {
+    "mmengine": "MMEngine is not installed",
+    "mmdet": "MMDetection is not installed",
+    "mmcv": "MMCV is not installed",
+    "mmcv._ext": "MMCV has no compiled operators (mmcv-lite?)",
+}
+"""Packages that a process may do without, and what is said of it."""
+
+INHERITED = ("QualityFocalLoss", "SmoothL1Loss")
+"""Names whose class becomes a subclass of mmdet's, since its DETR family and DynamicRoIHead ask isinstance for it."""
+
+PUBLISHED: dict[str, type[modules.Loss]] = dict(sorted(modules.CATALOGUE.items()))
+"""Every name of this package and its class, aliases included."""
+
+LOSSES = dict(PUBLISHED)
+"""Every registered name and its class: those of this package and of :func:`register_loss`."""
+
+UNCHECKED: set[str] = set()
+"""Names of :func:`register_loss` that may not replace mmdet's, from before mmdet's were known."""
+
+ARRIVED: dict[str, Any] = {}
+"""What MMEngine and MMDetection bring: ``MODELS``, ``STOCK`` and ``MISSING``, once they are known."""
 
 
-def import_mmdet() -> str:
-    """Import mmdet's models; returns why they cannot be had, empty where they can.
+class OfMMDetection(nn.Module):
+    """Stands before MMDetection's class among the bases of one of ours, so that its constructor does not run."""
 
-    Only a missing package counts as a reason. Any other error of the import is the user's to see.
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+
+
+def __getattr__(name: str) -> Any:
+    """``MODELS`` imports MMEngine for it, ``STOCK`` and ``MISSING`` MMDetection."""
+    if name == "MODELS":
+        try:
+            import_module("mmengine.registry")
+        except ModuleNotFoundError as error:
+            if error.name != "mmengine":
+                raise
+        return ARRIVED.get(name)
+    if name == "STOCK":
+        missing()
+        return ARRIVED.get(name, {})
+    if name == "MISSING":
+        return missing()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def missing() -> str:
+    """Import mmdet's models, with which every loss is registered; returns why they cannot be had, empty where they can.
+
+    Only a missing package counts as a reason, which the log says once. Any other error of the import is the user's to
+    see.
     """
-    try:
-        import_module("mmdet.models")
-    except ModuleNotFoundError as error:
-        reasons = {
-            "mmengine": "MMEngine is not installed",
-            "mmdet": "MMDetection is not installed",
-            "mmcv": "MMCV is not installed",
-            "mmcv._ext": "MMCV has no compiled operators (mmcv-lite?)",
-        }
-        if error.name not in reasons:
-            raise
-        return reasons[error.name]
-    return ""
-
-
-MISSING = import_mmdet() if ROOT is not None else "MMEngine is not installed"
-"""Why nothing is registered; empty where mmdet is there."""
-
-if MISSING:
-    QualityFocalLoss = modules.QualityFocalLoss
-    SmoothL1Loss = modules.SmoothL1Loss
-else:
-    from mmdet.models import losses as mmdet_losses_of_mmdet
-    from mmdet.registry import MODELS as MMDET_MODELS
-
-    class OfMMDetection(nn.Module):
-        """Stands before MMDetection's class among the bases of one of ours, so that its constructor does not run."""
-
-        def __init__(self) -> None:
-            nn.Module.__init__(self)
-
-    # mmdet's DETR family and DynamicRoIHead ask isinstance for these two.
-    class QualityFocalLoss(modules.QualityFocalLoss, OfMMDetection, mmdet_losses_of_mmdet.QualityFocalLoss):
-        __doc__ = modules.QualityFocalLoss.__doc__
-
-    class SmoothL1Loss(modules.SmoothL1Loss, OfMMDetection, mmdet_losses_of_mmdet.SmoothL1Loss):
-        __doc__ = modules.SmoothL1Loss.__doc__
-
-
-OWN_CLASSES = {"QualityFocalLoss": QualityFocalLoss, "SmoothL1Loss": SmoothL1Loss}
-
-LOSSES: dict[str, type[modules.Loss]] = dict(sorted((modules.CATALOGUE | OWN_CLASSES).items()))
-"""Every registered name and its class, aliases included."""
-
-STOCK: dict[str, type] = {}
-"""mmdet's own classes of the names that are replaced."""
-
-MODELS = None if ROOT is None else Registry("model", parent=ROOT, scope="mmdet_losses")
-"""Child registry behind ``type='mmdet_losses.CIoULoss'``, which works in any scope; None without mmengine."""
+    if "MISSING" not in ARRIVED:
+        try:
+            import_module("mmdet.models")
+        except ModuleNotFoundError as error:
+            if error.name not in REASONS:
+                raise
+            ARRIVED["MISSING"] = REASONS[error.name]
+            log(f"mmdet_losses: {REASONS[error.name]}; the losses are plain torch modules, and none is registered.")
+    return ARRIVED.get("MISSING", "MMDetection's models are still being imported")
 
 
 def stock(name: str) -> type:
@@ -91,31 +105,57 @@ def stock(name: str) -> type:
     Raises:
         ValueError: Where mmdet has no loss of that name, or is not installed.
     """
-    if name not in STOCK:
-        reason = MISSING or f"its losses of a name that is replaced are {', '.join(STOCK)}"
+    reason = missing()
+    found = ARRIVED.get("STOCK", {})
+    if name not in found:
+        reason = reason or f"its losses of a name that is replaced are {', '.join(found)}"
         raise ValueError(f"name must be a loss that mmdet has too, got {name!r}: {reason}.")
-    return STOCK[name]
+    return found[name]
 
 
 @contextmanager
 def stock_losses() -> Iterator[None]:
     """Within it, bare names build mmdet's own classes; names that mmdet does not have are unknown."""
-    if MISSING:
-        raise ValueError(f"stock losses cannot be used: {MISSING}.")
-    register({name: STOCK.get(name) for name in LOSSES})
+    if reason := missing():
+        raise ValueError(f"stock losses cannot be used: {reason}.")
+    own, known = ARRIVED["STOCK"], mmdet_names()
+    for name in LOSSES:
+        known.pop(name, None)
+    known.update(own)
     try:
         yield
     finally:
         register(LOSSES)
 
 
-def register(classes: dict[str, type | None]) -> None:
-    """Put classes into mmdet's registry under their names; None takes the name out."""
-    for name, cls in classes.items():
-        if cls is None:
-            MMDET_MODELS.module_dict.pop(name, None)
-        else:
-            MMDET_MODELS.register_module(name=name, module=cls, force=True)
+def has_mmdet() -> bool:
+    """Whether mmdet's models are in the process, and its registry has the losses."""
+    return "STOCK" in ARRIVED
+
+
+def mmdet_names() -> dict[str, type]:
+    """What mmdet's registry has under its names; empty while mmdet's models are not there."""
+    return sys.modules["mmdet.registry"].MODELS.module_dict if has_mmdet() else {}
+
+
+def register(losses: Mapping[str, type[modules.Loss]]) -> None:
+    """Put losses into mmdet's registry under their names, and keep what it has of its own."""
+    from mmdet.registry import MODELS
+
+    stock = ARRIVED.setdefault("STOCK", {})
+    for name, cls in losses.items():
+        own = MODELS.module_dict.get(name)
+        if own is not None and not (isinstance(own, type) and issubclass(own, modules.Loss)):
+            stock[name] = own
+        if name in INHERITED and name in stock:
+            inherit(cls, stock[name])
+        MODELS.register_module(name=name, module=cls, force=True)
+
+
+def inherit(cls: type[modules.Loss], own: type) -> None:
+    """Make a loss a subclass of mmdet's, for code that asks isinstance, without taking anything from it."""
+    if not issubclass(cls, own):
+        cls.__bases__ += tuple(base for base in (OfMMDetection, own) if base not in cls.__bases__)
 
 
 def register_loss(*aliases: str, force: bool = False) -> Callable[[type[modules.Loss]], type[modules.Loss]]:
@@ -126,7 +166,8 @@ def register_loss(*aliases: str, force: bool = False) -> Callable[[type[modules.
         force: Whether it may take the place of a loss that is registered under its name.
 
     Raises:
-        ValueError: Where the class is no :class:`~mmdet_losses.Loss`, or the name is taken.
+        ValueError: Where the class is no :class:`~mmdet_losses.Loss`, or the name is taken; taken by a loss of
+            MMDetection, as soon as its models are imported.
     """
 
     from .toolboxes import update
@@ -135,17 +176,16 @@ def register_loss(*aliases: str, force: bool = False) -> Callable[[type[modules.
         if not (isinstance(cls, type) and issubclass(cls, modules.Loss)):
             raise ValueError(f"register_loss takes a subclass of mmdet_losses.Loss, got {cls!r}.")
         names = dict.fromkeys((cls.__name__, *aliases), cls)
-        taken = [name for name in names if name in LOSSES or (not MISSING and name in MMDET_MODELS.module_dict)]
-        if taken and not force:
-            raise ValueError(
-                f"the name {taken[0]!r} is taken by a registered loss: choose another, or register_loss(force=True)."
-            )
+        known = mmdet_names()
+        if not force:
+            check_free(name for name in names if name in LOSSES or name in known)
         LOSSES.update(names)
         modules.CATALOGUE.update(names)
-        if MODELS is not None:
+        (UNCHECKED.difference_update if force else UNCHECKED.update)(names)
+        if "MODELS" in ARRIVED:
             for name in names:
-                MODELS.register_module(name=name, module=cls, force=True)
-        if not MISSING:
+                ARRIVED["MODELS"].register_module(name=name, module=cls, force=True)
+        if has_mmdet():
             register(names)
         update(names)
         return cls
@@ -153,33 +193,49 @@ def register_loss(*aliases: str, force: bool = False) -> Callable[[type[modules.
     return add
 
 
-def register_all() -> None:
-    """Register every loss; called once, when this module is imported."""
-    if MODELS is not None:
-        for name, cls in LOSSES.items():
-            MODELS.register_module(name=name, module=cls)
-    if MISSING:
-        log(f"mmdet_losses: {MISSING}; the losses are plain torch modules, and none is registered.")
-        return
-    STOCK.update({name: cls for name in LOSSES if (cls := MMDET_MODELS.module_dict.get(name)) is not None})
-    register(LOSSES)
-    new = [name for name in LOSSES if name not in STOCK]
-    log(f"mmdet_losses: in place of MMDetection's: {', '.join(STOCK)}; new: {', '.join(new)}.")
+def check_free(taken: Iterator[str]) -> None:
+    """Raise for the first name that is taken."""
+    name = next(iter(taken), None)
+    if name is not None:
+        raise ValueError(
+            f"the name {name!r} is taken by a registered loss: choose another, or register_loss(force=True)."
+        )
 
-    from . import hooks  # noqa: F401  registers the hook
-    from .building import watch_tree
-    from .guard import check_head
+
+def register_with_mmengine() -> None:
+    """Make the child registry, and explain unknown names in MMEngine's tree; called when MMEngine's registries are."""
+    from mmengine.registry import MODELS, Registry
+
+    from .building import look_at, watch_tree
+
+    ARRIVED["MODELS"] = child = Registry("model", parent=MODELS, scope="mmdet_losses")
+    for name, cls in LOSSES.items():
+        child.register_module(name=name, module=cls)
+    watch_tree(MODELS, look_at)
+
+
+def register_with_mmdet() -> None:
+    """Register every loss; called when mmdet's models are there."""
+    from mmdet.registry import MODELS
+
+    from .building import look_at, watch_tree
     from .yolo import heads  # noqa: F401  registers the heads
 
-    watch_tree(ROOT, check_head)
+    check_free(name for name in sorted(UNCHECKED) if name in MODELS.module_dict)
+    register(PUBLISHED)
+    register(LOSSES)
+    ARRIVED["MISSING"] = ""
+    watch_tree(MODELS.root, look_at)
+    own = ARRIVED["STOCK"]
+    new = [name for name in LOSSES if name not in own]
+    log(f"mmdet_losses: in place of MMDetection's: {', '.join(own)}; new: {', '.join(new)}.")
 
 
-def log(message: str) -> None:
-    """One line to mmengine's current logger, or to the package's where there is no mmengine."""
-    if ROOT is None:
-        logging.getLogger("mmdet_losses").info(message)
-    else:
-        print_log(message, logger="current")
+def register_hooks() -> None:
+    """Make the hooks known by name; called when MMEngine's own are there."""
+    import_module(".hooks", __package__)
 
 
-register_all()
+when_imported("mmengine.registry", register_with_mmengine)
+when_imported("mmengine.hooks", register_hooks)
+when_imported("mmdet.models", register_with_mmdet)

@@ -14,6 +14,8 @@ from typing import Any
 
 from torch import nn
 
+from .log import warn
+
 TENSOR_ALONE = ("mmdet_losses", "mmdet")
 """Packages whose box losses return one tensor."""
 
@@ -85,3 +87,12 @@ def wants_iou(head: Any) -> tuple[str, bool]:
         "the loss alone, such as YOLOv8Head or RTMDetHead.",
         certain,
     )
+
+
+def check_slots(head: Any) -> None:
+    """Stop or warn where a loss returns another thing than the head's own default of its slot does."""
+    message, certain = wants_iou(head)
+    if certain:
+        raise ValueError(message)
+    for warning in filter(None, [message, *reduction_mismatch(head)]):
+        warn(warning)

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from .building import look_at, watch
+from .log import log
 from .modules import Loss
-from .registry import LOSSES, MISSING, log
+from .registry import LOSSES
 from .slots import package
 
 
@@ -71,7 +73,7 @@ def register_into(registry: Any, force: bool = False) -> Registered:
     if target is None:
         target = Target(registry)
         TARGETS.append(target)
-        watch_heads(registry)
+        watch(registry, look_at)
     target.force |= force
     return put(target, LOSSES)
 
@@ -93,15 +95,6 @@ def import_its_modules(registry: Any) -> None:
     """Import what a registry imports at its first use: a name registered before would be taken when it does."""
     if callable(getattr(registry, "import_from_location", None)):
         registry.import_from_location()
-
-
-def watch_heads(registry: Any) -> None:
-    """Let the guard look at the heads that a registry builds; without MMDetection there is no guard."""
-    if not MISSING:
-        from .building import watch
-        from .guard import check_head
-
-        watch(registry, check_head)
 
 
 def put(target: Target, losses: Mapping[str, type[Loss]]) -> Registered:

@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import sys
-from contextlib import redirect_stdout
 from difflib import get_close_matches
 from pathlib import Path
 
-with redirect_stdout(sys.stderr):  # the log line of the import does not belong into the table
-    from loss_pages.reference import page
-    from loss_pages.tables import documents
+from loss_pages.reference import page
+from loss_pages.tables import documents
 
-    from mmdet_losses.modules import Loss
-    from mmdet_losses.registry import LOSSES
+from mmdet_losses.modules import Loss
+from mmdet_losses.registry import LOSSES
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = ("loss", "slot", "options", "paper")

@@ -1,8 +1,10 @@
-"""Names: what importing the package registers, in either order, twice, and where parts of MMDetection are missing."""
+"""Names: what is registered when, what is one class, and what remains where parts of MMDetection are missing."""
 
+import pickle
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from cases import REQUIRED
@@ -21,6 +23,19 @@ def run_python(code, *flags):
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
+
+
+def run_forks(*codes):
+    """Each code in a process of its own, in which all but this package and MMDetection's models is imported already."""
+    run_python(
+        f"""
+        import sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from import_orders import in_a_process
+        for code in {[textwrap.dedent(code) for code in codes]!r}:
+            in_a_process(lambda: exec(code, {{}}))
+        """
+    )
 
 
 BLOCK = """
@@ -71,27 +86,80 @@ def test_stock_losses_swap_the_names_and_back():
     assert type(MMDET_MODELS.build(dict(type="FocalEIoULoss"))) is mmdet_losses.FocalEIoULoss
 
 
-def test_classes_that_heads_test_for():
-    assert issubclass(mmdet_losses.QualityFocalLoss, registry.stock("QualityFocalLoss"))
-    assert issubclass(mmdet_losses.SmoothL1Loss, registry.stock("SmoothL1Loss"))
+def test_importing_loads_torch_alone():
+    for statement in ("from mmdet_losses.functional import giou_loss", "import mmdet_losses"):
+        run_python(
+            f"""
+            import sys
+            import torch, typing_extensions
+            before = set(sys.modules)
+            {statement}
+            loaded = {{name.partition(".")[0] for name in set(sys.modules) - before}} - sys.stdlib_module_names
+            assert loaded == {{"mmdet_losses"}}, loaded
+            """
+        )
+
+
+@pytest.mark.parametrize("name", registry.INHERITED)
+def test_there_is_one_class_and_it_is_one_that_heads_test_for(name):
+    loss = registry.LOSSES[name]
+    assert loss is getattr(mmdet_losses, name) is getattr(mmdet_losses.modules, name) is mmdet_losses.CATALOGUE[name]
+    assert issubclass(loss, registry.stock(name))
+    assert not isinstance(registry.stock(name)(), loss)
+    # pickles of the first version name the class of that time
+    assert pickle.loads(f"cmmdet_losses.registry\n{name}\n.".encode()) is loss
+
+
+def test_a_loss_inside_an_objective_is_of_the_class_too():
+    box = mmdet_losses.GridObjectnessLoss(loss_box="SmoothL1Loss").loss_box
+    assert type(box) is mmdet_losses.SmoothL1Loss
+
+
+def test_objects_and_classes_from_before_mmdetection_came():
+    run_python(
+        """
+        import copy, pickle, sys, torch
+        import mmdet_losses as ml
+        from mmdet_losses.modules.options import options_of
+
+        class Mine(ml.SmoothL1Loss):
+            def __init__(self, scale=2.0, **shared):
+                super().__init__(**shared)
+                self.scale = scale
+
+        pred, target = torch.tensor([[0.0, 0.0, 2.0, 2.0]], requires_grad=True), torch.ones(1, 4)
+        losses = [ml.SmoothL1Loss(beta=0.5), Mine(beta=0.5), ml.QualityFocalLoss(beta=1.0)]
+        dumped, held = pickle.dumps(losses), [dict(loss.__dict__) for loss in losses]
+        compiled = torch.compile(losses[0], backend="eager", fullgraph=True)
+        values = compiled(pred, target), losses[1](pred, target)
+        options = [type(loss).options() for loss in losses]
+        assert not {"mmdet", "mmcv", "mmengine"} & set(sys.modules)
+
+        from mmdet.models.losses import QualityFocalLoss, SmoothL1Loss
+
+        options_of.cache_clear()
+        assert options == [type(loss).options() for loss in losses]
+        assert values == (compiled(pred, target), losses[1](pred, target))
+        theirs = (SmoothL1Loss, SmoothL1Loss, QualityFocalLoss)
+        fresh = [ml.SmoothL1Loss(beta=0.5), Mine(beta=0.5), ml.QualityFocalLoss(beta=1.0)]
+        for group in (losses, pickle.loads(dumped), copy.deepcopy(losses), pickle.loads(pickle.dumps(losses)), fresh):
+            for loss, old, stock, state in zip(group, losses, theirs, held):
+                assert type(loss) is type(old) and isinstance(loss, stock)
+                assert all(getattr(loss, name) == state[name] for name in loss.option_names() if name in state)
+        """
+    )
 
 
 @pytest.mark.parametrize(
     "imports",
     [
         "import mmdet_losses",
-        "import mmdet_losses, mmdet.models",
-        "import mmdet.models, mmdet_losses",
-        "import mmdet.registry, mmdet_losses",
         "import mmengine, mmdet_losses; from mmdet.utils import register_all_modules; register_all_modules()",
-        "import mmdet_losses, importlib, mmdet_losses.registry; importlib.import_module('mmdet_losses')",
-        "from mmengine.config import Config\n"
-        "Config(dict(custom_imports=dict(imports=['mmdet_losses'], allow_failed_imports=False)))\n"
-        "from mmengine.utils import import_modules_from_strings\n"
-        "import_modules_from_strings(['mmdet_losses'])",
+        "import mmdet_losses, importlib, mmdet.models; importlib.reload(mmdet_losses)",
     ],
 )
-def test_any_order_of_imports(imports):
+def test_bare_names_in_processes_that_begin_with_nothing(imports):
+    """Every order: test_import_orders.py."""
     code = f"{imports}\nfrom mmdet.registry import MODELS\nprint(type(MODELS.build(dict(type='CIoULoss'))))"
     out = run_python(code)
     assert "mmdet_losses.modules.boxes.members.CIoULoss" in out
@@ -99,7 +167,7 @@ def test_any_order_of_imports(imports):
 
 
 def test_one_line_says_what_is_replaced():
-    line = next(line for line in run_python("import mmdet_losses").splitlines() if "in place of" in line)
+    line = next(line for line in run_python("import mmdet_losses, mmdet.models").splitlines() if "in place of" in line)
     for name in registry.STOCK:
         assert name in line.split("new:")[0]
     assert "FocalEIoULoss" in line.split("new:")[1]
@@ -118,6 +186,121 @@ def test_scoped_name_needs_no_import_and_makes_later_bare_names_ours():
     result = next(line for line in out.splitlines() if line.startswith("RESULT"))
     ours = "mmdet_losses.modules.boxes.members"
     assert result.split()[1:] == ["mmdet.models.losses.iou_loss", ours, ours]
+
+
+def test_what_needs_mmdetection_brings_it_in():
+    asks = (
+        'assert registry.stock("CIoULoss").__module__ == "mmdet.models.losses.iou_loss"',
+        "with registry.stock_losses(): pass",
+        'assert registry.STOCK["CIoULoss"].__module__ == "mmdet.models.losses.iou_loss"',
+        'assert registry.MISSING == ""',
+    )
+    run_forks(
+        *(
+            f"""
+            import sys
+            from mmdet_losses import registry
+            assert registry.MODELS.module_dict == registry.LOSSES
+            assert "mmdet.models" not in sys.modules
+            {ask}
+            assert "mmdet.models" in sys.modules
+            """
+            for ask in asks
+        )
+    )
+    run_python("from mmdet_losses.registry import LOSSES, MODELS; assert MODELS.module_dict == LOSSES")
+
+
+OWN_LOSS = """
+    from mmdet_losses import GIoULoss, register_loss
+
+    @register_loss("OwnAlias"{more})
+    class {name}(GIoULoss):
+        pass
+"""
+
+
+def test_a_loss_of_one_s_own_is_registered_with_the_others():
+    orders = [("import mmdet_losses", "import mmdet.models"), ("import mmdet.models", "")]
+    losses = [("OwnLoss", ""), ("DiceLoss", ", force=True"), ("CIoULoss", ", force=True")]
+    run_forks(
+        *(
+            before
+            + textwrap.dedent(OWN_LOSS).format(name=name, more=more)
+            + textwrap.dedent(
+                f"""
+                {after}
+                from mmdet.registry import MODELS
+                from mmdet_losses import registry
+                for key in ("{name}", "OwnAlias", "mmdet_losses.{name}"):
+                    assert MODELS.get(key) is {name}, key
+                with registry.stock_losses():
+                    own = MODELS.get("{name}")
+                    assert own is registry.STOCK.get("{name}")
+                    assert own is None or own.__module__.startswith("mmdet.models")
+                    assert (own is None) == ("{name}" == "OwnLoss")
+                assert MODELS.get("{name}") is {name}
+                """
+            )
+            for before, after in orders
+            for name, more in losses
+        )
+    )
+
+
+def test_a_taken_name_is_an_error_as_soon_as_it_is_known():
+    out = run_python(
+        textwrap.dedent(OWN_LOSS).format(name="DiceLoss", more="")
+        + textwrap.dedent(
+            """
+            for _ in range(2):
+                try:
+                    import mmdet.models
+                except ValueError as error:
+                    print(error)
+            register_loss(force=True)(DiceLoss)
+            import mmdet.models
+            from mmdet.registry import MODELS
+            assert MODELS.get("DiceLoss") is DiceLoss
+            """
+        )
+    )
+    said = "the name 'DiceLoss' is taken by a registered loss: choose another, or register_loss(force=True)."
+    assert out.count(said) == 2
+
+
+def test_unknown_names_slots_and_hooks_need_mmengine_alone():
+    run_python(
+        """
+        import sys
+        import mmdet_losses
+        from mmengine.registry import HOOKS, MODELS, Registry
+        from torch import nn
+        child = Registry("model", parent=MODELS, scope="a_toolbox")
+
+        @child.register_module()
+        class Head(nn.Module):
+            def __init__(self, loss_bbox=dict(type="IoULoss", return_iou=True)):
+                super().__init__()
+                self.loss_bbox = child.build(loss_bbox)
+
+        try:
+            child.build(dict(type="Head", loss_bbox=dict(type="mmdet_losses.CIoULoss")))
+        except ValueError as error:
+            assert "this head unpacks (loss, iou)" in str(error), error
+        else:
+            raise AssertionError
+        try:
+            child.build(dict(type="CIoULoss"))
+        except KeyError as error:
+            assert 'type="mmdet_losses.CIoULoss"' in str(error), error
+        else:
+            raise AssertionError
+        import mmengine.runner
+        assert HOOKS.get("LossStateHook").__module__ == HOOKS.get("FusedLossHook").__module__ == "mmdet_losses.hooks"
+        assert "mmdet" not in sys.modules
+        """
+    )
 
 
 def test_functional_needs_torch_alone():
@@ -141,7 +324,7 @@ def test_functional_needs_torch_alone():
         ("mmengine", "MMEngine is not installed"),
         ("mmdet", "MMDetection is not installed"),
         ("mmcv", "MMCV is not installed"),
-        ("mmcv._ext", "no compiled operators"),
+        ("mmcv._ext", "MMCV has no compiled operators (mmcv-lite?)"),
     ],
 )
 def test_plain_torch_modules_where_a_part_is_missing(blocked, reason):
@@ -158,23 +341,53 @@ def test_plain_torch_modules_where_a_part_is_missing(blocked, reason):
             for name, loss in registry.LOSSES.items():
                 pickle.loads(pickle.dumps(loss(**REQUIRED.get(name, {}))))
             print(mmdet_losses.CIoULoss()(box, box + 5), mmdet_losses.SmoothL1Loss()(box, box + 5))
+            for _ in range(2):
+                try:
+                    registry.stock("CIoULoss")
+                except ValueError as error:
+                    print(error)
             try:
-                registry.stock("CIoULoss")
+                with registry.stock_losses():
+                    raise AssertionError
             except ValueError as error:
                 print(error)
+            assert registry.MISSING and not registry.STOCK
             """
         )
     )
-    assert reason in out
+    assert out.count(f"{reason}; the losses are plain torch modules, and none is registered.") == 1
+    assert out.count(f"got 'CIoULoss': {reason}") == 2
+    assert f"stock losses cannot be used: {reason}" in out
     assert "tensor(0.9683)" in out
     assert "tensor(4.5000)" in out
 
 
-def test_any_other_import_error_propagates():
-    code = "BLOCKED = {'terminaltables'}" + textwrap.dedent(BLOCK) + "\nimport mmdet_losses"
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert result.returncode != 0
-    assert "terminaltables" in result.stderr
+@pytest.mark.parametrize(("blocked", "known"), [("mmcv._ext", True), ("terminaltables", False)])
+def test_whoever_imports_mmdetection_sees_why_it_cannot_be(blocked, known):
+    """This package leaves the error as it is, and takes it for a reason only where a package is left out on purpose."""
+    run_python(
+        f"BLOCKED = {{{blocked!r}}}"
+        + textwrap.dedent(BLOCK)
+        + textwrap.dedent(
+            f"""
+            import mmdet_losses
+            for _ in range(2):
+                try:
+                    import mmdet.models
+                except ModuleNotFoundError as error:
+                    assert error.name == {blocked!r} and error.__cause__ is error.__context__ is None, error
+                else:
+                    raise AssertionError
+            assert [hook.name for hook in sys.meta_path if type(hook).__name__ == "ImportHook"] == ["mmdet.models"]
+            try:
+                print(mmdet_losses.registry.STOCK)
+            except ModuleNotFoundError as error:
+                assert error.name == {blocked!r} and not {known}, error
+            else:
+                assert {known}
+            """
+        )
+    )
 
 
 def test_config_dump_and_reload_keeps_the_loss(tmp_path):
