@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Mutation testing of mmdet_losses/functional: changes one thing at a time and counts the changes that no test notices.
+# Mutation testing: changes one thing at a time in mmdet_losses/functional and kernels, and counts what no test notices.
 #
 #     tools/run tools/mutation.sh                                             all, or what is left of it
 #     tools/run tools/mutation.sh 'mmdet_losses.functional.distribution*'     one file

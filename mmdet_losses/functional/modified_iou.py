@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
 from .geometry import BoxPair, divide, peak_to_peak, squared_length
-from .iou import BASES, Focus, Modifiers, box_iou_loss, eiou_loss, powerful_penalty, powerful_terms, raise_to
+from .iou import BASES, Focus, OverlapModifiers, box_iou_loss, eiou_loss, powerful_penalty, powerful_terms, raise_to
 
 __all__ = [
     "alpha_iou_loss",
@@ -40,7 +41,7 @@ def iou_focus(pair: BoxPair, gamma: float = 0.5, detach: bool = True) -> Tensor:
 
 
 def focal_eiou_loss(
-    pred: Tensor, target: Tensor, *, gamma: float = 0.5, detach: bool = True, **modifiers: Unpack[Modifiers]
+    pred: Tensor, target: Tensor, *, gamma: float = 0.5, detach: bool = True, **modifiers: Unpack[OverlapModifiers]
 ) -> Tensor:
     """Focal-EIoU loss, see :class:`~mmdet_losses.FocalEIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
     return eiou_loss(pred, target, focus=partial(iou_focus, gamma=gamma, detach=detach), **modifiers)
@@ -79,7 +80,7 @@ def wise_iou_loss(
     alpha: float = 1.9,
     delta: float = 3.0,
     gamma: float = 0.5,
-    **modifiers: Unpack[Modifiers],
+    **modifiers: Unpack[OverlapModifiers],
 ) -> Tensor:
     """Wise-IoU loss, see :class:`~mmdet_losses.WIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
     focus = partial(wise_focus, mean=mean, version=version, alpha=alpha, delta=delta, gamma=gamma)
@@ -106,7 +107,7 @@ def powerful_iou_loss(
     lambd: float = 1.3,
     detach: bool = True,
     focus: Focus | None = None,
-    **modifiers: Unpack[Modifiers],
+    **modifiers: Unpack[OverlapModifiers],
 ) -> Tensor:
     """Powerful-IoU loss, see :class:`~mmdet_losses.PowerfulIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
     focus = powerful_multiplier(version, lambd, detach, focus)
@@ -133,29 +134,25 @@ def unified_iou_loss(
     gamma: float = 0.5,
     base: str = "ciou",
     focus: Focus | None = None,
-    **modifiers: Unpack[Modifiers],
+    **modifiers: Unpack[OverlapModifiers],
 ) -> Tensor:
     """Unified-IoU loss, see :class:`~mmdet_losses.UnifiedIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
     focus = unified_multiplier(focal, gamma, focus)
     return box_iou_loss(pred, target, BASES[base], focus=focus, ratio=ratio, **modifiers)
 
 
-def alpha_iou_loss(
-    pred: Tensor, target: Tensor, *, alpha: float = 3.0, base: str = "iou", **modifiers: Unpack[Modifiers]
-) -> Tensor:
+def alpha_iou_loss(pred: Tensor, target: Tensor, *, alpha: float = 3.0, base: str = "iou", **modifiers: Any) -> Tensor:
     """alpha-IoU loss, see :class:`~mmdet_losses.AlphaIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
     return box_iou_loss(pred, target, BASES[base], power=alpha, **modifiers)
 
 
-def inner_iou_loss(
-    pred: Tensor, target: Tensor, *, ratio: float = 0.7, base: str = "iou", **modifiers: Unpack[Modifiers]
-) -> Tensor:
+def inner_iou_loss(pred: Tensor, target: Tensor, *, ratio: float = 0.7, base: str = "iou", **modifiers: Any) -> Tensor:
     """Inner-IoU loss, see :class:`~mmdet_losses.InnerIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
     return box_iou_loss(pred, target, BASES[base], inner_ratio=ratio, **modifiers)
 
 
 def focaler_iou_loss(
-    pred: Tensor, target: Tensor, *, d: float = 0.0, u: float = 0.95, base: str = "iou", **modifiers: Unpack[Modifiers]
+    pred: Tensor, target: Tensor, *, d: float = 0.0, u: float = 0.95, base: str = "iou", **modifiers: Any
 ) -> Tensor:
     """Focaler-IoU loss, see :class:`~mmdet_losses.FocalerIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
     return box_iou_loss(pred, target, BASES[base], focaler=(d, u), **modifiers)

@@ -1,5 +1,4 @@
-"""Geometry of aligned boxes for eager mode, where each operation costs a launch: values alone, or with a hand-written
-backward."""
+"""Box geometry for eager mode, where each operation costs a launch: the value alone, or a hand-written backward."""
 
 from __future__ import annotations
 
@@ -174,8 +173,8 @@ class ValuePair(PackedPair):
         self.target_span = self.target_high - self.target_low
         self.intersection_span = torch.minimum(self.high, self.target_high).sub_(torch.relu(self.target_low))
         intersection = packed_area(self.intersection_span)
-        union = packed_area(self.span).add_(packed_area(self.target_span)).sub_(intersection)
-        self.union = torch.maximum(union, intersection)
+        # at least the intersection, since no area is less than it and rounding is monotonic
+        self.union = packed_area(self.span).add_(packed_area(self.target_span)).sub_(intersection)
         self.iou = intersection.div_(safe_divisor(self.union))
 
     @cached_property

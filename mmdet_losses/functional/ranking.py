@@ -225,7 +225,7 @@ def average_precision_loss(pred: Tensor, target: Tensor, *, delta: float = 1.0) 
     Args:
         pred: Logits of any shape. All of them are ranked together.
         target: In the shape of ``pred``; above 0 is a positive, 0 a negative, below 0 takes no part.
-        delta: Half the width of the ramp that stands for the step.
+        delta: Half the width of the ramp that replaces the step.
 
     Returns:
         Tensor of the shape of ``pred``, 0 where no positive is, float32 (float64 where ``pred`` is).
@@ -241,7 +241,7 @@ def rank_sort_errors(pred: Tensor, target: Tensor, *, delta: float = 0.5) -> tup
         pred: Logits of any shape. All of them are ranked together.
         target: Qualities in the shape of ``pred``; above 0 is a positive, 0 a negative, below 0 takes no part. All
             positives of an integer or boolean target are of equal quality, which leaves no sorting error.
-        delta: Half the width of the ramp that stands for the step.
+        delta: Half the width of the ramp that replaces the step.
 
     Returns:
         Two tensors of the shape of ``pred``, 0 where no positive is, float32 (float64 where ``pred`` is).
@@ -261,7 +261,7 @@ def rank_sort_loss(pred: Tensor, target: Tensor, *, delta: float = 0.5) -> Tenso
     Args:
         pred: Logits of any shape. All of them are ranked together.
         target: Qualities in the shape of ``pred``; above 0 is a positive, 0 a negative, below 0 takes no part.
-        delta: Half the width of the ramp that stands for the step.
+        delta: Half the width of the ramp that replaces the step.
 
     Returns:
         Tensor of the shape of ``pred``, 0 where no positive is, float32 (float64 where ``pred`` is).

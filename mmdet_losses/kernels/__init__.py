@@ -6,26 +6,32 @@ from typing import Any
 
 from torch import Tensor
 
+from ..functional.compiling import is_compiling
+from ..functional.dtype import without_autocast
 from . import generated, written
 from .call import Call, eager
+from .plans import plan_of
 
 __all__ = ["Call", "compute"]
 
 
-def compute(call: Call, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_factor: Any, fused: bool) -> Tensor:
-    """The weighted and reduced loss of a call.
+def compute(call: Call, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_factor: Any) -> Tensor:
+    """The weighted and reduced loss of a call, by the first kernel that takes it, else eagerly.
 
     Args:
         call: The call.
         inputs: Prediction and targets.
         weight: Weight, which broadcasts to the unreduced loss.
         avg_factor: Divisor of reduction ``'mean'``.
-        fused: Whether kernels may compute it; the first that can does.
     """
-    if fused and call.reduction != "none":
-        loss = written.compute(call, inputs, weight, avg_factor)
-        if loss is None:
-            loss = generated.compute(call, inputs, weight, avg_factor)
-        if loss is not None:
-            return loss
-    return eager(call, inputs, weight, avg_factor)
+    fused = call.fused and call.reduction != "none" and not is_compiling()
+    if fused and written.ENABLED and written.unavailable is None:
+        planned = plan_of(call, inputs, weight, avg_factor)
+        if planned is not None:
+            plan, *read = planned
+            loss = written.compute(call, plan, inputs[0], *read, avg_factor)
+            if loss is not None:
+                return loss
+    with without_autocast(inputs[0].device.type):
+        loss = generated.compute(call, inputs, weight, avg_factor) if fused else None
+        return eager(call, inputs, weight, avg_factor) if loss is None else loss

@@ -18,15 +18,15 @@ import torch
 SOURCES = Path(__file__).parent / "cpp"
 FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 CONTRACTION = {"boxes": "-ffp-contract=off", "logits": "-ffp-contract=fast"}
-"""Whether a product and a sum may be rounded as one: areas of equal boxes have to be equal."""
+"""Whether a product and a sum may be fused (FMA): not in boxes, since equal boxes must have equal areas."""
 TUNING = (("-march=native",), ())
 """Flags that a compiler may not know, best first."""
 LONGEST = 300
-"""Seconds that a compiler may take."""
+"""Timeout of the compiler in seconds."""
 
 
 class BuildError(Exception):
-    """Why there are no kernels."""
+    """Says why the kernels cannot be built."""
 
 
 def cache_folder() -> Path:
@@ -38,7 +38,7 @@ def cache_folder() -> Path:
 
 
 def run(command: list[str]) -> str:
-    """Output of a compiler; raises with what it says where it fails."""
+    """Output of the compiler; where it fails, raises with the first line of its errors."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST, stdin=subprocess.DEVNULL)
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -61,7 +61,7 @@ def compiler() -> tuple[tuple[str, ...], str]:
 
 @cache
 def processor() -> str:
-    """What the code is compiled for: a cache may be shared by machines."""
+    """Identifies the processor, since machines may share a cache folder."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -74,14 +74,14 @@ def processor() -> str:
 def library_path(name: str) -> Path:
     """Where the kernels of a source are, or would be."""
     digest = hashlib.sha256()
-    sources = [(SOURCES / file).read_text() for file in ("vec.h", f"{name}.cpp")]
+    sources = [file.read_text() for file in (*sorted(SOURCES.glob("*.h")), SOURCES / f"{name}.cpp")]
     for part in (*sources, *FLAGS, CONTRACTION[name], *map(str, TUNING), *map(str, compiler()), processor()):
         digest.update(part.encode() + b"\0")
     return cache_folder() / f"{name}-{digest.hexdigest()[:24]}.so"
 
 
 def is_whole(path: Path) -> bool:
-    """Whether a file ends with the digest of what stands before; loading a damaged one could end the process."""
+    """Whether a file ends with the digest of its content; loading a truncated library could crash the process."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -90,7 +90,7 @@ def is_whole(path: Path) -> bool:
 
 
 def compile_into(name: str, path: Path) -> None:
-    """Compile a source; the file appears at once and whole, also where two processes compile it."""
+    """Compile a source and move the result into place atomically, since several processes may do so at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{name}-") as folder:
         output = Path(folder) / path.name
@@ -108,10 +108,10 @@ def compile_into(name: str, path: Path) -> None:
 
 
 def load(name: str) -> ctypes.CDLL:
-    """The kernels of a source, compiled if they are not there yet.
+    """The library of a source, compiled unless it is cached.
 
     Raises:
-        BuildError: With the reason, where there cannot be any.
+        BuildError: With the reason, where it cannot be built.
     """
     if sys.platform != "linux":
         raise BuildError(f"they are not built on {sys.platform}")
@@ -127,7 +127,7 @@ def load(name: str) -> ctypes.CDLL:
 def parallel_runner() -> int | None:
     """Address of ``GOMP_parallel`` in the OpenMP that torch uses; None where it has another kind.
 
-    A second OpenMP would bring threads of its own, which get in the way of torch's.
+    A second OpenMP runtime would have its own thread pool, which competes with torch's.
     """
     try:
         # Looked for in what torch depends on, in this order.

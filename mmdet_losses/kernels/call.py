@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 from ..functional.reduce import weighted_loss
@@ -20,8 +21,9 @@ class Call(NamedTuple):
         reduction: ``'none'``, ``'mean'`` or ``'sum'``.
         loss_weight: Multiplies the result.
         values: What one value of the unreduced loss belongs to, see :attr:`mmdet_losses.Loss.values`.
-        tame: Whether the gradient is finite wherever the loss is.
+        tame: Whether the gradient is finite wherever the loss is; then a finite sum needs no mask.
         owner: Calls of one owner share generated kernels, and the limit of their number.
+        fused: Whether kernels may compute it.
     """
 
     function: Callable[..., Tensor]
@@ -31,6 +33,7 @@ class Call(NamedTuple):
     values: str
     tame: bool
     owner: Hashable
+    fused: bool = False
 
 
 def eager(call: Call, inputs: Sequence[Tensor], weight: Tensor | None, avg_factor: Any) -> Tensor:
@@ -52,3 +55,11 @@ def eager(call: Call, inputs: Sequence[Tensor], weight: Tensor | None, avg_facto
         tame=call.tame,
     )
     return loss if call.loss_weight == 1 else call.loss_weight * loss
+
+
+def gradient_with_graph(
+    call: Call, inputs: Sequence[Tensor], weight: Tensor | None, avg_factor: Any, upstream: Tensor
+) -> Tensor:
+    """The gradient by the prediction, eagerly, so that it can be differentiated again."""
+    value = eager(call, inputs, weight, avg_factor)
+    return torch.autograd.grad(value, inputs[0], upstream, create_graph=True)[0]

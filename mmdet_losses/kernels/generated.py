@@ -13,62 +13,63 @@ import torch
 from torch import Tensor
 
 from ..functional.classification import quality_focal_loss, quality_focal_terms
-from ..functional.compiling import VERSION, is_compiling
+from ..functional.compiling import VERSION
 from ..functional.pairs import transposed
 from ..functional.reduce import keep_rows, mean_of_columns
 from . import written
-from .call import Call, eager
+from .call import Call, eager, gradient_with_graph
 from .library import LARGE
 
 BACKEND = "inductor"
 INLINE = dict(realize_opcount_threshold=2000, realize_reads_threshold=2000)
-"""Keeps the compiler from writing the sigmoids of all logits to memory between two loops."""
+"""Keeps everything in one loop; by default inductor writes the sigmoids of all logits to memory in between."""
 LIMIT = {"recompile_limit": 64} if "recompile_limit" in inspect.signature(torch.compile).parameters else {}
-"""Graphs of one owner: one for each dtype, form of the weight, reduction and set of options that a program has."""
+"""Recompilations per owner: each dtype, form of the weight, reduction and set of options is a graph."""
 ELEMENTS: dict[Callable[..., Tensor], Callable[..., Tensor]] = {quality_focal_loss: quality_focal_terms}
-"""Functions of one value per row that is a sum over its elements, with the function of these."""
+"""Functions that sum over the elements of each row, with their element-wise form."""
 uncompiled: set[Hashable] = set()
-"""Owners of calls that were found not to compile here."""
+"""Owners whose calls failed to compile."""
 TOO_OLD = VERSION < (2, 4)
-"""Whether the compiler of this torch does not take every loss."""
+"""Whether the compiler of this torch cannot trace every loss."""
 
 
 def total(
     call: Call, pred: Tensor, targets: tuple[Tensor, ...], weight: Tensor | None, avg_factor: Tensor | None
 ) -> Tensor:
-    """The loss of a call, with its tensors as :func:`arrange` hands them to a kernel."""
+    """The loss of a call, from tensors as :func:`arrange` returns them."""
     inputs = [tensor.t() if in_columns(call) else tensor for tensor in (pred, *targets)]
     return eager(call, inputs, weight, avg_factor)
 
 
 def value_and_gradient(call: Call, pred: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    # A clone costs nothing once compiled; to what is differentiated itself, the compiler would not apply the backward
-    # of an autograd.Function, but differentiate through its forward.
+    """Value and gradient of :func:`total`."""
+    # The clone is free once compiled. Without it, the compiler ignores the backward of an autograd.Function that reads
+    # `pred` itself, and differentiates through its forward.
     gradient, value = torch.func.grad_and_value(lambda pred: total(call, pred.clone(), *rest))(pred)
     return value, gradient
 
 
 def scaled_gradient(upstream: Tensor, call: Call, pred: Tensor, *rest: Any) -> Tensor:
+    """Gradient of :func:`total` times that of the result."""
     return torch.func.grad(lambda pred: upstream * total(call, pred.clone(), *rest))(pred)
 
 
 def in_columns(call: Call) -> bool:
-    """Whether the function computes with the columns of its inputs, as those of boxes do."""
+    """Whether the function reads its inputs by columns, as those of boxes do."""
     return call.values != "elements"
 
 
 @cache
 def compiled(function: Callable, owner: Hashable, columns: bool, large: bool) -> Callable:
-    """A kernel.
+    """A compiled function.
 
     Args:
-        function: What it computes.
-        owner: Whose it is.
-        columns: Whether its inputs are columns.
-        large: Whether it is for inputs of :data:`LARGE` elements or more: how many threads share the work is compiled
-            in.
+        function: The function.
+        owner: Owner of the calls, with a limit of recompilations of its own.
+        columns: Whether its inputs are transposed.
+        large: Whether it is for inputs of :data:`LARGE` elements or more, since the number of threads is compiled in.
     """
-    # Recompilations are limited for each code object: with its own, no owner uses up the limit of the others.
+    # Recompilations are limited per code object, so each owner gets a copy.
     own = types.FunctionType(function.__code__.replace(), function.__globals__, function.__name__)
     options = INLINE if BACKEND == "inductor" and not columns else None
     return torch.compile(own, dynamic=False, fullgraph=True, backend=BACKEND, options=options, **LIMIT)
@@ -79,29 +80,40 @@ def kernel(function: Callable, call: Call, pred: Tensor) -> Callable:
     return compiled(function, call.owner, in_columns(call), pred.numel() >= LARGE)
 
 
-def arrange(tensor: Tensor, columns: bool) -> Tensor:
-    """``tensor`` with a changing number of rows; on a CPU each column of boxes lies in one piece."""
-    tensor = tensor.detach()
-    if columns:
-        tensor = transposed(tensor) if tensor.device.type == "cpu" else tensor.t()
-    rows = range(tensor.ndim) if tensor.ndim > 2 else (tensor.ndim - 1 if columns else 0,)
-    for axis in rows:
-        torch._dynamo.maybe_mark_dynamic(tensor, axis)
-    return tensor
+def mark_rows(tensor: Tensor, axis: int) -> None:
+    """Mark the axis of the rows as dynamic; of more than two axes all, which may be rows."""
+    for each in range(tensor.ndim) if tensor.ndim > 2 else (axis,):
+        torch._dynamo.maybe_mark_dynamic(tensor, each)
+
+
+def arrange(
+    call: Call, avg_factor: Tensor | None, weight: Tensor | None, pred: Tensor, *targets: Tensor
+) -> tuple[Tensor, tuple[Tensor, ...], Tensor | None, Tensor | None]:
+    """Arguments of :func:`total` after the call: detached, the row axis dynamic, on a CPU boxes column-major."""
+    inputs, axis = [tensor.detach() for tensor in (pred, *targets)], 0
+    if in_columns(call):
+        on_cpu, axis = pred.device.type == "cpu", 1
+        inputs = [transposed(tensor) if on_cpu else tensor.t() for tensor in inputs]
+    for tensor in inputs:
+        mark_rows(tensor, axis)
+    if weight is not None:
+        weight = weight.detach()
+        mark_rows(weight, 0)
+    return inputs[0], tuple(inputs[1:]), weight, avg_factor
 
 
 def one_pass(pred: Tensor) -> bool:
-    """Whether the gradient is computed with the value and kept.
+    """Whether the gradient is computed with the value, and kept for backward.
 
-    On a CPU it is computing that takes the time, so it is done once. Elsewhere it is memory, and reading
-    the logits again costs less than writing, reading and scaling a gradient. Small gradients in float16 are lost
-    without the factor that a gradient scaler sends through backward.
+    A CPU is bound by computation, which is then done once; a GPU by memory, where reading the logits again costs less
+    than writing, reading and scaling a gradient. In float16 small gradients would underflow before the factor of a
+    gradient scaler arrives in backward.
     """
     return pred.device.type == "cpu" and pred.dtype != torch.float16
 
 
 class GeneratedLoss(torch.autograd.Function):
-    """Autograd's view of the kernels of a call."""
+    """A call through its kernels, for autograd."""
 
     @staticmethod
     def forward(
@@ -109,7 +121,7 @@ class GeneratedLoss(torch.autograd.Function):
     ) -> Tensor:
         ctx.call, ctx.gradient = call, None
         ctx.save_for_backward(avg_factor, weight, pred, *targets)
-        arranged = arranged_inputs(call, avg_factor, weight, pred, *targets)
+        arranged = arrange(call, avg_factor, weight, pred, *targets)
         if not (ctx.needs_input_grad[3] and one_pass(pred)):
             return kernel(total, call, pred)(call, *arranged)
         value, ctx.gradient = kernel(value_and_gradient, call, pred)(call, *arranged)
@@ -120,12 +132,10 @@ class GeneratedLoss(torch.autograd.Function):
         call, (avg_factor, weight, pred, *targets) = ctx.call, ctx.saved_tensors
         gradient, ctx.gradient = ctx.gradient, None
         if torch.is_grad_enabled():
-            # a gradient of the gradient is wanted
-            value = eager(call, (pred, *targets), weight, avg_factor)
-            (gradient,) = torch.autograd.grad(value, pred, upstream, create_graph=True)
+            gradient = gradient_with_graph(call, (pred, *targets), weight, avg_factor, upstream)
         else:
             if gradient is None:
-                arranged = arranged_inputs(call, avg_factor, weight, pred, *targets)
+                arranged = arrange(call, avg_factor, weight, pred, *targets)
                 gradient = kernel(scaled_gradient, call, pred)(upstream, call, *arranged)
             elif upstream != 1:
                 gradient.mul_(upstream)
@@ -134,28 +144,14 @@ class GeneratedLoss(torch.autograd.Function):
         return (None, None, None, gradient, *(None for _ in targets))
 
 
-def arranged_inputs(
-    call: Call, avg_factor: Tensor | None, weight: Tensor | None, pred: Tensor, *targets: Tensor
-) -> tuple[Any, ...]:
-    """Arguments of :func:`total` after the call."""
-    columns = in_columns(call)
-    return (
-        arrange(pred, columns),
-        tuple(arrange(target, columns) for target in targets),
-        None if weight is None else arrange(weight, columns=False),
-        avg_factor,
-    )
-
-
 def compute(call: Call, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_factor: Any) -> Tensor | None:
     """The loss of a call through its generated kernels; None where they cannot compute it.
 
-    That is under another compiler, which takes the loss apart by itself, under transforms of functions, for targets or
-    weights with a gradient, for 0 or 1 rows, which torch.compile specialises, and without a compiler.
+    That is under transforms of functions, for targets or weights that need a gradient, for 0 or 1 rows, which
+    torch.compile specialises, and without a compiler.
     """
     if (
         call.owner in uncompiled
-        or is_compiling()
         or torch._C._are_functorch_transforms_active()
         or inputs[0].shape[0] < 2
         or any(tensor.requires_grad for tensor in (*inputs[1:], weight, avg_factor) if isinstance(tensor, Tensor))
@@ -165,7 +161,7 @@ def compute(call: Call, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_f
         tell_too_old()
         return None
     if call.function in ELEMENTS:
-        # summed at once: with a sum of each row first, the gradient would need a second pass
+        # Without the sum of each row in between, value and gradient are one pass.
         call = call._replace(function=ELEMENTS[call.function])
         weight = None if weight is None else weight.unsqueeze(-1)
         if avg_factor is None and call.reduction == "mean":
@@ -185,14 +181,15 @@ def compute(call: Call, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_f
         value = GeneratedLoss.apply(call, avg_factor, weight, pred, *targets)
     except torch.cuda.OutOfMemoryError:
         raise
-    except Exception as error:  # of whatever kind: what is wrong with the inputs, the eager path says in its own words
+    except Exception as error:  # of any type: where the inputs are wrong, the eager path says so
         uncompiled.add(call.owner)
         warnings.warn(
             f"{name_of(call.owner)} is computed without fused=True, since compiling it failed: {first_line(error)}",
             stacklevel=2,
         )
         return None
-    written.tell_unavailable()
+    if written.unavailable is not None:
+        written.tell_unavailable(written.unavailable)
     return value
 
 

@@ -1,4 +1,4 @@
-"""The kernels as functions of addresses."""
+"""The kernels as C functions of pointers and numbers."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import torch
 from .build import load, parallel_runner
 
 LARGE = 2**14
-"""Elements from which on threads share the work."""
-ARGUMENTS = {
-    # kind, pred, target, weight, its columns, rows, scale, two options, gradient, value
-    "boxes": (c_int, *[c_void_p] * 3, c_int, c_int64, *[c_double] * 3, c_void_p, c_void_p),
-    # kind, pred, labels, target, weight, its form, rows, columns, scale, two options, gradient, value
-    "logits": (c_int, *[c_void_p] * 4, c_int, *[c_int64] * 2, *[c_double] * 3, c_void_p, c_void_p),
-    # pred, labels, weight, rows, columns, scale, gradient, value
-    "softmax": (*[c_void_p] * 3, *[c_int64] * 2, c_double, c_void_p, c_void_p),
-    # pred, target, weight, rows, bins, scale, first bin and bins per unit, gradient, value
-    "distribution": (*[c_void_p] * 3, *[c_int64] * 2, *[c_double] * 3, c_void_p, c_void_p),
+"""Inputs of this many elements or more are split among threads."""
+COMMON = (*[c_void_p] * 4, c_int, *[c_int64] * 2, c_double, *[c_void_p] * 2, c_int, c_void_p)
+"""What all kernels begin with, cpp/loss.h: prediction, labels, target, weight, its form, rows, columns, scale,
+gradient, value, threads and what runs them."""
+NUMBERS = {
+    "boxes": (c_int, c_double, c_double),  # kind, two options
+    "logits": (c_int, c_double, c_double),  # kind, two options
+    "softmax": (),
+    "distribution": (c_double, c_double),  # first bin, bins per unit
 }
+"""Each kernel's own arguments."""
 SOURCE = {"boxes": "boxes", "logits": "logits", "softmax": "logits", "distribution": "logits"}
 lock = Lock()
 forked = False
-"""Whether this process was forked: the threads of its parent's OpenMP are not there."""
+"""Whether this process was forked, and so lacks the threads of its parent's OpenMP."""
 
 
 def note_fork() -> None:
@@ -41,7 +41,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def threads_for(elements: int) -> int:
-    """How many threads share the work."""
+    """How many threads share so many elements."""
     return 1 if elements < LARGE or forked else torch.get_num_threads()
 
 
@@ -57,13 +57,13 @@ def runner() -> int | None:
 
 @cache
 def kernel(name: str) -> tuple[Callable[..., None], int | None]:
-    """A kernel, compiled on first use, and its last argument, which follows the number of threads.
+    """A kernel, compiled on first use, and what it divides its work with.
 
     Raises:
         BuildError: Where it cannot be had.
     """
     with lock:
         function = library(SOURCE[name])[name]
-    function.argtypes = (*ARGUMENTS[name], c_int, c_void_p)
+    function.argtypes = (*COMMON, *NUMBERS[name])
     function.restype = None
     return function, runner()

@@ -12,11 +12,10 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self, dataclass_transform
 
-from ..functional.dtype import without_autocast
 from ..kernels import Call, compute
 from .declared import BOOLEAN, declared, keep_options, option
 from .facts import Fact
-from .inputs import check_floating, check_rows
+from .inputs import check_rows
 from .options import check_reduction, options_of, unknown_option
 from .state import Stateful
 
@@ -50,6 +49,14 @@ def published(*aliases: str) -> Callable[[type[L]], type[L]]:
         return cls
 
     return add
+
+
+def check_floating(name: str, tensor: Any) -> None:
+    """Raise for what is no floating-point tensor."""
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f"{name} must be a tensor, got {type(tensor).__name__}.")
+    if not tensor.is_floating_point():
+        raise ValueError(f"{name} must be a floating-point tensor, got {tensor.dtype}: convert it with .float().")
 
 
 @declared
@@ -159,8 +166,11 @@ class Loss(nn.Module):
             ValueError: For a shape, type or reduction that does not fit, and for ``avg_factor`` with ``'sum'``.
         """
         reduction = self.resolve_reduction(reduction_override, avg_factor)
+        observed = self.observes_call(reduction_override)
         loss = self.evaluate(pred, target, weight, avg_factor, reduction)
-        self.observe_training(reduction_override, pred, target, weight)
+        if observed:
+            with torch.no_grad():
+                self.observe(pred, target, weight)
         return loss
 
     def resolve_reduction(self, override: str | None, avg_factor: Any) -> str:
@@ -202,14 +212,14 @@ class Loss(nn.Module):
         """Compute, weight and reduce the loss of aligned inputs."""
         if self.debug:
             self.check_values(inputs, weight)
-        with without_autocast(inputs[0].device.type):
-            return compute(self.call(reduction), inputs, weight, avg_factor, self.fused and self.fusible)
+        return compute(self.call(reduction), inputs, weight, avg_factor)
 
     def call(self, reduction: str) -> Call:
         """What kernels have to know of the loss: its function and arguments, or :meth:`unreduced` of its own."""
         own = self.writes_unreduced
         function, arguments = (by_method, {"loss": self}) if own else (self.function, self.arguments())
-        return Call(function, arguments, reduction, self.loss_weight, self.values, self.tame, type(self))
+        fused = self.fused and self.fusible
+        return Call(function, arguments, reduction, self.loss_weight, self.values, self.tame, type(self), fused)
 
     def arguments(self) -> dict[str, Any]:
         """What the function is called with, beside the inputs."""
@@ -223,16 +233,14 @@ class Loss(nn.Module):
         """The loss of each row or element; the inputs are as :meth:`align` returned them, or some of their rows."""
         return self.function(pred, *targets, **self.arguments())
 
-    def observe_training(self, reduction_override: str | None, *inputs: Any) -> None:
-        """:meth:`observe` the inputs of a call, if it is one of a training and no scoring call."""
-        if self.observes and self.training and torch.is_grad_enabled() and reduction_override != "none":
-            with torch.no_grad():
-                self.observe(*inputs)
+    def observes_call(self, reduction_override: str | None) -> bool:
+        """Whether :meth:`observe` sees a call: in training, with gradients, and not asked for scores by ``'none'``."""
+        return self.training and reduction_override != "none" and torch.is_grad_enabled() and self.observes
 
     @property
     def observes(self) -> bool:
-        """Whether there is something to :meth:`observe`."""
-        return isinstance(self, Stateful)
+        """Whether the loss, or a module that it holds, keeps statistics."""
+        return isinstance(self, Stateful) or any(isinstance(part, Stateful) for part in self._modules.values())
 
     def observe(self, pred: Tensor, target: Any, weight: Tensor | None) -> None:
         """Gather the statistics of a training call, for losses that keep some."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from .. import functional as F
-from .base import Loss, published
+from .base import Loss, check_floating, published
 from .declared import declared, option, whole
-from .inputs import check_floating, check_rows, check_target, row_weight
+from .inputs import check_rows, check_target, row_weight
 from .options import check_option
 
 __all__ = ["DistributionFocalLoss", "Integral"]

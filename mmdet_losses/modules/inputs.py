@@ -10,14 +10,6 @@ from torch import Tensor
 from ..functional.reduce import match_rank
 
 
-def check_floating(name: str, tensor: Any) -> None:
-    """Raise for what is no floating-point tensor."""
-    if not isinstance(tensor, Tensor):
-        raise ValueError(f"{name} must be a tensor, got {type(tensor).__name__}.")
-    if not tensor.is_floating_point():
-        raise ValueError(f"{name} must be a floating-point tensor, got {tensor.dtype}: convert it with .float().")
-
-
 def check_target(target: Any) -> None:
     """Raise for a target that is no tensor."""
     if not isinstance(target, Tensor):
@@ -29,6 +21,15 @@ def check_same_shape(pred: Tensor, target: Any) -> None:
     check_target(target)
     if target.shape != pred.shape:
         raise ValueError(f"target must have the shape of pred, {tuple(pred.shape)}, got {tuple(target.shape)}.")
+
+
+def check_boxes(pred: Tensor, target: Any) -> None:
+    """Raise for anything but two tensors of boxes of the same shape."""
+    if pred.ndim == 0 or pred.shape[-1] != 4:
+        raise ValueError(
+            f"pred must hold boxes (x1, y1, x2, y2) in its last axis, shape (n, 4), got {tuple(pred.shape)}."
+        )
+    check_same_shape(pred, target)
 
 
 def check_rows(name: str, tensor: Tensor, good: Tensor, weight: Tensor | None, expected: str) -> None:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ..functional.dtype import upcast, without_autocast
 from ..functional.reduce import drop_junk, match_rank, reduce_loss
-from ..modules.base import Loss
-from ..modules.inputs import check_floating, check_rows, row_weight
+from ..modules.base import Loss, check_floating
+from ..modules.inputs import check_rows, row_weight
 from ..modules.options import check_option
 from .encode import DenseTarget
 
@@ -120,7 +120,9 @@ class CompositeLoss(Loss):
                 loss = {name: self.loss_weight * reduce_loss(term, reduction, avg_factor) for name, term in named}
             else:
                 loss = self.loss_weight * reduce_loss(per_image.sum(-1), reduction, avg_factor)
-        self.observe_training(reduction_override, maps, target, weight)
+        if self.observes_call(reduction_override):
+            with torch.no_grad():
+                self.observe(maps, target, weight)
         return loss
 
     def check_inputs(self, pred: Any, target: Any) -> list[Tensor]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import warnings
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +25,7 @@ from mmdet_losses import (
     FocalLoss,
     GIoULoss,
     IoULoss,
+    IoUTypeLoss,
     L1Loss,
     MSELoss,
     Poly1FocalLoss,
@@ -37,7 +35,8 @@ from mmdet_losses import (
     VarifocalLoss,
 )
 from mmdet_losses.functional import giou_terms
-from mmdet_losses.kernels import build, generated, library, written
+from mmdet_losses.kernels import build, generated, written
+from mmdet_losses.kernels.plans import PLANNERS, plan_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernels are built on Linux")
 
@@ -46,14 +45,16 @@ SIZES = [1, 2, 7, 16, 17, 500, 20_000]
 
 
 class Used:
-    """Counts how often a kernel ran."""
+    """Counts how often a kernel ran, and notes whether the last one computed a gradient."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.gradient: Tensor | None = None
 
     def __call__(self, *args: Any) -> Any:
         self.count += 1
-        return self.launch(*args)
+        value, self.gradient = self.launch(*args)
+        return value, self.gradient
 
     launch = staticmethod(written.launch)
 
@@ -202,8 +203,17 @@ def assert_same(
     value, gradient = of_kernel(loss, used, pred, *args, **call)
     expected, slope = of_eager(loss, wide(pred), *map(wide, args), **call)
     assert value.dtype == gradient.dtype == torch.float32 and value.shape == ()
-    torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-7)
-    torch.testing.assert_close(gradient, slope, rtol=rtol, atol=atol)
+    place = partial(with_place, loss)
+    torch.testing.assert_close(value, expected, rtol=1e-5, atol=1e-7, msg=place)
+    torch.testing.assert_close(gradient, slope, rtol=rtol, atol=atol, msg=place)
+
+
+def with_place(loss: nn.Module, message: str) -> str:
+    """Tells who changed one of two places that compute a loss where the other is."""
+    function = loss.call("mean").function
+    source = "boxes" if issubclass(type(loss), IoUTypeLoss | BoundedIoULoss | ExtendedIoULoss) else "logits"
+    here = Path(sys.modules[function.__module__].__file__).relative_to(Path(build.__file__).parents[2])
+    return f"{message}\n{here} ({function.__name__}) and mmdet_losses/kernels/cpp/{source}.cpp compute the same loss."
 
 
 def weights(loss: nn.Module, pred: Tensor, seed: int) -> list[Tensor | None]:
@@ -231,8 +241,15 @@ def test_is_eager(name: str, used: Used) -> None:
         assert_same(build_loss(reduction="sum", loss_weight=0.1), used, *batch(40, 0), weight)
 
 
+def test_a_difference_names_both_places() -> None:
+    boxes, logits = (with_place(loss, "") for loss in (CIoULoss(), L1Loss()))
+    assert "functional/iou.py (box_iou_loss) and mmdet_losses/kernels/cpp/boxes.cpp" in boxes
+    assert "functional/coordinate.py (l1_loss) and mmdet_losses/kernels/cpp/logits.cpp" in logits
+
+
 @pytest.mark.parametrize("name", ALL)
-def test_rows_of_weight_0_are_not_looked_at(name: str, used: Used) -> None:
+def test_rows_of_weight_0_are_masked(name: str, used: Used) -> None:
+    """The rule of functional/reduce.py (drop_junk), which cpp/boxes.cpp and cpp/logits.cpp write again."""
     build_loss, batch = ALL[name]
     for n in (3, 100, 7000):
         pred, target = batch(n, n)
@@ -324,6 +341,7 @@ def test_extreme_logits(name: str, used: Used) -> None:
 
 
 def test_avg_factor(used: Used) -> None:
+    """The rule of functional/reduce.py (reduce_total), which kernels/written.py (compute) writes again."""
     for build_loss, batch in ((CIoULoss, boxes), (FocalLoss, labels), (BoundedIoULoss, boxes)):
         pred, target = batch(300, 0)
         for factor in (None, 7, 7.5, torch.tensor(7.0), torch.tensor([7]), 0, torch.tensor(0.0), torch.tensor([[0]])):
@@ -380,7 +398,7 @@ def test_transforms_of_backward(used: Used) -> None:
     with torch.autograd.forward_ad.dual_level():
         dual = torch.autograd.forward_ad.make_dual(pred, torch.ones_like(pred))
         loss = FocalLoss()
-        assert written.compute(loss.call("mean"), (dual, label), None, None) is None
+        assert plan_of(loss.call("mean"), (dual, label), None, None) is None
     torch.testing.assert_close(*found, rtol=1e-4, atol=1e-7)
 
 
@@ -388,11 +406,14 @@ def test_without_a_gradient(used: Used) -> None:
     for build_loss, batch in ALL.values():
         pred, target = batch(50, 2)
         with_gradient, _ = of_kernel(build_loss(), used, pred, target)
+        assert used.gradient is not None
         loss = build_loss()
         loss.fused = True
         value = loss(pred, target)
+        assert used.gradient is None
         with torch.no_grad():
             assert loss(pred.requires_grad_(), target) == value
+        assert used.gradient is None
         assert not value.requires_grad
         assert value == with_gradient
 
@@ -445,6 +466,10 @@ def test_other_calls_are_not_taken(used: Used, monkeypatch: pytest.MonkeyPatch) 
         loss(pred, target[:3])
 
 
+def test_every_function_that_has_a_kernel_is_tried() -> None:
+    assert {build_loss().call("mean").function for build_loss, _ in ALL.values()} == set(PLANNERS)
+
+
 def test_subclasses_that_compute_alike_are_taken(used: Used) -> None:
     class Named(GIoULoss):
         paper = "of somebody"
@@ -490,6 +515,23 @@ def test_sum_of_many(used: Used) -> None:
     torch.testing.assert_close(often, once, rtol=1e-6, atol=0)
 
 
+def test_what_cannot_be_built_is_tried_once(used: Used, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def missing(name: str) -> None:
+        asked.append(name)
+        raise build.BuildError("c++: it is not there")
+
+    monkeypatch.setattr(written, "kernel", missing)
+    monkeypatch.setattr(written, "unavailable", None)
+    monkeypatch.setattr(generated, "compute", lambda *call: None)
+    pred, target = boxes(30, 0)
+    for _ in range(2):
+        assert GIoULoss(fused=True)(pred, target) == GIoULoss()(pred, target)
+    assert asked == ["boxes"]
+    assert written.unavailable == "c++: it is not there"
+
+
 @pytest.mark.compiler
 def test_without_kernels_one_warning_says_what_is_used(used: Used, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
@@ -497,7 +539,7 @@ def test_without_kernels_one_warning_says_what_is_used(used: Used, monkeypatch: 
 
     monkeypatch.setattr(written, "kernel", missing)
     monkeypatch.setattr(written, "unavailable", None)
-    monkeypatch.setattr(written, "told", False)
+    written.tell_unavailable.cache_clear()
     monkeypatch.setattr(generated, "BACKEND", lambda graph, inputs: graph.forward)
     generated.compiled.cache_clear()
     with warnings.catch_warnings(record=True) as said:
@@ -510,137 +552,3 @@ def test_without_kernels_one_warning_says_what_is_used(used: Used, monkeypatch: 
     assert told == [
         "fused=True uses torch.compile alone, since its own kernels could not be built: c++: it is not there"
     ]
-
-
-@pytest.fixture
-def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small kernel, and an empty cache."""
-    (tmp_path / "vec.h").write_text("")
-    (tmp_path / "boxes.cpp").write_text('extern "C" int seven() { return 7; }')
-    monkeypatch.setattr(build, "SOURCES", tmp_path)
-    monkeypatch.setenv("MMDET_LOSSES_CACHE", str(tmp_path / "cache"))
-    return tmp_path
-
-
-def test_damaged_files_are_compiled_again(sources: Path) -> None:
-    path = build.library_path("boxes")
-    assert path.parent == sources / "cache" / "kernels"
-    for damage in (b"", b"junk" * 100, None):
-        path.unlink(missing_ok=True)  # not written over: it is loaded
-        if damage is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(damage)
-        assert build.load("boxes").seven() == 7
-        assert build.is_whole(path)
-    written = path.stat().st_mtime_ns
-    assert build.load("boxes").seven() == 7
-    assert path.stat().st_mtime_ns == written
-    (sources / "boxes.cpp").write_text('extern "C" int seven() { return 8; }')
-    assert build.load("boxes").seven() == 8
-
-
-def test_compiled_twice_at_once(sources: Path) -> None:
-    path = build.library_path("boxes")
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: build.compile_into("boxes", path), range(4)))
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
-    assert build.is_whole(path)
-
-
-def test_why_it_cannot_be_compiled(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (sources / "boxes.cpp").write_text("this is no C++")
-    with pytest.raises(build.BuildError, match="error"):
-        build.load("boxes")
-    (sources / "boxes.cpp").write_text('extern "C" int seven() { return 7; }')
-    monkeypatch.setenv("MMDET_LOSSES_CACHE", str(sources / "vec.h"))
-    with pytest.raises(build.BuildError, match=r"vec\.h"):
-        build.load("boxes")
-
-
-def test_flags_that_a_compiler_does_not_know(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build, "TUNING", (("-march=of-the-future",), ()))
-    assert build.load("boxes").seven() == 7
-
-
-BLOCK = """
-import sys
-
-class Blocked:
-    def find_spec(self, name, *_):
-        if name.split(".")[0] == "mmengine":
-            raise ModuleNotFoundError(name="mmengine")
-
-sys.meta_path.insert(0, Blocked())
-"""
-
-
-def run_script(script: str, **environment: str) -> str:
-    """What a fresh process says, without MMDetection, whose import takes seconds."""
-    script = BLOCK + script
-    done = subprocess.run(
-        [sys.executable, "-W", "always", "-c", script],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stderr
-
-
-SCRIPT = """
-import os, torch
-from mmdet_losses import CIoULoss, FocalLoss
-from mmdet_losses.kernels import written
-torch.set_num_threads(2)
-target = torch.rand(9000, 4).cumsum(1)
-pred = target + 0.1
-
-def step():
-    leaf, other = (pred.clone().requires_grad_() for _ in range(2))
-    value, expected = CIoULoss(fused=True)(leaf, target), CIoULoss()(other, target)
-    value.backward()
-    expected.backward()
-    torch.testing.assert_close(value, expected)
-    torch.testing.assert_close(leaf.grad, other.grad, rtol=1e-3, atol=1e-7)
-"""
-
-
-@pytest.mark.compiler
-def test_failing_compiler(tmp_path: Path) -> None:
-    script = SCRIPT + "step()\nstep()\nassert written.unavailable"
-    said = run_script(
-        script, CXX="/bin/false", MMDET_LOSSES_CACHE=str(tmp_path), TORCHINDUCTOR_CACHE_DIR=str(tmp_path / "inductor")
-    )
-    assert said.count("fused=True") == 1
-    assert "without fused=True" in said
-
-
-def test_forks_and_one_openmp() -> None:
-    """After threads have been used, which a forked process does not have."""
-    script = SCRIPT + (
-        "step()\n"
-        "assert written.unavailable is None\n"
-        "maps = open('/proc/self/maps').read().splitlines()\n"
-        "assert len({line.split()[-1] for line in maps if 'gomp' in line}) <= 1\n"
-        "from mmdet_losses.kernels.library import runner\n"
-        "assert runner()\n"
-        "child = os.fork()\n"
-        "if not child:\n"
-        "    torch.set_num_threads(1)\n"
-        "    CIoULoss(fused=True)(pred, target)\n"
-        "    os._exit(0)\n"
-        "assert os.waitpid(child, 0)[1] == 0\n"
-    )
-    assert "fused" not in run_script(script)
-
-
-def test_forked_process_uses_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert library.threads_for(library.LARGE) == torch.get_num_threads()
-    assert library.threads_for(library.LARGE - 1) == 1
-    monkeypatch.setattr(library, "forked", True)
-    assert library.threads_for(library.LARGE) == 1
-
-
-def test_can_be_switched_off() -> None:
-    run_script(SCRIPT + "assert not written.ENABLED", MMDET_LOSSES_NATIVE="0")

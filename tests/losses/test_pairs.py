@@ -42,6 +42,7 @@ def batch(scale: float = 1.0) -> tuple[Tensor, Tensor]:
     pred[40:50] += 100
     pred[50:60, :2] = target[50:60, 2:]
     pred[60:70] = pred[60:70].roll(2, 1)
+    target[65:70] = target[65:70].roll(2, 1)
     pred[70:80] = target[70:80] = 5
     return pred * scale, target * scale
 
@@ -117,13 +118,15 @@ def test_extent_that_was_not_asked_for(names: tuple[str, ...]) -> None:
     torch.testing.assert_close(late, gradient(box_pair, names, 1.0), rtol=1e-12, atol=1e-13)
 
 
-def test_forward_mode() -> None:
+@pytest.mark.parametrize("recorded", [False, True])
+def test_forward_mode(recorded: bool) -> None:
     pred, target = (boxes[80:90] for boxes in batch())
     direction = torch.rand(pred.shape, generator=torch.Generator().manual_seed(2), dtype=pred.dtype)
     leaf = pred.clone().requires_grad_()
     (slope,) = torch.autograd.grad(box_pair(leaf, target).iou.sum(), leaf)
     with forward_ad.dual_level():
-        tangent = forward_ad.unpack_dual(box_pair(forward_ad.make_dual(pred, direction), target).iou).tangent
+        dual = forward_ad.make_dual(leaf if recorded else pred, direction)
+        tangent = forward_ad.unpack_dual(box_pair(dual, target).iou).tangent
     torch.testing.assert_close(tangent, (slope * direction).sum(1))
 
 
@@ -140,9 +143,16 @@ def test_gradient_has_a_gradient() -> None:
     assert torch.autograd.gradgradcheck(quotients, pred.requires_grad_())
 
 
-def test_target_with_a_gradient() -> None:
-    pred, target = (boxes[80:90].requires_grad_() for boxes in batch())
-    assert torch.autograd.gradcheck(lambda *boxes: box_pair(*boxes).iou, (pred, target))
+@pytest.mark.parametrize("of_pred", [True, False])
+def test_target_with_a_gradient(of_pred: bool) -> None:
+    pred, target = (boxes[80:90] for boxes in batch())
+    target.requires_grad_()
+
+    def outputs(pred: Tensor, target: Tensor) -> tuple[Tensor, ...]:
+        pair = box_pair(pred, target)
+        return pair.iou, pair.squared_offset() / pair.squared_diagonal(), pair.aspect_change()
+
+    assert torch.autograd.gradcheck(outputs, (pred.requires_grad_(of_pred), target))
 
 
 def test_transforms_of_functions() -> None:

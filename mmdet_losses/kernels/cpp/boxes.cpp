@@ -1,12 +1,9 @@
-// Losses of pairs of boxes (x1, y1, x2, y2): the weighted sum and its gradient in one pass.
+// Losses of pairs of boxes (x1, y1, x2, y2): the weighted sum and its gradient in one pass. The formulas are those of
+// functional/iou.py, geometry.py and beyond_iou.py; tests/kernels/test_native.py compares them.
 // Compiled without contraction, so that the areas of equal boxes are equal.
-#include "vec.h"
+#include "loss.h"
 
 namespace {
-
-struct Options {
-  float first, second;
-};
 
 // A value for each pair, and its derivatives by the prediction's four coordinates.
 struct Slope {
@@ -54,7 +51,7 @@ struct Pair {
   INLINE Floats dx() const { return ((X1 - x1) + (X2 - x2)) * 0.5f; }
   INLINE Floats dy() const { return ((Y1 - y1) + (Y2 - y2)) * 0.5f; }
 
-  // All gradients brought together; those of the hull only where a loss has it.
+  // The gradient by the corners from those by the parts; by the hull only where a loss uses it.
   template <bool HULL>
   INLINE Columns gradient() const {
     const Floats of_intersection = of_iou / divisor;
@@ -98,7 +95,7 @@ struct Family {
     const Floats value = Member::value(pair, options);
     Columns by = pair.template gradient<Member::HULL>();
     for (Floats& x : by.c) x *= pair.unit_inverse;
-    // Comparisons drop a NaN.
+    // Comparisons lose a NaN, so it is put back.
     return {select(pair.doubt == pair.doubt, value, pair.doubt), by};
   }
 };
@@ -213,14 +210,6 @@ struct Scylla {
   }
 };
 
-// Smooth L1 and its slope.
-INLINE Floats smooth(Floats loss, float point, Floats& slope) {
-  const Floats size = abs(loss);
-  const Ints near = size < point;
-  slope = select(near, loss / point, sign(loss));
-  return select(near, loss * loss * (0.5f / point), size - 0.5f * point);
-}
-
 struct Extended {
   static constexpr bool EACH = false;
   static INLINE Slope compute(const Columns& pred, const Columns& target, Options options, const Columns&) {
@@ -236,7 +225,7 @@ struct Extended {
     const Floats unions = (w * h + at_least(p.W, 0.0f) * at_least(p.H, 0.0f)) - intersection;
     const Floats divisor = safe(unions), iou = intersection / divisor;
     Floats slope;
-    const Floats value = smooth(1.0f - iou, options.first, slope);
+    const Floats value = smooth_l1(1.0f - iou, options.first, slope);
     slope /= divisor;
     const Floats of_union = select(unions > 0, slope * iou, 0.0f), of_intersection = -slope - of_union;
     const Floats inside = select(unions > 0, of_intersection, 0.0f), outside = select(meet, 0.0f, of_intersection);
@@ -257,14 +246,14 @@ struct Extended {
   }
 };
 
-// Four values for each pair, each with a weight of its own, which is part of the result.
+// Four values for each pair, each with its own weight, which is applied here.
 struct Bounded {
   static constexpr bool EACH = true;
   static INLINE Floats position(Floats sum, Floats side, Options options, Floats weight, Floats& of_both) {
     const Floats apart = abs(sum), whole = side + apart + options.second, divisor = safe(whole);
     const Floats bound = (2.0f * apart + options.second) / divisor;
     Floats slope;
-    const Floats value = smooth(at_most(bound, 1.0f), options.first, slope);
+    const Floats value = smooth_l1(at_most(bound, 1.0f), options.first, slope);
     const Floats of_apart = (2.0f - select(whole > 0, bound, 0.0f)) / divisor;
     of_both = -weight * sign(sum) * select(bound < 1.0f, slope * of_apart, 0.0f);
     return weight * value;
@@ -273,7 +262,7 @@ struct Bounded {
     const Floats difference = ours - wanted, whole = larger(ours, wanted) + options.second, divisor = safe(whole);
     const Floats bound = (abs(difference) + options.second) / divisor;
     Floats slope;
-    const Floats value = smooth(bound, options.first, slope);
+    const Floats value = smooth_l1(bound, options.first, slope);
     of_side = weight * slope * (sign(difference) - select((whole > 0) & (difference > 0), bound, 0.0f)) / divisor;
     return weight * value;
   }
@@ -290,18 +279,10 @@ struct Bounded {
   }
 };
 
-struct Call {
-  const float *pred, *target, *weight;
-  int columns;  // of the weight: 0 for none, 1 or 4
-  float scale;
-  Options options;
-  float* gradient;
-};
-
-// LANES pairs; adds to the sum, and returns their gradient.
+// LANES pairs; adds to the sum, and returns their gradient. The weight has COLUMNS numbers of each pair: 0, 1 or 4.
 template <class Loss, int COLUMNS, bool GRADIENT>
-INLINE void block(const float* pred, const float* target, const float* weight, const Call& call, float* gradient,
-                  Sum& sum) {
+INLINE void block(const float* pred, const float* target, const float* weight, float scale, Options options,
+                  float* gradient, Sum& sum) {
   Columns of_each;
   Floats of_row = all(1.0f);
   bool counts = true;
@@ -331,25 +312,25 @@ INLINE void block(const float* pred, const float* target, const float* weight, c
     for (Floats& x : ours.c) x = select(drop, 0.0f, x);
     for (Floats& x : theirs.c) x = select(drop, 0.0f, x);
   }
-  Slope slope = Loss::compute(ours, theirs, call.options, of_each);
+  Slope slope = Loss::compute(ours, theirs, options, of_each);
   sum.add(COLUMNS && !Loss::EACH ? slope.value * of_row : slope.value);
   if (GRADIENT) {
-    const Floats factor = Loss::EACH ? all(call.scale) : of_row * call.scale;
+    const Floats factor = Loss::EACH ? all(scale) : of_row * scale;
     for (Floats& x : slope.by.c) x = COLUMNS ? select(drop, 0.0f, x * factor) : x * factor;
     store_rows(gradient, slope.by);
   }
 }
 
 template <class Loss, int COLUMNS, bool GRADIENT>
-double rows(const Call& call, int64_t begin, int64_t end) {
+double pairs(const Call& call, Options options, int64_t begin, int64_t end) {
   Sum sum;
   int64_t i = begin;
   for (; i + LANES <= end; i += LANES) {
-    block<Loss, COLUMNS, GRADIENT>(call.pred + 4 * i, call.target + 4 * i, call.weight + COLUMNS * i, call,
-                                   call.gradient + 4 * i, sum);
+    block<Loss, COLUMNS, GRADIENT>(call.pred + 4 * i, call.target + 4 * i, call.weight + COLUMNS * i, call.scale,
+                                   options, call.gradient + 4 * i, sum);
   }
   if (i < end) {
-    // What is left, with rows of weight 0 beside it.
+    // The remainder, padded with rows of weight 0.
     constexpr int WIDE = COLUMNS ? COLUMNS : 1;
     float pred[4 * LANES] = {}, target[4 * LANES] = {}, weight[WIDE * LANES] = {}, gradient[4 * LANES];
     const size_t left = static_cast<size_t>(end - i);
@@ -357,41 +338,36 @@ double rows(const Call& call, int64_t begin, int64_t end) {
     std::memcpy(target, call.target + 4 * i, 4 * left * sizeof(float));
     if (COLUMNS) std::memcpy(weight, call.weight + COLUMNS * i, COLUMNS * left * sizeof(float));
     for (size_t j = 0; !COLUMNS && j < left; ++j) weight[j] = 1.0f;
-    block<Loss, WIDE, GRADIENT>(pred, target, weight, call, gradient, sum);
+    block<Loss, WIDE, GRADIENT>(pred, target, weight, call.scale, options, gradient, sum);
     if (GRADIENT) std::memcpy(call.gradient + 4 * i, gradient, 4 * left * sizeof(float));
   }
   return sum.result();
 }
 
-template <class Loss, bool GRADIENT>
-double rows_of(const Call& call, int64_t begin, int64_t end) {
-  switch (call.columns) {
-    case 0: return rows<Loss, 0, GRADIENT>(call, begin, end);
-    case 1: return rows<Loss, 1, GRADIENT>(call, begin, end);
-    default: return rows<Loss, 4, GRADIENT>(call, begin, end);
-  }
-}
-
 template <class Loss>
-double total(const Call& call, int64_t n, int threads, Parallel parallel) {
-  return divide_work(n, LANES, threads, parallel, [&call](int64_t begin, int64_t end) {
-    return call.gradient ? rows_of<Loss, true>(call, begin, end) : rows_of<Loss, false>(call, begin, end);
-  });
-}
+struct Pairs {
+  static constexpr int64_t GRAIN = LANES;
+  template <bool GRADIENT>
+  static double sum(const Call& call, Options options, int64_t begin, int64_t end) {
+    switch (call.form) {
+      case NONE: return pairs<Loss, 0, GRADIENT>(call, options, begin, end);
+      case ROWS: return pairs<Loss, 1, GRADIENT>(call, options, begin, end);
+      default: return pairs<Loss, 4, GRADIENT>(call, options, begin, end);
+    }
+  }
+};
 
-using Total = double (*)(const Call&, int64_t, int, Parallel);
+// In the order of kernels/plans.py (BOXES).
 constexpr Total TOTALS[] = {
-    total<Family<Log>>,       total<Family<Linear>>,    total<Family<Square>>, total<Family<Generalized>>,
-    total<Family<Distance>>,  total<Family<Complete>>,  total<Family<Efficient>>, total<Family<Scylla>>,
-    total<Extended>,          total<Bounded>,
+    total<Pairs<Family<Log>>>,         total<Pairs<Family<Linear>>>,   total<Pairs<Family<Square>>>,
+    total<Pairs<Family<Generalized>>>, total<Pairs<Family<Distance>>>, total<Pairs<Family<Complete>>>,
+    total<Pairs<Family<Efficient>>>,   total<Pairs<Family<Scylla>>>,   total<Pairs<Extended>>,
+    total<Pairs<Bounded>>,
 };
 
 }  // namespace
 
-extern "C" void boxes(int kind, const float* pred, const float* target, const float* weight, int columns, int64_t n,
-                      double scale, double first, double second, float* gradient, float* value, int threads,
-                      Parallel parallel) {
-  const Options options{static_cast<float>(first), static_cast<float>(second)};
-  const Call call{pred, target, weight, columns, static_cast<float>(scale), options, gradient};
-  *value = static_cast<float>(TOTALS[kind](call, n, threads, parallel) * scale);
+extern "C" void boxes(CALL, int kind, double first, double second) {
+  const Call call{pred, labels, target, weight, form, rows, columns, static_cast<float>(scale), gradient};
+  *value = static_cast<float>(TOTALS[kind](call, options_of(first, second), rows, threads, parallel) * scale);
 }

@@ -1,22 +1,19 @@
-// Losses of logits, and those of coordinates, element by element: the weighted sum and its gradient in one pass.
+// Losses of logits and of coordinates: the weighted sum and its gradient in one pass. The formulas are those of
+// functional/classification.py, coordinate.py and distribution.py; tests/kernels/test_native.py compares them.
 #include <cmath>
 
-#include "vec.h"
+#include "loss.h"
 
 namespace {
 
-constexpr int64_t CHUNK = 1024;  // elements, so that targets and weights made for them stay in the cache
+constexpr int64_t CHUNK = 1024;  // elements, whose expanded targets and weights stay in the cache
 constexpr int64_t MOST_BINS = 256;
-
-struct Options {
-  float first, second;
-};
 
 struct Slope {
   Floats value, by;
 };
 
-// The probability p, the other one, and the logarithms' common part, ln(1 + exp(-|x|)).
+// p = sigmoid(x), rest = 1 - p, and what -ln p and -ln(1 - p) share, ln(1 + exp(-|x|)).
 struct Logistic {
   Floats p, rest, common;
 
@@ -30,7 +27,7 @@ struct Logistic {
   INLINE Floats cross_entropy(Floats x, Floats target) const { return (at_least(x, 0.0f) - x * target) + common; }
 };
 
-// Of targets 0 and 1; the logit is turned so that p is the error.
+// For targets 0 and 1; the logit of a positive is negated, so that p is the error.
 template <bool SQUARE>
 struct HardFocal {
   static INLINE Slope compute(Floats x, Floats target, Options options) {
@@ -101,38 +98,20 @@ struct Squared {
 
 struct SmoothAbsolute {
   static INLINE Slope compute(Floats x, Floats target, Options options) {
-    const Floats difference = x - target, size = abs(difference);
-    const float beta = options.first;
-    const Ints near = size < beta;
-    return {
-        select(near, difference * difference * (0.5f / beta), size - 0.5f * beta),
-        select(near, difference / beta, sign(difference)),
-    };
+    Floats slope;
+    const Floats value = smooth_l1(x - target, options.first, slope);
+    return {value, slope};
   }
 };
 
-enum Weight { NONE, ROWS, ELEMENTS };
-
-struct Call {
-  const float* pred;
-  const int64_t* labels;  // of rows; then `target` holds the value at the label, or is null for 1
-  const float* target;    // of elements, or see above
-  const float* weight;
-  int form;
-  int64_t columns;
-  float scale;
-  Options options;
-  float* gradient;
-};
-
 template <class Loss, bool WEIGHT, bool GRADIENT>
-INLINE void block(const float* pred, const float* target, const float* weight, const Call& call, float* gradient,
-                  Sum& sum) {
+INLINE void block(const float* pred, const float* target, const float* weight, float scale, Options options,
+                  float* gradient, Sum& sum) {
   Floats x = load(pred), y = load(target);
   if (!WEIGHT) {
-    const Slope slope = Loss::compute(x, y, call.options);
+    const Slope slope = Loss::compute(x, y, options);
     sum.add(slope.value);
-    if (GRADIENT) store(gradient, slope.by * call.scale);
+    if (GRADIENT) store(gradient, slope.by * scale);
     return;
   }
   const Floats w = load(weight);
@@ -142,17 +121,17 @@ INLINE void block(const float* pred, const float* target, const float* weight, c
   }
   const Ints drop = w == 0;
   x = select(drop, 0.0f, x), y = select(drop, 0.0f, y);
-  const Slope slope = Loss::compute(x, y, call.options);
+  const Slope slope = Loss::compute(x, y, options);
   sum.add(slope.value * w);
-  if (GRADIENT) store(gradient, select(drop, 0.0f, slope.by * (w * call.scale)));
+  if (GRADIENT) store(gradient, select(drop, 0.0f, slope.by * (w * scale)));
 }
 
 template <class Loss, bool WEIGHT, bool GRADIENT>
-INLINE void chunk(const float* pred, const float* target, const float* weight, const Call& call, float* gradient,
-                  int64_t n, Sum& sum) {
+INLINE void chunk(const float* pred, const float* target, const float* weight, float scale, Options options,
+                  float* gradient, int64_t n, Sum& sum) {
   int64_t i = 0;
   for (; i + LANES <= n; i += LANES) {
-    block<Loss, WEIGHT, GRADIENT>(pred + i, target + i, weight + i, call, gradient + i, sum);
+    block<Loss, WEIGHT, GRADIENT>(pred + i, target + i, weight + i, scale, options, gradient + i, sum);
   }
   if (i < n) {
     float x[LANES] = {}, y[LANES] = {}, w[LANES] = {}, slope[LANES];
@@ -160,14 +139,14 @@ INLINE void chunk(const float* pred, const float* target, const float* weight, c
     std::memcpy(x, pred + i, left * sizeof(float));
     std::memcpy(y, target + i, left * sizeof(float));
     for (size_t j = 0; j < left; ++j) w[j] = WEIGHT ? weight[i + static_cast<int64_t>(j)] : 1.0f;
-    block<Loss, true, GRADIENT>(x, y, w, call, slope, sum);
+    block<Loss, true, GRADIENT>(x, y, w, scale, options, slope, sum);
     if (GRADIENT) std::memcpy(gradient + i, slope, left * sizeof(float));
   }
 }
 
-// Chunk by chunk, whatever the rows: what rows share is written out for the elements of a chunk.
+// In chunks across rows: labels and weights of rows are expanded to the elements of a chunk.
 template <class Loss, bool GRADIENT>
-double elements(const Call& call, int64_t begin, int64_t end) {
+double elements(const Call& call, Options options, int64_t begin, int64_t end) {
   Sum sum;
   const int64_t columns = call.columns;
   float targets[CHUNK], weights[CHUNK];
@@ -201,40 +180,34 @@ double elements(const Call& call, int64_t begin, int64_t end) {
       }
     }
     if (call.form == NONE) {
-      chunk<Loss, false, GRADIENT>(call.pred + at, target, target, call, gradient, n, sum);
+      chunk<Loss, false, GRADIENT>(call.pred + at, target, target, call.scale, options, gradient, n, sum);
     } else {
-      chunk<Loss, true, GRADIENT>(call.pred + at, target, weight, call, gradient, n, sum);
+      chunk<Loss, true, GRADIENT>(call.pred + at, target, weight, call.scale, options, gradient, n, sum);
     }
   }
   return sum.result();
 }
 
 template <class Loss>
-double total(const Call& call, int64_t n, int threads, Parallel parallel) {
-  return divide_work(n, CHUNK, threads, parallel, [&call](int64_t begin, int64_t end) {
-    return call.gradient ? elements<Loss, true>(call, begin, end) : elements<Loss, false>(call, begin, end);
-  });
-}
-
-using Total = double (*)(const Call&, int64_t, int, Parallel);
-constexpr Total TOTALS[] = {
-    total<HardFocal<true>>, total<HardFocal<false>>, total<SoftFocal>,        total<CrossEntropy>,
-    total<Quality>,         total<Varifocal<true>>,  total<Varifocal<false>>, total<Absolute>,
-    total<Squared>,         total<SmoothAbsolute>,
+struct Elements {
+  static constexpr int64_t GRAIN = CHUNK;
+  template <bool GRADIENT>
+  static double sum(const Call& call, Options options, int64_t begin, int64_t end) {
+    return elements<Loss, GRADIENT>(call, options, begin, end);
+  }
 };
 
-struct Rows {
-  const float* pred;
-  const int64_t* labels;
-  const float* weight;
-  int64_t columns;
-  float scale;
-  float* gradient;
+// In the order of kernels/plans.py, from HARD_FOCAL on.
+constexpr Total TOTALS[] = {
+    total<Elements<HardFocal<true>>>,  total<Elements<HardFocal<false>>>, total<Elements<SoftFocal>>,
+    total<Elements<CrossEntropy>>,     total<Elements<Quality>>,          total<Elements<Varifocal<true>>>,
+    total<Elements<Varifocal<false>>>, total<Elements<Absolute>>,         total<Elements<Squared>>,
+    total<Elements<SmoothAbsolute>>,
 };
 
 // Cross-entropy of a softmax over each row, with labels from 0 to columns - 1 wherever the weight is not 0.
 template <bool GRADIENT>
-double softmax_rows(const Rows& call, int64_t begin, int64_t end) {
+double softmax_rows(const Call& call, int64_t begin, int64_t end) {
   double total = 0.0;
   const int64_t columns = call.columns, whole = columns / LANES * LANES;
   const size_t left = static_cast<size_t>(columns - whole) * sizeof(float);
@@ -274,14 +247,15 @@ double softmax_rows(const Rows& call, int64_t begin, int64_t end) {
   return total;
 }
 
-struct Distances {
-  const float *pred, *target, *weight;
-  int64_t bins;
-  float scale, start, density;
-  float* gradient;
+struct Softmax {
+  static constexpr int64_t GRAIN = 1;
+  template <bool GRADIENT>
+  static double sum(const Call& call, Options, int64_t begin, int64_t end) {
+    return softmax_rows<GRADIENT>(call, begin, end);
+  }
 };
 
-// `columns` of LANES rows of `bins`, the other way round; of fewer rows, with zeros beside them.
+// LANES rows of `bins`, transposed; fewer rows are padded with zeros.
 INLINE void read_columns(const float* rows, int64_t bins, int64_t n, Floats* columns) {
   int64_t at = 0;
   if (n == LANES) {
@@ -316,10 +290,11 @@ INLINE void write_columns(const Floats* columns, int64_t bins, int64_t n, float*
   }
 }
 
+// Cross-entropy of the bins of each row towards the two beside its distance, in bins (y - start) * density.
 template <bool GRADIENT>
-double distances(const Distances& call, int64_t begin, int64_t end) {
+double distances(const Call& call, float start, float density, int64_t begin, int64_t end) {
   Sum sum;
-  const int64_t bins = call.bins;
+  const int64_t bins = call.columns;
   Floats columns[MOST_BINS];
   for (int64_t at = begin; at < end; at += LANES) {
     const int64_t n = end - at < LANES ? end - at : LANES;
@@ -332,7 +307,7 @@ double distances(const Distances& call, int64_t begin, int64_t end) {
     }
     std::memcpy(distance, call.target + at, static_cast<size_t>(n) * sizeof(float));
     const Ints drop = w == 0;
-    Floats y = (select(drop, 0.0f, load(distance)) - call.start) * call.density;
+    Floats y = (select(drop, 0.0f, load(distance)) - start) * density;
     y = at_most(at_least(y, 0.0f), static_cast<float>(bins - 1));
     read_columns(call.pred + at * bins, bins, n, columns);
     Floats most = select(drop, 0.0f, columns[0]);
@@ -359,33 +334,27 @@ double distances(const Distances& call, int64_t begin, int64_t end) {
   return sum.result();
 }
 
+struct Distances {
+  static constexpr int64_t GRAIN = LANES;
+  template <bool GRADIENT>
+  static double sum(const Call& call, Options options, int64_t begin, int64_t end) {
+    return distances<GRADIENT>(call, options.first, options.second, begin, end);
+  }
+};
+
 }  // namespace
 
-extern "C" void logits(int kind, const float* pred, const int64_t* labels, const float* target, const float* weight,
-                       int form, int64_t rows, int64_t columns, double scale, double first, double second,
-                       float* gradient, float* value, int threads, Parallel parallel) {
-  const Options options{static_cast<float>(first), static_cast<float>(second)};
-  const Call call{pred, labels, target, weight, form, columns, static_cast<float>(scale), options, gradient};
-  *value = static_cast<float>(TOTALS[kind](call, rows * columns, threads, parallel) * scale);
+extern "C" void logits(CALL, int kind, double first, double second) {
+  const Call call{pred, labels, target, weight, form, rows, columns, static_cast<float>(scale), gradient};
+  *value = static_cast<float>(TOTALS[kind](call, options_of(first, second), rows * columns, threads, parallel) * scale);
 }
 
-extern "C" void softmax(const float* pred, const int64_t* labels, const float* weight, int64_t rows, int64_t columns,
-                        double scale, float* gradient, float* value, int threads, Parallel parallel) {
-  const Rows call{pred, labels, weight, columns, static_cast<float>(scale), gradient};
-  const double sum = divide_work(rows, 1, threads, parallel, [&call](int64_t begin, int64_t end) {
-    return call.gradient ? softmax_rows<true>(call, begin, end) : softmax_rows<false>(call, begin, end);
-  });
-  *value = static_cast<float>(sum * scale);
+extern "C" void softmax(CALL) {
+  const Call call{pred, labels, target, weight, form, rows, columns, static_cast<float>(scale), gradient};
+  *value = static_cast<float>(total<Softmax>(call, {}, rows, threads, parallel) * scale);
 }
 
-extern "C" void distribution(const float* pred, const float* target, const float* weight, int64_t rows, int64_t bins,
-                             double scale, double start, double density, float* gradient, float* value, int threads,
-                             Parallel parallel) {
-  const Distances call{
-      pred, target, weight, bins, static_cast<float>(scale), static_cast<float>(start), static_cast<float>(density),
-      gradient};
-  const double sum = divide_work(rows, LANES, threads, parallel, [&call](int64_t begin, int64_t end) {
-    return call.gradient ? distances<true>(call, begin, end) : distances<false>(call, begin, end);
-  });
-  *value = static_cast<float>(sum * scale);
+extern "C" void distribution(CALL, double start, double density) {
+  const Call call{pred, labels, target, weight, form, rows, columns, static_cast<float>(scale), gradient};
+  *value = static_cast<float>(total<Distances>(call, options_of(start, density), rows, threads, parallel) * scale);
 }

@@ -1,4 +1,4 @@
-// Vectors of floats, the functions that losses are made of, and the division of rows among threads.
+// Vectors of floats, the functions that losses are made of, and the division of work among threads.
 #pragma once
 
 #include <atomic>
@@ -41,19 +41,19 @@ INLINE Floats select(Ints mask, Floats yes, float no) { return mask ? yes : all(
 INLINE Floats select(Ints mask, float yes, Floats no) { return mask ? all(yes) : no; }
 INLINE Floats select(Ints mask, float yes, float no) { return mask ? all(yes) : all(no); }
 
-// Of two numbers of which one is NaN, the second.
+// If one of them is NaN, the second.
 INLINE Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
 INLINE Floats larger(Floats a, Floats b) { return a > b ? a : b; }
-// These keep a NaN.
+// A NaN in x stays.
 INLINE Floats at_least(Floats x, float least) { return larger(all(least), x); }
 INLINE Floats at_most(Floats x, float most) { return smaller(all(most), x); }
 
 INLINE Floats abs(Floats x) { return from_bits(bits(x) & 0x7fffffff); }
 INLINE Floats sign(Floats x) { return select(x > 0, 1.0f, select(x < 0, -1.0f, 0.0f)); }
-// The share of a maximum's gradient that goes to a; equal ones share it.
+// The share of the gradient of max(a, b) that goes to a: a half in a tie.
 INLINE Floats share(Floats a, Floats b) { return select(a > b, 1.0f, select(a == b, 0.5f, 0.0f)); }
 
-// What is not positive does not divide.
+// A divisor that is not positive becomes 1.
 INLINE Floats safe(Floats divisor) { return select(divisor <= 0, 1.0f, divisor); }
 
 template <int N>
@@ -84,14 +84,14 @@ INLINE Floats expm1(Floats x) {
   return power.two * power.rest + (power.two - 1.0f);
 }
 
-// Of x in [0, 1].
+// For x in [0, 1].
 INLINE Floats log1p(Floats x) {
   static constexpr float SERIES[] = {0.999999995f,  -0.499999024f, 0.333299621f,  -0.249541303f, 0.196759222f,
                                      -0.153055433f, 0.106035715f,  -0.0569587115f, 0.0198510243f, -0.003243928f};
   return x * horner(x, SERIES);
 }
 
-// Of normal numbers.
+// For normal numbers.
 INLINE Floats log(Floats x) {
   static constexpr float SERIES[] = {3.3333331174e-1f,  -2.4999993993e-1f, 2.0000714765e-1f,
                                      -1.6668057665e-1f, 1.4249322787e-1f,  -1.2420140846e-1f,
@@ -104,7 +104,7 @@ INLINE Floats log(Floats x) {
   return select(x == x, f + rest + n * 0.693359375f, x);
 }
 
-// Of y and x > 0.
+// For x > 0.
 INLINE Floats atan2(Floats y, Floats x) {
   static constexpr float SERIES[] = {0.999999998f,   -0.333332836f, 0.199982659f,   -0.142619314f, 0.109420218f,
                                      -0.0837728959f, 0.0575516618f, -0.0308041605f, 0.0107267106f, -0.00175387818f};
@@ -141,7 +141,7 @@ INLINE Floats odd(Floats a, Floats b) { return decltype(odd_lanes(Lanes{}))::pic
 INLINE Floats low_half(Floats a, Floats b) { return decltype(low_lanes(Lanes{}))::pick(a, b); }
 INLINE Floats high_half(Floats a, Floats b) { return decltype(high_lanes(Lanes{}))::pick(a, b); }
 
-// Four columns of LANES rows of four.
+// LANES rows of four numbers, by columns.
 struct Columns {
   Floats c[4];
 };
@@ -159,7 +159,7 @@ INLINE void store_rows(float* to, const Columns& x) {
   store(to + 3 * LANES, high_half(f, h));
 }
 
-// LANES rows of LANES columns the other way round: each step moves the last bit of a lane's number to the rows.
+// Transposes a square: each step moves the last bit of the lane number to the row number.
 INLINE void transpose(Floats (&rows)[LANES]) {
 #pragma GCC unroll 4
   for (int step = 1; step < LANES; step *= 2) {
@@ -184,7 +184,7 @@ INLINE bool any(Ints x) {
   for (uint64_t part : parts) found |= part;
   return found != 0;
 }
-// Whether there is a weight other than 0 among them.
+// Whether a weight is not 0.
 INLINE bool any_weight(Floats x) { return any(bits(x) << 1); }
 INLINE bool any_weight(const float* weight, int64_t n) {
   int32_t found = 0;
@@ -196,7 +196,7 @@ INLINE bool any_weight(const float* weight, int64_t n) {
   return found != 0;
 }
 
-// A sum whose error does not grow with the number of terms: floats for a few blocks, then doubles.
+// A sum whose error does not grow with the number of terms: of few blocks in floats, of these in doubles.
 class Sum {
  public:
   INLINE void add(Floats x) {
@@ -219,7 +219,7 @@ class Sum {
   double total = 0.0;
 };
 
-// GOMP_parallel of the OpenMP that torch has loaded: a second one would bring threads of its own.
+// GOMP_parallel of the OpenMP that torch has loaded; a second runtime would have threads of its own.
 using Parallel = void (*)(void (*)(void*), void*, unsigned, unsigned);
 constexpr int MOST_THREADS = 256;
 
@@ -241,7 +241,7 @@ struct Division {
   }
 };
 
-// The sum of part(begin, end) over [0, n), in ranges of a multiple of `grain`; the same for every number of runs.
+// The sum of part(begin, end) over [0, n), in ranges of a multiple of `grain`; deterministic.
 template <class Part>
 double divide_work(int64_t n, int64_t grain, int threads, Parallel parallel, const Part& part) {
   if (threads > MOST_THREADS) threads = MOST_THREADS;

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor, nn
 from typing_extensions import Unpack
@@ -16,21 +15,12 @@ from ...functional.reduce import mean_of_columns
 from ..base import Loss
 from ..declared import Check, declared, keep_options, more_than, none_or, option, take_options
 from ..facts import Fact
-from ..inputs import check_same_shape, row_weight
+from ..inputs import check_boxes, row_weight
 from ..options import Shared, check_option
 from ..state import Stateful
 from .focus import build_focus
 
 __all__ = ["BoxLoss", "IoUTypeLoss"]
-
-
-def check_boxes(pred: Tensor, target: Any) -> None:
-    """Raise for anything but two tensors of boxes of the same shape."""
-    if pred.ndim == 0 or pred.shape[-1] != 4:
-        raise ValueError(
-            f"pred must hold boxes (x1, y1, x2, y2) in its last axis, shape (n, 4), got {tuple(pred.shape)}."
-        )
-    check_same_shape(pred, target)
 
 
 class BoxLoss(Loss):
@@ -97,15 +87,13 @@ class IoUTypeLoss(BoxLoss):
     """
 
     function = staticmethod(F.box_iou_loss)
-    passes = ("power", "inner_ratio", "focaler", "focus")
+    passes = ("terms", "power", "inner_ratio", "focaler", "focus")
     term_bounds: ClassVar[tuple[float, ...]] = ()
     """The largest value of each term."""
     bounds = Fact(lambda cls: (0.0, 1 + sum(cls.term_bounds)), lambda loss: (0.0, loss.largest()))
     symmetric = Fact(lambda cls: cls.terms not in (F.shape_terms, F.powerful_terms), lambda loss: loss.exchangeable())
     terms: ClassVar[Terms] = staticmethod(F.no_terms)
-    """What the loss adds to the overlap."""
-    term_options: ClassVar[tuple[str, ...]] = ()
-    """Options that its terms take; one that is None is left out."""
+    """What the loss adds to the overlap; its own options stand in :attr:`passes`, too."""
 
     power: float = option(default=1.0, check=more_than(0), kw_only=True)
     inner_ratio: float = option(default=1.0, check=more_than(0), kw_only=True)
@@ -139,23 +127,11 @@ class IoUTypeLoss(BoxLoss):
         by_target = self.terms is F.powerful_terms or (self.terms is F.shape_terms and getattr(self, "scale", 0) != 0)
         return not by_target and (self.focus is None or getattr(self.focus, "symmetric", False))
 
-    def arguments(self) -> dict[str, Any]:
-        arguments = super().arguments()
-        arguments["terms"] = self.terms
-        if self.term_options:
-            options = {name: value for name in self.term_options if (value := getattr(self, name)) is not None}
-            if options:
-                arguments["terms"] = partial(self.terms, **options)
-        return arguments
-
     def observed_pair(self, pred: Tensor, target: Tensor) -> F.BoxPair:
         """The geometry that the focus observes: the one that the loss is computed on."""
         return F.box_pair(pred, target)
 
-    @property
-    def observes(self) -> bool:
-        return isinstance(self.focus, Stateful)
-
     def observe(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> None:
-        (pred, target), weight = self.align(pred, target, weight)
-        self.focus.observe(self.observed_pair(pred, target), None if weight is None else mean_of_columns(weight))
+        if isinstance(self.focus, Stateful):
+            (pred, target), weight = self.align(pred, target, weight)
+            self.focus.observe(self.observed_pair(pred, target), None if weight is None else mean_of_columns(weight))

@@ -173,7 +173,7 @@ class CIoULoss(IoUTypeLoss):
     paper = "https://arxiv.org/abs/1911.08287"
     term_bounds = (1.0, 1.0)
     terms = staticmethod(F.ciou_terms)
-    term_options = ("alpha_gate",)
+    passes = (*IoUTypeLoss.passes, "alpha_gate")
 
     eps: float = 1e-6
     reduction: str = "mean"
@@ -295,7 +295,7 @@ class MPDIoULoss(IoUTypeLoss):
     """
 
     terms = staticmethod(F.mpdiou_terms)
-    term_options = ("img_shape",)
+    passes = (*IoUTypeLoss.passes, "img_shape")
     term_bounds = (math.inf, math.inf)
     paper = "https://arxiv.org/abs/2307.07662"
     scale_invariant = False
@@ -336,7 +336,7 @@ class ShapeIoULoss(IoUTypeLoss):
     """
 
     terms = staticmethod(F.shape_terms)
-    term_options = ("scale",)
+    passes = (*IoUTypeLoss.passes, "scale")
     # With scale 0 all weights are 1.
     term_bounds = fact(LARGEST_SHAPE, lambda loss: EQUAL_SHAPE if loss.scale == 0 else LARGEST_SHAPE)
     paper = "https://arxiv.org/abs/2312.17663"

@@ -10,8 +10,8 @@ from ... import functional as F
 from ..base import Loss, published
 from ..declared import at_least, more_than, one_of, option
 from ..facts import fact
-from ..inputs import element_weight
-from .family import BoxLoss, check_boxes
+from ..inputs import check_boxes, element_weight
+from .family import BoxLoss
 
 __all__ = ["BoundedIoULoss", "ExtendedIoULoss", "NWDLoss", "WassersteinLoss"]
 

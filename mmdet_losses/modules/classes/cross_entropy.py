@@ -13,12 +13,11 @@ from typing_extensions import Unpack
 
 from ... import functional as F
 from ...functional.reduce import all_between, may_select
-from ..base import published
+from ..base import check_floating, published
 from ..declared import between, option
 from ..errors import OptionError
 from ..facts import fact
 from ..inputs import (
-    check_floating,
     check_labels,
     check_labels_or_dense,
     check_rows,

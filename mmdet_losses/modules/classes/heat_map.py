@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ... import functional as F
 from ...functional.reduce import may_select
-from ..base import published
+from ..base import check_floating, published
 from ..declared import TRUE, at_least, option
-from ..inputs import check_floating, check_rows
+from ..inputs import check_rows
 from .base import FocalForm
 
 __all__ = ["GaussianFocalLoss"]

@@ -13,9 +13,9 @@ from ... import functional as F
 from ...functional.dtype import without_autocast
 from ...functional.longtail import count_labels, equalization_v2_gradients, foreground
 from ...functional.reduce import blank, drop_junk, weighted_loss
-from ..base import published
+from ..base import check_floating, published
 from ..declared import FALSE, SHARE, TRUE, at_least, option
-from ..inputs import check_floating, check_labels, either, row_weight
+from ..inputs import check_labels, either, row_weight
 from ..options import Shared, check_option
 from ..state import Stateful
 from .base import ClassificationLoss
