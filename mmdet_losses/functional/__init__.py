@@ -4,6 +4,8 @@
 Each file publishes what its ``__all__`` lists.
 """
 
+from typing import TYPE_CHECKING
+
 from . import (
     beyond_iou,
     classification,
@@ -31,16 +33,20 @@ from .pairs import *
 from .ranking import *
 from .reduce import *
 
-__all__: list[str] = []
-__all__ += beyond_iou.__all__
-__all__ += classification.__all__
-__all__ += coordinate.__all__
-__all__ += distribution.__all__
-__all__ += geometry.__all__
-__all__ += harmonized.__all__
-__all__ += iou.__all__
-__all__ += longtail.__all__
-__all__ += modified_iou.__all__
-__all__ += pairs.__all__
-__all__ += ranking.__all__
-__all__ += reduce.__all__
+if not TYPE_CHECKING:
+    # Type checkers follow the star imports.
+    files = (
+        beyond_iou,
+        classification,
+        coordinate,
+        distribution,
+        geometry,
+        harmonized,
+        iou,
+        longtail,
+        modified_iou,
+        pairs,
+        ranking,
+        reduce,
+    )
+    __all__ = [name for file in files for name in file.__all__]

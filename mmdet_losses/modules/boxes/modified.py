@@ -10,6 +10,7 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from ... import functional as F
+from ...functional.iou import Terms
 from ..base import CATALOGUE, published
 from ..declared import at_least, declared, more_than, none_or, one_of, option
 from ..facts import fact
@@ -33,7 +34,7 @@ class BasedIoULoss(IoUTypeLoss):
     """Base of the forms that modify another loss of the family, ``base``, whose terms they take."""
 
     @property
-    def terms(self) -> F.Terms:
+    def terms(self) -> Terms:
         """Terms of the base loss."""
         return F.BASES[self.base]
 
