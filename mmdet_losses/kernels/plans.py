@@ -98,12 +98,14 @@ def plan_of(
         return None
     if isinstance(avg_factor, Tensor) and (avg_factor.requires_grad or not avg_factor.is_cpu):
         return None
+    planned = planner(pred, targets, **call.arguments)
+    if planned is None:
+        return None
     if weight is not None:
         weight = readable_weight(weight, pred.shape)
         if weight is None:
             return None
-    planned = planner(pred, targets, **call.arguments)
-    return None if planned is None else (*planned, weight)
+    return (*planned, weight)
 
 
 def boxes(

@@ -41,11 +41,23 @@ def launch(
     pred = pred if pred.is_contiguous() else pred.contiguous()
     value, gradient = torch.empty(()), torch.empty(pred.shape) if slope else None
     form = NO_WEIGHT if weight is None else OF_ELEMENTS if weight.shape == pred.shape else OF_ROWS
-    columns = pred.shape[-1]
-    inputs = *map(address, (pred, labels, target, weight)), form, pred.numel() // columns, columns
+    count, columns = pred.numel(), pred.shape[-1]
     function, runner = kernel(plan.kernel)
-    outputs = address(gradient), value.data_ptr(), threads_for(pred.numel()), runner
-    function(*inputs, scale, *outputs, *plan.numbers)
+    function(
+        pred.data_ptr(),
+        address(labels),
+        address(target),
+        address(weight),
+        form,
+        count // columns,
+        columns,
+        scale,
+        address(gradient),
+        value.data_ptr(),
+        threads_for(count),
+        runner,
+        *plan.numbers,
+    )
     return value, gradient
 
 
@@ -55,17 +67,15 @@ class WrittenLoss(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        call: Call,
-        avg_factor: Any,
-        plan: Plan,
-        scale: float,
+        again: tuple[Call, Any, Plan, float],
         pred: Tensor,
         labels: Tensor | None,
         target: Tensor | None,
         weight: Tensor | None,
     ) -> Tensor:
-        ctx.again = call, avg_factor, plan, scale
+        ctx.again = again
         ctx.save_for_backward(pred, labels, target, weight)
+        *_, plan, scale = again
         value, ctx.gradient = launch(plan, scale, pred, labels, target, weight, True)
         return value
 
@@ -81,7 +91,7 @@ class WrittenLoss(torch.autograd.Function):
             if gradient is None:  # backward ran before
                 _, gradient = launch(plan, scale, *tensors, True)
             gradient = scaled(gradient, upstream)
-        return (None, None, None, None, gradient, None, None, None)
+        return (None, gradient, None, None, None)
 
 
 def scaled(gradient: Tensor, upstream: Tensor) -> Tensor:
@@ -112,7 +122,8 @@ def compute(
         scale = 0.0 if divisor == 0 else scale / divisor
     try:
         if pred.requires_grad and torch.is_grad_enabled():
-            return WrittenLoss.apply(call, avg_factor, plan, float(scale), pred, labels, target, weight)
+            # one argument, since autograd looks at each
+            return WrittenLoss.apply((call, avg_factor, plan, float(scale)), pred, labels, target, weight)
         return launch(plan, float(scale), pred, labels, target, weight, False)[0]
     except BuildError as error:
         unavailable = str(error)

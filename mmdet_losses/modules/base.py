@@ -240,7 +240,9 @@ class Loss(nn.Module):
     @property
     def observes(self) -> bool:
         """Whether the loss, or a module that it holds, keeps statistics."""
-        return isinstance(self, Stateful) or any(isinstance(part, Stateful) for part in self._modules.values())
+        if isinstance(self, Stateful):
+            return True
+        return bool(self._modules) and any(isinstance(part, Stateful) for part in self._modules.values())
 
     def observe(self, pred: Tensor, target: Any, weight: Tensor | None) -> None:
         """Gather the statistics of a training call, for losses that keep some."""
