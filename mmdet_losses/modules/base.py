@@ -242,7 +242,7 @@ class Loss(nn.Module):
         """Whether the loss, or a module that it holds, keeps statistics."""
         if isinstance(self, Stateful):
             return True
-        return bool(self._modules) and any(isinstance(part, Stateful) for part in self._modules.values())
+        return len(self._modules) > 0 and any(isinstance(part, Stateful) for part in self._modules.values())
 
     def observe(self, pred: Tensor, target: Any, weight: Tensor | None) -> None:
         """Gather the statistics of a training call, for losses that keep some."""
