@@ -1,0 +1,43 @@
+"""What is computed in another way under torch.compile, run without it: equal to the eager form."""
+
+import sys
+
+import pytest
+import torch
+from cases import CASES, over, run
+
+FORMS = [
+    module
+    for name, module in sys.modules.items()
+    if name.startswith("mmdet_losses.") and hasattr(module, "is_compiling") and not name.endswith(".compiling")
+]
+
+
+@pytest.fixture
+def as_if_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in FORMS:
+        monkeypatch.setattr(module, "is_compiling", lambda: True)
+
+
+def test_forms_are_found() -> None:
+    assert {module.__name__.removeprefix("mmdet_losses.") for module in FORMS} >= {
+        "functional.distribution",
+        "functional.pairs",
+        "functional.reduce",
+        "kernels",
+    }
+
+
+@over(CASES)
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+def test_form_for_the_compiler_is_the_eager_one(case, weighted: bool, request: pytest.FixtureRequest) -> None:
+    loss = case.build()
+    pred, target = case.batch(40, torch.float64, seed=7)
+    weight = (torch.rand(40, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) - 0.3).clamp(min=0)
+    args = (weight,) if weighted else ()
+    expected = [run(loss, pred, target, *args, **call) for call in ({}, {"reduction_override": "none"})]
+    request.getfixturevalue("as_if_compiling")
+    for call, (value, gradient) in zip(({}, {"reduction_override": "none"}), expected, strict=True):
+        other, slope = run(loss, pred, target, *args, **call)
+        torch.testing.assert_close(other, value, rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(slope, gradient, rtol=1e-9, atol=1e-12)
