@@ -1,4 +1,4 @@
-"""What is computed in another way under torch.compile, run without it: equal to the eager form."""
+"""What losses compute in another way while they are traced, run eagerly: equal to the form that eager calls take."""
 
 import sys
 
@@ -14,7 +14,7 @@ FORMS = [
 
 
 @pytest.fixture
-def as_if_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
+def as_if_traced(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in FORMS:
         monkeypatch.setattr(module, "is_compiling", lambda: True)
 
@@ -30,13 +30,13 @@ def test_forms_are_found() -> None:
 
 @over(CASES)
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
-def test_form_for_the_compiler_is_the_eager_one(case, weighted: bool, request: pytest.FixtureRequest) -> None:
+def test_form_under_tracing_is_the_eager_one(case, weighted: bool, request: pytest.FixtureRequest) -> None:
     loss = case.build()
     pred, target = case.batch(40, torch.float64, seed=7)
     weight = (torch.rand(40, dtype=torch.float64, generator=torch.Generator().manual_seed(1)) - 0.3).clamp(min=0)
     args = (weight,) if weighted else ()
     expected = [run(loss, pred, target, *args, **call) for call in ({}, {"reduction_override": "none"})]
-    request.getfixturevalue("as_if_compiling")
+    request.getfixturevalue("as_if_traced")
     for call, (value, gradient) in zip(({}, {"reduction_override": "none"}), expected, strict=True):
         other, slope = run(loss, pred, target, *args, **call)
         torch.testing.assert_close(other, value, rtol=1e-9, atol=1e-12)
