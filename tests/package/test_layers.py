@@ -151,3 +151,9 @@ def test_paths_of_the_first_version_hold_the_same_objects(module: str) -> None:
 def test_pickles_of_the_first_version_load(path: str, name: str) -> None:
     """By the module path that they name."""
     assert pickle.loads(f"cmmdet_losses.modules.{path}\n{name}\n.".encode()) is getattr(ml, name)
+
+
+def test_no_file_of_the_package_is_long() -> None:
+    files = [path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".cpp", ".h")]
+    assert len(files) > 50
+    assert not [path for path in files if len(path.read_text().splitlines()) > 400]
