@@ -552,3 +552,18 @@ def test_without_kernels_one_warning_says_what_is_used(used: Used, monkeypatch: 
     assert told == [
         "fused=True uses torch.compile alone, since its own kernels could not be built: c++: it is not there"
     ]
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_weights_and_gradients_from_above_multiply(fused: bool) -> None:
+    """1 - 25 / 175 + 50 / 225 of one pair; each factor alone, 2 included, which no shortcut may take for 1."""
+    pred, target = torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[5.0, 5, 15, 15]])
+    plain = pred.clone().requires_grad_()
+    GIoULoss()(plain, target).backward()
+    for weight in (0.5, 1.0, 2.0, 3.0):
+        for above in (0.5, 1.0, 2.0, 3.0):
+            leaf = pred.clone().requires_grad_()
+            value = GIoULoss(loss_weight=weight, fused=fused)(leaf, target)
+            assert value.item() == pytest.approx(weight * (1 - 25 / 175 + 50 / 225), rel=1e-6)
+            (above * value).backward()
+            torch.testing.assert_close(leaf.grad, weight * above * plain.grad)
