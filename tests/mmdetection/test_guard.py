@@ -32,18 +32,6 @@ HEADS = {
 }
 
 
-@pytest.fixture
-def warnings_of_guard(monkeypatch):
-    messages = []
-
-    def print_log(message, logger=None, level=logging.INFO):
-        if level > logging.INFO:
-            messages.append((message, level))
-
-    monkeypatch.setattr("mmengine.logging.print_log", print_log)
-    return messages
-
-
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.boxes])
 def test_box_loss_on_deltas_stops(head, name):

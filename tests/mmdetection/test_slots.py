@@ -23,18 +23,6 @@ YOLOX_LOSSES = {
 }
 
 
-@pytest.fixture
-def warnings_of_guard(monkeypatch):
-    messages = []
-
-    def print_log(message, logger=None, level=logging.INFO):
-        if level > logging.INFO:
-            messages.append((message, level))
-
-    monkeypatch.setattr("mmengine.logging.print_log", print_log)
-    return messages
-
-
 # Stand-ins for heads of MMYOLO 0.6.0. Each has the constructor of the real one as far as its losses go, and uses them
 # as its `loss_by_feat` does: YOLOv5 unpacks the box loss and takes the mean of all three; YOLOv7 inherits the
 # constructor and unpacks in a `loss_by_feat` of its own; YOLOv8 divides the sum of the box loss and reduces the class
