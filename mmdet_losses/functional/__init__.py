@@ -17,6 +17,7 @@ from . import (
     longtail,
     modified_iou,
     pairs,
+    quality_aware,
     ranking,
     reduce,
 )
@@ -30,6 +31,7 @@ from .iou import *
 from .longtail import *
 from .modified_iou import *
 from .pairs import *
+from .quality_aware import *
 from .ranking import *
 from .reduce import *
 
@@ -46,6 +48,7 @@ if not TYPE_CHECKING:
         longtail,
         modified_iou,
         pairs,
+        quality_aware,
         ranking,
         reduce,
     )

@@ -17,6 +17,7 @@ from .classes.head_channels import *
 from .classes.heat_map import *
 from .classes.long_tail import *
 from .classes.quality import *
+from .classes.quality_aware import *
 from .classes.ranking import *
 from .coordinate import *
 from .distribution import *

@@ -33,6 +33,10 @@ EXCEPTIONS: dict[int, dict[str, str]] = {
 """Number of the property -> pattern of ids of cases -> reason."""
 
 RARE: dict[int, dict[str, str]] = {
+    2: {
+        "MatchabilityAwareLoss-class_weight*": "1 - q**gamma of a quality near 1 has few digits in float32, which a "
+        "large logit and a class weight multiply; rare",
+    },
     14: {
         "CIoULoss-alpha_gate*": "the aspect term sets in where the IoU passes the gate, as published; rare",
         "ExtendedIoULoss": "the signed intersection of boxes that overlap in one axis can fall on the way, as "
