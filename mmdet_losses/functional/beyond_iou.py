@@ -8,10 +8,18 @@ from torch import Tensor
 
 from .compiling import is_compiling
 from .dtype import upcast
-from .geometry import safe_divisor, saturate, smooth, squared_length
+from .geometry import LEAST_SIDE, BoxPair, safe_divisor, saturate, smooth, squared_length
+from .iou import ciou_terms
 from .pairs import box_pair
 
-__all__ = ["bounded_iou_loss", "extended_iou_loss", "wasserstein_distance", "wasserstein_loss"]
+__all__ = [
+    "bounded_iou_loss",
+    "extended_iou_loss",
+    "gaussian_combined_loss",
+    "scale_dynamic_iou_loss",
+    "wasserstein_distance",
+    "wasserstein_loss",
+]
 
 
 def extended_iou_loss(pred: Tensor, target: Tensor, *, smooth_point: float = 0.1) -> Tensor:
@@ -55,8 +63,13 @@ def wasserstein_distance(pred: Tensor, target: Tensor) -> Tensor:
     pair = box_pair(pred, target)
     (width, height), (wide, high) = pair.pred_size, pair.target_size
     squared = pair.squared_offset() + squared_length(width - wide, height - high) / 4
-    match = squared == 0
-    return torch.where(match, 0.0, torch.where(match, 1.0, squared).sqrt()) * pair.unit
+    return root(squared) * pair.unit
+
+
+def root(x: Tensor) -> Tensor:
+    """Square root with gradient 0, and not infinity, where x is 0."""
+    zero = x == 0
+    return torch.where(zero, 0.0, torch.where(zero, 1.0, x).sqrt())
 
 
 def wasserstein_loss(
@@ -78,3 +91,37 @@ def wasserstein_loss(
     if mode == "norm_sqrt":
         return 1 - 1 / (gamma + distance)
     return distance
+
+
+def gaussian_combined_loss(pred: Tensor, target: Tensor) -> Tensor:
+    """Gaussian combined distance, see :class:`~mmdet_losses.GCDLoss`; ``(n, 4)`` boxes to ``(n,)``."""
+    pair = box_pair(pred, target)
+    sides = zip(pair.offset(), pair.pred_size, pair.target_size, strict=True)
+    total = sum(combined_squares(*axis) for axis in sides)
+    return saturate(root(total / 2))
+
+
+def combined_squares(offset: Tensor, size: Tensor, target_size: Tensor) -> Tensor:
+    """Squared offset and half the squared difference of the sides along an axis, in units of either side."""
+    total: Tensor | float = 0.0
+    for unit in (size, target_size):
+        # exp(-d) is 0 where these clamp; without it a side of 0 has the gradient inf * 0.
+        unit = torch.threshold(unit, LEAST_SIDE, LEAST_SIDE)
+        apart, change = ((x / unit).clamp(-800, 800) for x in (offset, size - target_size))
+        total = total + apart.square() + change.square() / 4
+    return total
+
+
+def scale_dynamic_iou_loss(pred: Tensor, target: Tensor, *, delta: float = 0.5, area_ref: float = 81.0) -> Tensor:
+    """Scale-based dynamic IoU loss, see :class:`~mmdet_losses.SDIoULoss`; ``(n, 4)`` boxes to ``(n,)``."""
+    pair = box_pair(pred, target)
+    distance, shape = ciou_terms(pair)
+    share = of_overlap(pair, delta, area_ref)
+    return share * (1 - pair.iou + shape) + (2 - share) * distance
+
+
+def of_overlap(pair: BoxPair, delta: float, area_ref: float) -> Tensor:
+    """Weight of overlap and aspect ratio by the target's area: 1 from ``area_ref`` on, ``1 - delta`` for none."""
+    with torch.no_grad():
+        width, height = (side.clamp(min=0) * pair.unit for side in pair.target_size)
+        return 1 - delta * (1 - (width * height / area_ref).clamp(max=1))

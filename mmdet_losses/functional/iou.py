@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
-from .geometry import BoxPair, divide, saturate, squared_length
+from .geometry import Box, BoxPair, divide, overlap, saturate, size_of, squared_length
 from .pairs import box_pair
 
 __all__ = [
@@ -28,6 +28,8 @@ __all__ = [
     "eiou_terms",
     "giou_loss",
     "giou_terms",
+    "interp_iou_loss",
+    "interp_terms",
     "iou_loss",
     "mpdiou_loss",
     "mpdiou_terms",
@@ -188,6 +190,12 @@ def powerful_terms(pair: BoxPair) -> tuple[Tensor, ...]:
     return (saturate(powerful_penalty(pair).square()),)
 
 
+def interp_terms(pair: BoxPair, alpha: float = 0.99) -> tuple[Tensor, ...]:
+    """InterpIoU: ``1 - IoU`` of a box between the two, ``(1 - alpha) pred + alpha target``."""
+    between = Box(*(ours + alpha * (side - ours) for ours, side in zip(pair.pred, pair.target, strict=True)))
+    return (1 - overlap(between, Box(*pair.target), size_of(between), pair.target_size)[0],)
+
+
 def pair_loss(
     pair: BoxPair,
     terms: Terms = no_terms,
@@ -297,6 +305,11 @@ def mpdiou_loss(
 def shape_iou_loss(pred: Tensor, target: Tensor, *, scale: float = 0.0, **modifiers: Unpack[Modifiers]) -> Tensor:
     """Shape-IoU loss, see :class:`~mmdet_losses.ShapeIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
     return box_iou_loss(pred, target, shape_terms, scale=scale, **modifiers)
+
+
+def interp_iou_loss(pred: Tensor, target: Tensor, *, alpha: float = 0.99, **modifiers: Unpack[Modifiers]) -> Tensor:
+    """InterpIoU loss, see :class:`~mmdet_losses.InterpIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
+    return box_iou_loss(pred, target, interp_terms, alpha=alpha, **modifiers)
 
 
 BASES: dict[str, Terms] = {

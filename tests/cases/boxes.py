@@ -133,6 +133,17 @@ BOX_CASES = [
         ratio=1.3,
         focal="focal-inv",
     ),
+    member("InterpIoULoss", boxes.interp_penalties),
+    member("InterpIoULoss", with_options(boxes.interp_penalties, alpha=0.5), alpha=0.5),
+    box_case("GCDLoss", boxes.gaussian_combined),
+    box_case("SDIoULoss", boxes.scale_dynamic, frozen=True),
+    box_case(
+        "SDIoULoss",
+        with_options(boxes.scale_dynamic, delta=0.8, reference=2e4),
+        frozen=True,
+        delta=0.8,
+        area_ref=2e4,
+    ),
     box_case("NWDLoss", boxes.wasserstein),
     *modes_of_nwd(),
 ]

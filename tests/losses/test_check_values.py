@@ -711,3 +711,52 @@ def test_equalized_focal_value_at_the_start():
     assert loss(tensor([LOGITS]), torch.tensor([1])).item() == close(0.1474095302)
     total = sum(longtail.equalized_focal(z, y, 1.0) for z, y in zip(LOGITS, (0, 1, 0), strict=True))
     assert total == close(0.1474095302)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "values"),
+    [
+        ("InterpIoULoss", {}, [0.8768958213, 0.202, 0.7864874939, 1.076183147, 0, 0.4422672727]),
+        ("InterpIoULoss", {"alpha": 0.98}, [0.8961662908, 0.204, 0.8032716574, 1.145400593, None, 0.4477244163]),
+        ("InterpIoULoss", {"alpha": 0.5}, [1.465838509, 0.3, 1.2909699, 2, 0, 0.6801050513]),
+        ("GCDLoss", {}, [0.5069313086, 0.1479227659, 0.5753331075, 0.9408942534, 0, 0.2067308874]),
+        ("SDIoULoss", {}, [0.9682539683, 0.2051201613, 0.7012436578, 1.444444444, 0, 0.4413923908]),
+    ],
+)
+def test_interp_gcd_and_sdiou(name, options, values):
+    pred, target = (tensor([pair[i] for pair in PAIRS.values()]) for i in range(2))
+    found = getattr(ml, name)(reduction="none", **options)(pred, target).tolist()
+    known = [(got, value) for got, value in zip(found, values, strict=True) if value is not None]
+    assert [got for got, _ in known] == pytest.approx([value for _, value in known], rel=2e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "pair", "gradient"),
+    [
+        ("InterpIoULoss", "F", [0.0749822607, 0.0817044690, -0.0749822609, 0.0465542928]),
+        ("InterpIoULoss", "D", [-0.0008886275, -0.0008886275, -0.0009248977, -0.0009248977]),
+        ("GCDLoss", "F", [0.0385218726, 0.0301049652, -0.0645609607, 0.0234149729]),
+        ("GCDLoss", "D", [0.0020897037, 0.0020897037, -0.0062691111, -0.0062691111]),
+        ("SDIoULoss", "F", [0.0710360357, 0.0852716225, -0.0765950017, 0.0501550739]),
+    ],
+)
+def test_gradients_of_interp_gcd_and_sdiou(name, pair, gradient):
+    pred, target = (tensor([box]) for box in PAIRS[pair])
+    pred.requires_grad_()
+    getattr(ml, name)()(pred, target).backward()
+    assert pred.grad[0].tolist() == pytest.approx(gradient, abs=2e-9)
+
+
+def test_sdiou_of_a_small_target_and_of_a_large_one():
+    found = ml.SDIoULoss()(tensor([[0.0, 0, 4, 3]]), tensor([[1.0, 1, 4, 4]]))
+    assert found.item() == pytest.approx(0.3898177752, rel=1e-9)
+    pred, target = (tensor([pair[i] for pair in PAIRS.values()]) for i in range(2))
+    torch.testing.assert_close(
+        ml.SDIoULoss(area_ref=1.0, reduction="none")(pred, target), ml.CIoULoss(reduction="none")(pred, target)
+    )
+
+
+def test_gcd_has_a_gradient_at_a_fit():
+    pred = tensor([[3.0, 4, 10, 12]]).requires_grad_()
+    ml.GCDLoss()(pred, pred.detach().clone()).backward()
+    assert torch.equal(pred.grad, torch.zeros_like(pred))

@@ -358,6 +358,28 @@ def wasserstein(p: Box, t: Box, mode: str = "exp", constant: float = 12.8, gamma
     }[mode]()
 
 
+def gaussian_combined(p: Box, t: Box) -> Number:
+    """GCD (2510.27649): the distance in units of both boxes; at a perfect match the root's slope is taken as 0."""
+    g = pair(p, t)
+    squared = (g.dx / g.w) ** 2 + (g.dy / g.h) ** 2 + (g.dx / g.w_gt) ** 2 + (g.dy / g.h_gt) ** 2
+    width, height = (g.w - g.w_gt) ** 2, (g.h - g.h_gt) ** 2
+    squared += (width / g.w_gt**2 + height / g.h_gt**2) / 4 + (width / g.w**2 + height / g.h**2) / 4
+    return 1 - exp(-sqrt(squared / 2)) if squared > 0 else 0.0
+
+
+def scale_dynamic(p: Box, t: Box, delta: float = 0.5, reference: float = 81.0) -> Number:
+    """SDIoU (2412.16986): ``1 - [delta - b + (1 - delta + b)(IoU - alpha v) - (1 + delta - b) rho^2 / c^2]``."""
+    g = pair(p, t)
+    b = min(g.w_gt * g.h_gt * delta / reference, delta)
+    overlap = (1 - delta + b) * (g.iou - trade_off(g) * aspect(g))
+    return 1 - (delta - b + overlap - (1 + delta - b) * g.rho2 / g.c2)
+
+
+def interp_penalties(p: Box, t: Box, alpha: float = 0.99) -> tuple[Number]:
+    """InterpIoU (2507.12420): ``1 - IoU`` of ``(1 - alpha) p + alpha t``."""
+    return (1 - pair([(1 - alpha) * a + alpha * b for a, b in zip(p, t, strict=True)], t).iou,)
+
+
 Penalties = Callable[[Box, Box], Sequence[Number]]
 
 

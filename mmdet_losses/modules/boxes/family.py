@@ -63,6 +63,9 @@ INTERVAL = Check(
     lambda value: len(value) == 2 and 0 <= value[0] < value[1] <= 1, "an interval (d, u) with 0 <= d < u <= 1"
 )
 
+ONE_SIDED = (F.interp_terms, F.powerful_terms, F.shape_terms)
+"""Terms that tell the prediction from the target."""
+
 
 @declared
 class IoUTypeLoss(BoxLoss):
@@ -91,7 +94,9 @@ class IoUTypeLoss(BoxLoss):
     term_bounds: ClassVar[tuple[float, ...]] = ()
     """The largest value of each term."""
     bounds = Fact(lambda cls: (0.0, 1 + sum(cls.term_bounds)), lambda loss: (0.0, loss.largest()))
-    symmetric = Fact(lambda cls: cls.terms not in (F.shape_terms, F.powerful_terms), lambda loss: loss.exchangeable())
+    symmetric = Fact(
+        lambda cls: cls.terms not in (F.shape_terms, F.powerful_terms, F.interp_terms), lambda loss: loss.exchangeable()
+    )
     terms: ClassVar[Terms] = staticmethod(F.no_terms)
     """What the loss adds to the overlap; its own options stand in :attr:`passes`, too."""
 
@@ -124,7 +129,9 @@ class IoUTypeLoss(BoxLoss):
 
     def exchangeable(self) -> bool:
         """Whether neither terms nor focus tell the prediction from the target."""
-        by_target = self.terms is F.powerful_terms or (self.terms is F.shape_terms and getattr(self, "scale", 0) != 0)
+        by_target = self.terms in (F.powerful_terms, F.interp_terms) or (
+            self.terms is F.shape_terms and getattr(self, "scale", 0) != 0
+        )
         return not by_target and (self.focus is None or getattr(self.focus, "symmetric", False))
 
     def observed_pair(self, pred: Tensor, target: Tensor) -> F.BoxPair:

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from ... import functional as F
 from ..base import Loss, published
-from ..declared import at_least, more_than, one_of, option
+from ..declared import at_least, between, more_than, one_of, option
 from ..facts import fact
 from ..inputs import check_boxes, element_weight
 from .family import BoxLoss
 
-__all__ = ["BoundedIoULoss", "ExtendedIoULoss", "NWDLoss", "WassersteinLoss"]
+__all__ = ["BoundedIoULoss", "ExtendedIoULoss", "GCDLoss", "NWDLoss", "SDIoULoss", "WassersteinLoss"]
 
 WASSERSTEIN_MODES = ("exp", "sqrt", "log", "norm_sqrt", "w2")
 
@@ -170,3 +170,78 @@ class NWDLoss(BoxLoss):
 
 
 WassersteinLoss = NWDLoss
+
+
+@published()
+class GCDLoss(BoxLoss):
+    """Gaussian combined distance: Wasserstein's distance in units of both boxes, ``1 - exp(-d)``, for small objects.
+
+    ``d**2`` is half the sum, over both axes and over the side ``s`` of either box as the unit, of
+    ``(dx / s)**2 + ((w - W) / s)**2 / 4``.
+
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``.
+
+    Paper: https://arxiv.org/abs/2510.27649. mmdet does not have it. Differs from the authors' code, whose class is
+    called ``Gassuian_Combination_Loss``: the gradient of a perfect match is 0 (NaN there), quotients have no eps, and
+    of its modes there is the one of the paper, since the others fall as boxes move apart.
+
+    Args:
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`.
+        loss_weight: Multiplies the loss; 2 to 10 in the authors' configs.
+        debug: Names the first row with a value that is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import GCDLoss
+        >>> GCDLoss()(torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[5.0, 5, 15, 15]]))
+        tensor(0.5069)
+    """
+
+    function = staticmethod(F.gaussian_combined_loss)
+    paper = "https://arxiv.org/abs/2510.27649"
+    bounds = (0.0, 1.0)
+
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+
+
+@published()
+class SDIoULoss(BoxLoss):
+    """Scale-based dynamic IoU loss: CIoU whose overlap counts less for small targets, and whose distance more.
+
+    ``k (1 - IoU + alpha v) + (2 - k) rho**2 / c**2`` with ``k = 1 - delta (1 - min(W H / area_ref, 1))``, and alpha and
+    ``v`` as in :class:`CIoULoss`. For targets of ``area_ref`` or more it is CIoU.
+
+    Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, in the unit of ``area_ref``, by default pixels:
+    RetinaNet, RPN and two-stage heads (with ``reg_decoded_bbox=True``), FCOS and ATSS pass pixels, GFL, LD and TOOD
+    boxes over the stride; ``'none'`` gives ``(n,)``.
+
+    Paper: Pinwheel-shaped convolution and scale-based dynamic loss, https://arxiv.org/abs/2412.16986. mmdet does not
+    have it. Another loss, of a standard deviation, goes by the name SDIoU as well.
+
+    Args:
+        delta: Largest part of the weight that is moved, from 0 to 1; 0.5 as the paper.
+        area_ref: Area from which on a target is not small, in squared units of the boxes; 81 as the authors' code,
+            which measures in pixels, and YOLO collections in strides.
+        reduction: See :class:`~mmdet_losses.modules.base.Loss`.
+        loss_weight: Multiplies the loss.
+        debug: Names the first row with a value that is not finite.
+
+    Example:
+        >>> import torch
+        >>> from mmdet_losses import SDIoULoss
+        >>> SDIoULoss()(torch.tensor([[0.0, 0, 4, 3]]), torch.tensor([[1.0, 1, 4, 4]]))
+        tensor(0.3898)
+    """
+
+    function = staticmethod(F.scale_dynamic_iou_loss)
+    passes = ("delta", "area_ref")
+    paper = "https://arxiv.org/abs/2412.16986"
+    bounds = (0.0, 3.0)
+    symmetric = False
+    scale_invariant = fact(False, lambda loss: loss.delta == 0)
+
+    delta: float = option(default=0.5, check=between(0, 1))
+    area_ref: float = option(default=81.0, check=more_than(0))
+    reduction: str = "mean"
+    loss_weight: float = 1.0
