@@ -10,11 +10,13 @@ from . import (
     beyond_iou,
     classification,
     coordinate,
+    distillation,
     distribution,
     geometry,
     harmonized,
     iou,
     longtail,
+    mask,
     modified_iou,
     pairs,
     quality_aware,
@@ -24,11 +26,13 @@ from . import (
 from .beyond_iou import *
 from .classification import *
 from .coordinate import *
+from .distillation import *
 from .distribution import *
 from .geometry import *
 from .harmonized import *
 from .iou import *
 from .longtail import *
+from .mask import *
 from .modified_iou import *
 from .pairs import *
 from .quality_aware import *
@@ -41,11 +45,13 @@ if not TYPE_CHECKING:
         beyond_iou,
         classification,
         coordinate,
+        distillation,
         distribution,
         geometry,
         harmonized,
         iou,
         longtail,
+        mask,
         modified_iou,
         pairs,
         quality_aware,

@@ -21,10 +21,12 @@ from .classes.quality import *
 from .classes.quality_aware import *
 from .classes.ranking import *
 from .coordinate import *
+from .distillation import *
 from .distribution import *
 from .errors import *
 from .fusing import *
 from .harmonized import *
+from .mask import *
 from .moved import keep_paths
 from .state import *
 

@@ -77,7 +77,7 @@ class Loss(nn.Module):
     """
 
     slot: ClassVar[str] = ""
-    """Where a head takes it: ``'cls'``, ``'bbox'`` or ``'dfl'``."""
+    """Where a head takes it: ``'cls'``, ``'bbox'``, ``'dfl'``, ``'mask'`` or, for a teacher's output, ``'ld'``."""
     boxes: ClassVar[bool] = False
     """Whether it needs decoded boxes, and not deltas."""
     paper: ClassVar[str] = ""

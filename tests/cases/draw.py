@@ -108,3 +108,8 @@ def draw_range(g: torch.Generator, n: int) -> tuple[Tensor, Tensor]:
 
 def draw_bins(g: torch.Generator, n: int) -> tuple[Tensor, Tensor]:
     return 2 * torch.randn(n, BINS, generator=g, dtype=torch.float64), uniform(g, n, high=BINS - 1)
+
+
+def draw_teacher(g: torch.Generator, n: int) -> tuple[Tensor, Tensor]:
+    """Logits over bins of a student and a teacher."""
+    return tuple(2 * torch.randn(n, BINS, generator=g, dtype=torch.float64) for _ in range(2))

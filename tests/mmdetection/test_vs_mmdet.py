@@ -56,6 +56,11 @@ STOCK_OPTIONS = {
     "CrossEntropyCustomLoss-use_sigmoid=True-num_classes=5-labels": {"use_sigmoid": True, "num_classes": 5},
     "FocalCustomLoss-num_classes=5-labels": {"num_classes": 5},
     "DistributionFocalLoss": {},
+    "DiceLoss": {},
+    "DiceLoss-naive_dice=True": {"naive_dice": True},
+    "DiceLoss-naive_dice=True-eps=1": {"naive_dice": True, "eps": 1.0},
+    "DiceLoss-activate=False": {"activate": False},
+    "KnowledgeDistillationKLDivLoss": {},
 }
 SHARED = [case for case in CASES if case.id in STOCK_OPTIONS]
 

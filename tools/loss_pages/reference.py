@@ -19,6 +19,8 @@ SLOTS = {
     "bbox": "Box regression",
     "cls": "Classification",
     "dfl": "Distributions of distances",
+    "mask": "Masks",
+    "ld": "Distillation",
     "composite": "Objectives of grid detectors",
 }
 COMMON = ("reduction", "loss_weight", "debug", "fused")

@@ -1,0 +1,40 @@
+"""Losses of masks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .dtype import upcast
+from .geometry import safe_divisor
+
+__all__ = ["dice_loss"]
+
+
+def dice_loss(
+    pred: Tensor, target: Tensor, *, activate: bool = True, naive_dice: bool = False, eps: float = 1e-3
+) -> Tensor:
+    """Dice loss, see :class:`~mmdet_losses.DiceLoss`.
+
+    Args:
+        pred: Logits, or probabilities unless ``activate``, ``(n, *)``.
+        target: Masks in the shape of ``pred``, from 0 to 1.
+        activate: Whether ``pred`` holds logits.
+        naive_dice: Whether the denominator has the first powers, and not the squares.
+        eps: Added to the denominator; to both sums of squares.
+
+    Returns:
+        Tensor ``(n,)``, float32 (float64 where an input is).
+    """
+    if not target.is_floating_point():
+        target = target.to(torch.float32)
+    pred, target = (tensor.flatten(1) for tensor in upcast(pred, target))
+    prob = torch.sigmoid(pred) if activate else pred
+    if naive_dice:
+        # On the common denominator: 1 - x cancels for a good fit.
+        rest = torch.sigmoid(-pred) if activate else 1 - pred
+        missed = (prob * (1 - target) + target * rest).sum(1)
+        return missed / safe_divisor(prob.sum(1) + target.sum(1) + eps)
+    # Not so here: the gradient of an empty target is to be exactly 0.
+    shared = (prob * target).sum(1)
+    return 1 - 2 * shared / safe_divisor(prob.square().sum(1) + target.square().sum(1) + 2 * eps)
