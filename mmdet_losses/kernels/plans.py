@@ -246,14 +246,18 @@ def softmax(
     return None if label is None else (Plan("softmax", (), pred.shape[0]), label, None)
 
 
-def distribution(pred: Tensor, targets: Sequence[Tensor], *, y_min: float, y_max: float | None) -> Planned | None:
+def distribution(
+    pred: Tensor, targets: Sequence[Tensor], *, y_min: float, y_max: float | None, bins: Tensor | None = None
+) -> Planned | None:
+    if bins is not None:
+        return None
     target = readable(targets[0])
-    rows, bins = pred.shape
-    if target is None or bins > MOST_BINS:
+    rows, columns = pred.shape
+    if target is None or columns > MOST_BINS:
         return None
     start, density = 0.0, 1.0
     if y_min or y_max is not None:
-        start, density = y_min, (bins - 1) / ((bins - 1 if y_max is None else y_max) - y_min)
+        start, density = y_min, (columns - 1) / ((columns - 1 if y_max is None else y_max) - y_min)
     return Plan("distribution", (start, density), rows), None, target
 
 
