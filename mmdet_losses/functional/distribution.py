@@ -120,8 +120,8 @@ def dfine_bins(reg_max: int = 32, up: float = 0.5, reg_scale: float = 4.0) -> li
 def fgl_targets(reference: Tensor, boxes: Tensor, *, reg_scale: float = 4.0) -> Tensor:
     """Distances that D-FINE's fine-grained localisation loss learns, in the units of :func:`dfine_bins`.
 
-    How far each side of a box lies outside of that of its reference box, ``reg_scale`` units to a side of the latter:
-    left ``(cx - x1) / (w / reg_scale) - reg_scale / 2``, top alike; right ``(x2 - cx) / (w / reg_scale) - reg_scale / 2``,
+    How far each side of a box lies outside of that of its reference box, whose own sides have ``reg_scale`` units: left
+    ``(cx - x1) / (w / reg_scale) - reg_scale / 2``, right ``(x2 - cx) / (w / reg_scale) - reg_scale / 2``, top and
     bottom alike.
 
     Args:

@@ -14,7 +14,11 @@ __all__ = [
     "matchability_aware_loss",
     "position_supervised_loss",
     "rtdetr_varifocal_loss",
+    "slide_loss",
 ]
+
+LEAST_MEAN = 0.2
+"""Of the qualities of positives, by which Slide loss tells easy ones from hard ones."""
 
 
 Target = Tensor | tuple[Tensor, Tensor]
@@ -188,3 +192,34 @@ def position_supervised_loss(
     prob, cost = probability_and_cost(pred, aware, activated)
     of_positive = alpha * modulate_distance(aware - prob, gamma)
     return weighted(cost, positive, of_positive, (1 - alpha) * modulate(prob, gamma), class_weight)
+
+
+def slide_loss(
+    pred: Tensor,
+    target: Target,
+    quality: Tensor | None = None,
+    mean: Tensor | None = None,
+    *,
+    activated: bool = False,
+    class_weight: Tensor | None = None,
+) -> Tensor:
+    """Slide loss, see :class:`~mmdet_losses.SlideLoss`.
+
+    Args:
+        pred: Logits, or probabilities where ``activated``, ``(n, c)``.
+        target: Labels and qualities, ``((n,), (n,))``, dense qualities in the shape of ``pred``, or labels ``(n,)``.
+        quality: Quality of each label, where ``target`` is the label alone.
+        mean: Mean quality of the positives, a scalar or ``(n,)``; without it, that of these rows.
+        activated: Whether ``pred`` holds probabilities.
+        class_weight: ``(c,)``.
+
+    Returns:
+        Tensor of the shape of ``pred``, float32 (float64 where an input is).
+    """
+    pred, quality, positive = spread(pred, target, quality)
+    _, cost = probability_and_cost(pred, quality, activated)
+    if mean is None:
+        mean = (quality.sum() / positive.sum().clamp(min=1)).expand(pred.shape[:-1])
+    mean = mean.detach().to(quality.dtype).clamp(min=LEAST_MEAN).unsqueeze(-1)
+    hard = torch.where(quality >= mean, torch.exp(1 - quality), torch.exp(1 - mean))
+    return weighted(cost, quality > mean - 0.1, hard, torch.ones_like(hard), class_weight)

@@ -20,6 +20,7 @@ from .classes.long_tail import *
 from .classes.quality import *
 from .classes.quality_aware import *
 from .classes.ranking import *
+from .classes.slide import *
 from .coordinate import *
 from .distillation import *
 from .distribution import *

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import torch
 from oracle import quality_aware as oracle
+from torch import Tensor
 
 from .case import Case
 from .draw import (
@@ -16,6 +18,17 @@ from .draw import (
     draw_quality,
     draw_soft,
 )
+
+
+def having(**buffers: float) -> Callable:
+    """A preparation that sets buffers of one value."""
+
+    def prepare(loss: Any) -> None:
+        for name, value in buffers.items():
+            getattr(loss, name).fill_(value)
+
+    return prepare
+
 
 CLASS_WEIGHT = [0.25, 0.5, 2.0, 0.125, 1.0]
 
@@ -61,7 +74,43 @@ def forms(name: str, entry: Callable, frozen: bool, own: dict[str, Any], other: 
     ]
 
 
+QUALITY = 0.7
+
+
+def draw_one_quality(g: torch.Generator, n: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Every positive with the same quality, which is then the mean of any selection of rows."""
+    pred, (label, quality) = draw_quality(g, n)
+    return pred, (label, torch.full_like(quality, QUALITY))
+
+
+def draw_one_dense_quality(g: torch.Generator, n: int) -> tuple[Tensor, Tensor]:
+    pred, target = draw_soft(g, n)
+    return pred, QUALITY * (target > 0)
+
+
+SLIDE = partial(oracle.slide, mean=QUALITY)
+RUNNING = partial(oracle.slide, mean=0.625)
+RUNNING_MEAN = having(quality_mean=0.625)
+
+
+SLIDE_CASES = [
+    Case("SlideLoss", draw_one_quality, False, of_row(SLIDE), form="tuple"),
+    Case("SlideLoss", draw_one_dense_quality, False, of_dense(SLIDE), form="dense"),
+    Case("EMASlideLoss", draw_quality, False, of_row(RUNNING), form="tuple", prepare=RUNNING_MEAN),
+    Case("EMASlideLoss", draw_soft, False, of_dense(RUNNING), form="dense", prepare=RUNNING_MEAN),
+    Case(
+        "EMASlideLoss",
+        draw_probability_quality,
+        False,
+        of_row(partial(RUNNING, activated=True)),
+        {"activated": True},
+        form="tuple",
+        prepare=RUNNING_MEAN,
+    ),
+]
+
 QUALITY_AWARE_CASES = [
+    *SLIDE_CASES,
     *forms(
         "MatchabilityAwareLoss",
         oracle.matchability,

@@ -4,7 +4,7 @@
 """
 
 from .classification import bce, bce_probability, sigmoid
-from .dual import Number, freeze
+from .dual import Number, exp, freeze
 
 
 def parts(z: Number, activated: bool) -> tuple[Number, object]:
@@ -62,3 +62,16 @@ def position_supervised(
     if q is None:
         return (1 - alpha) * p**gamma * cost(0.0)
     return alpha * abs(q**power - p) ** gamma * cost(q**power)
+
+
+def slide_weight(q: float, mean: float) -> float:
+    """YOLO-FaceV2 (2208.02019): 1, e^(1 - m) and e^(1 - q)."""
+    mean = max(mean, 0.2)
+    if q <= mean - 0.1:
+        return 1.0
+    return exp(1 - mean) if q < mean else exp(1 - q)
+
+
+def slide(z: Number, q: float | None, mean: float, activated: bool = False) -> Number:
+    _, cost = parts(z, activated)
+    return slide_weight(q or 0.0, mean) * cost(q or 0.0)

@@ -265,16 +265,18 @@ class PositionSupervisedLoss(QualityAwareLoss):
     ) -> tuple[tuple[Tensor, ...], Tensor | None]:
         (pred, *targets), weight = super().align(pred, target, weight)
         if self.normalize and self.quality_power and targets[-1].is_floating_point():
-            targets[-1] = self.normalized(pred, targets, weight)
+            *_, quality = targets
+            counts = counting(pred, targets, weight)
+            largest = torch.cat([torch.where(counts, quality, 0).flatten(), quality.new_zeros(1)]).amax()
+            targets[-1] = quality * (1 / (largest + 1e-8)).clamp(min=1) ** (1 / self.quality_power)
         return (pred, *targets), weight
 
-    def normalized(self, pred: Tensor, targets: list[Tensor], weight: Tensor | None) -> Tensor:
-        """Qualities whose power is that of the given ones over the largest, over what counts."""
-        quality = targets[-1]
-        counts = torch.ones_like(quality, dtype=torch.bool) if weight is None else weight != 0
-        if len(targets) == 2:
-            label = targets[0]
-            counts = counts.any(-1) if weight is not None else counts
-            counts = counts & (label >= 0) & (label < pred.shape[-1])
-        largest = torch.cat([torch.where(counts, quality, 0).flatten(), quality.new_zeros(1)]).amax()
-        return quality * (1 / (largest + 1e-8)).clamp(min=1) ** (1 / self.quality_power)
+
+def counting(pred: Tensor, targets: Sequence[Tensor], weight: Tensor | None) -> Tensor:
+    """Which qualities are those of a positive whose weight is not 0."""
+    if len(targets) == 1:
+        positive = targets[0] > 0
+        return positive if weight is None else positive & (weight != 0)
+    label = targets[0]
+    positive = (label >= 0) & (label < pred.shape[-1])
+    return positive if weight is None else positive & (weight != 0).any(-1)
