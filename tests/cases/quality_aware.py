@@ -85,7 +85,7 @@ def draw_one_quality(g: torch.Generator, n: int) -> tuple[Tensor, tuple[Tensor, 
 
 def draw_one_dense_quality(g: torch.Generator, n: int) -> tuple[Tensor, Tensor]:
     pred, target = draw_soft(g, n)
-    return pred, QUALITY * (target > 0)
+    return pred, QUALITY * (target > 0).double()
 
 
 SLIDE = partial(oracle.slide, mean=QUALITY)
