@@ -12,6 +12,7 @@ from . import (
     coordinate,
     distillation,
     distribution,
+    embedding,
     geometry,
     harmonized,
     iou,
@@ -28,6 +29,7 @@ from .classification import *
 from .coordinate import *
 from .distillation import *
 from .distribution import *
+from .embedding import *
 from .geometry import *
 from .harmonized import *
 from .iou import *
@@ -47,6 +49,7 @@ if not TYPE_CHECKING:
         coordinate,
         distillation,
         distribution,
+        embedding,
         geometry,
         harmonized,
         iou,

@@ -24,6 +24,7 @@ from .classes.slide import *
 from .coordinate import *
 from .distillation import *
 from .distribution import *
+from .embedding import *
 from .errors import *
 from .fusing import *
 from .harmonized import *

@@ -77,7 +77,8 @@ class Loss(nn.Module):
     """
 
     slot: ClassVar[str] = ""
-    """Where a head takes it: ``'cls'``, ``'bbox'``, ``'dfl'``, ``'mask'`` or, for a teacher's output, ``'ld'``."""
+    """Where a head takes it: ``'cls'``, ``'bbox'``, ``'dfl'``, ``'mask'``, ``'embedding'`` or, of a teacher's output,
+    ``'ld'``."""
     boxes: ClassVar[bool] = False
     """Whether it needs decoded boxes, and not deltas."""
     paper: ClassVar[str] = ""

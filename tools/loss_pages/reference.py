@@ -21,6 +21,7 @@ SLOTS = {
     "dfl": "Distributions of distances",
     "mask": "Masks",
     "ld": "Distillation",
+    "embedding": "Embeddings",
     "composite": "Objectives of grid detectors",
 }
 COMMON = ("reduction", "loss_weight", "debug", "fused")
