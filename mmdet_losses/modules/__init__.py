@@ -10,6 +10,7 @@ from .boxes.focus import *
 from .boxes.members import *
 from .boxes.modified import *
 from .boxes.others import *
+from .boxes.sum import *
 from .boxes.target_members import *
 from .classes.base import *
 from .classes.cross_entropy import *

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from ..modules.base import Loss, published
+from ..modules.building import build_loss
 from ..modules.errors import OptionError
 from ..modules.options import Shared, check_option
 from .base import Detections, summed
 from .decode import Predictions, boxes_of, encode_offsets
 from .encode import DenseTarget, encode, read_truths
 from .layout import Level, Rows, cell_level, num_rows, rows_of, table
-from .parts import BoxObjective, build_loss, is_stateful, summed_loss
+from .parts import BoxObjective, is_stateful, summed_loss
 
 __all__ = ["GridObjectnessLoss"]
 

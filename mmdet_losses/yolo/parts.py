@@ -1,38 +1,17 @@
-"""Losses inside an objective: built from their configs, summed over the rows that count."""
+"""Losses inside an objective: summed over the rows that count."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from ..functional.reduce import may_select
-from ..modules.base import CATALOGUE, Loss
-from ..modules.errors import OptionError
+from ..modules.base import Loss
 from ..modules.state import Stateful
 from .base import CompositeLoss
 from .decode import Predictions
 from .encode import DenseTarget
-
-
-def build_loss(option: str, loss: Any, slots: Sequence[str]) -> Loss:
-    """A loss from its config ``dict(type=...)``, its name or as a module; the objective weights and reduces it."""
-    if isinstance(loss, str):
-        loss = {"type": loss}
-    if isinstance(loss, Mapping):
-        options = dict(loss)
-        kind = options.pop("type", None)
-        kind = CATALOGUE.get(kind.rpartition(".")[2]) if isinstance(kind, str) else kind
-        if kind is not None and "reduction" in options:
-            raise OptionError(f"{option} must leave out reduction, which the objective sets, got {loss!r}.")
-        loss = kind(**options) if isinstance(kind, type) and issubclass(kind, Loss) else loss
-    if not isinstance(loss, Loss) or loss.slot not in slots:
-        raise OptionError(
-            f"{option} must be a loss of slot {' or '.join(map(repr, slots))}, as dict(type=...), name or module, "
-            f"got {loss!r}."
-        )
-    return loss
 
 
 def is_stateful(module: nn.Module) -> bool:

@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 
 from ..functional.classification import sigmoid_cross_entropy
 from ..modules.base import published
+from ..modules.building import build_loss
 from ..modules.errors import OptionError
 from ..modules.options import Shared, check_option
 from .anchors import AnchorLoss, Anchors, logistic_objectness
@@ -18,7 +19,7 @@ from .base import summed
 from .decode import Predictions, boxes_of
 from .encode import DenseTarget, Truths, ignore_overlapping, with_objectness
 from .layout import Level, num_rows
-from .parts import BoxObjective, build_loss, summed_loss
+from .parts import BoxObjective, summed_loss
 
 __all__ = ["YOLOv4Loss"]
 

@@ -144,6 +144,12 @@ BOX_CASES = [
         delta=0.8,
         area_ref=2e4,
     ),
+    box_case(
+        "SumLoss",
+        lambda p, t: boxes.ciou(p, t) + boxes.wasserstein(p, t),
+        frozen=True,
+        losses=["CIoULoss", "NWDLoss"],
+    ),
     box_case("NWDLoss", boxes.wasserstein),
     *modes_of_nwd(),
 ]

@@ -263,5 +263,6 @@ REQUIRED = {
     "CrossEntropyCustomLoss": {"num_classes": CLASSES},
     "EqualizationLoss": {"class_frequency": FREQUENCY},
     "FocalCustomLoss": {"num_classes": CLASSES},
+    "SumLoss": {"losses": ["CIoULoss", "NWDLoss"]},
 }
 """Options without a default that could be used."""
