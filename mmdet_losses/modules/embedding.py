@@ -60,6 +60,11 @@ class MultiPosCrossEntropyLoss(EmbeddingLoss):
     reduction: str = "mean"
     loss_weight: float = 1.0
 
+    def evaluate(self, pred: Tensor, target: Any, weight: Tensor | None, avg_factor: Any, reduction: str) -> Tensor:
+        if isinstance(pred, Tensor) and not pred.is_floating_point():  # as mmdet, whose tests pass integer costs
+            pred = pred.float()
+        return super().evaluate(pred, target, weight, avg_factor, reduction)
+
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
         if pred.ndim != 2:
             raise ValueError(f"pred must have shape (n, c), got {tuple(pred.shape)}.")
@@ -220,7 +225,8 @@ class TripletLoss(SampledLoss):
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
         if pred.ndim != 2:
             raise ValueError(f"pred must have shape (n, d), got {tuple(pred.shape)}.")
-        check_labels("target", target, pred.shape[:1])
+        # Identities are compared alone, so that floating ones will do, as in mmdet.
+        check_labels("target", target.long() if isinstance(target, Tensor) else target, pred.shape[:1])
         weight = row_weight(weight, pred.shape[:1])
         # Rows of weight 0 reach the function deleted, or as zeros, which are then False.
         return (pred, target, torch.ones_like(target, dtype=torch.bool)), weight

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["OptionError", "ReductionError"]
+__all__ = ["FormError", "OptionError", "ReductionError", "WeightError"]
 
 
 class OptionError(ValueError, TypeError, AssertionError):
@@ -14,3 +14,11 @@ class OptionError(ValueError, TypeError, AssertionError):
 
 class ReductionError(ValueError, AssertionError):
     """A reduction that does not exist; MMDetection raises ``AssertionError`` for it."""
+
+
+class FormError(OptionError, NotImplementedError):
+    """A form of a loss that does not exist; MMDetection raises ``NotImplementedError`` for it."""
+
+
+class WeightError(ValueError, AssertionError):
+    """A weight whose shape does not fit; MMDetection raises ``AssertionError`` for some."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..functional.reduce import match_rank
+from .errors import WeightError
 
 
 def check_target(target: Any) -> None:
@@ -61,7 +62,7 @@ def row_weight(weight: Tensor | None, shape: torch.Size, last: int | None = None
     if weight.shape[:-1] == shape and weight.ndim and weight.shape[-1] in (1, last):
         return weight.reshape(-1) if weight.shape[-1] == 1 else weight.reshape(-1, last)
     forms = [tuple(shape), (*shape, 1)] + ([(*shape, last)] if last else [])
-    raise ValueError(f"weight must have shape {' or '.join(map(str, forms))}, got {tuple(weight.shape)}.")
+    raise WeightError(f"weight must have shape {' or '.join(map(str, forms))}, got {tuple(weight.shape)}.")
 
 
 def element_weight(weight: Tensor | None, pred: Tensor) -> Tensor | None:

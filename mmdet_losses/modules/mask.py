@@ -8,7 +8,7 @@ from .. import functional as F
 from ..functional.reduce import REDUCTIONS
 from .base import Loss, published
 from .declared import at_least, option
-from .errors import OptionError
+from .errors import FormError
 from .inputs import check_same_shape, row_weight
 
 __all__ = ["DiceLoss"]
@@ -64,7 +64,7 @@ class DiceLoss(Loss):
 
     def __post_init__(self) -> None:
         if self.activate and not self.use_sigmoid:
-            raise OptionError(
+            raise FormError(
                 "use_sigmoid must be True, since there is no softmax form, got False: write use_sigmoid=True, or "
                 "activate=False for pred that holds probabilities."
             )

@@ -224,7 +224,8 @@ def test_no_objects_keep_the_graph():
     ("loss", "arguments", "message"),
     [
         (ml.TripletLoss(), (torch.zeros(3), torch.zeros(3).long()), r"pred must have shape \(n, d\)"),
-        (ml.TripletLoss(), (torch.zeros(3, 2), torch.zeros(3)), "integer labels"),
+        (ml.TripletLoss(), (torch.zeros(3, 2), torch.zeros(4).long()), r"target must have shape \(3,\)"),
+        (ml.TripletLoss(), (torch.zeros(3, 2), [0, 1, 2]), "target must be a tensor"),
         (ml.MultiPosCrossEntropyLoss(), (torch.zeros(3), torch.zeros(3)), r"pred must have shape \(n, c\)"),
         (ml.MarginL2Loss(), (torch.zeros(3, 2), torch.zeros(1, 2)), "shape of pred"),
         (ml.AssociativeEmbeddingLoss(), (torch.zeros(1, 2, 3), torch.zeros(1, 2, 3), []), "pred must have shape"),
