@@ -8,7 +8,7 @@ from typing import Any
 
 from ... import functional as F
 from ..base import published
-from ..declared import Check, at_least, between, more_than, none_or, one_of, option
+from ..declared import Check, are_numbers, at_least, between, more_than, none_or, one_of, option
 from ..errors import OptionError
 from ..facts import fact
 from ..options import check_option
@@ -34,7 +34,7 @@ EQUAL_SHAPE = (1.0, (1 - math.exp(-1)) ** 4)
 
 IOU_MODES = ("linear", "square", "log")
 
-SIZE = Check(lambda size: len(size) == 2 and min(size) > 0, "(height, width), both more than 0")
+SIZE = Check(lambda size: are_numbers(size) and len(size) == 2 and min(size) > 0, "(height, width), both more than 0")
 
 
 @published()

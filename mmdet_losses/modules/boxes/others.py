@@ -10,7 +10,7 @@ from ... import functional as F
 from ..base import Loss, published
 from ..declared import at_least, more_than, one_of, option
 from ..facts import fact
-from ..inputs import check_boxes, element_weight
+from ..inputs import check_boxes, check_corners, element_weight
 from .family import BoxLoss
 
 __all__ = ["BoundedIoULoss", "ExtendedIoULoss", "NWDLoss", "WassersteinLoss"]
@@ -118,7 +118,10 @@ class BoundedIoULoss(Loss):
         return loss.reshape(pred.shape)
 
     def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
-        super().check_values(inputs, None if weight is None else weight.abs().amax(-1))
+        weight = None if weight is None else weight.abs().amax(-1)
+        super().check_values(inputs, weight)
+        for name, boxes in zip(("pred", "target"), inputs, strict=True):
+            check_corners(f"{type(self).__name__}: {name}", boxes, weight)
 
 
 @published("WassersteinLoss")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
 from ... import functional as F
 from ..base import published
 from ..declared import TRUE, at_least, option
-from ..inputs import check_labels, check_same_shape, check_target, element_weight, row_weight
+from ..inputs import as_labels, check_same_shape, check_target, element_weight, row_weight
 from .base import ClassificationLoss
 
 __all__ = ["QualityFocalLoss", "VariFocalLoss", "VarifocalLoss"]
@@ -77,9 +78,10 @@ class QualityFocalLoss(ClassificationLoss):
 
     The quality ``q`` is the IoU of the box at the class of a positive and 0 elsewhere.
 
-    Shapes: ``pred`` logits ``(n, c)`` (or ``(*, c)``); ``target`` a tuple of labels ``(n,)``, any label outside
-    ``[0, c)`` being background, and qualities ``(n,)``, or dense qualities of pred's shape; weight ``(n,)`` or
-    ``(n, 1)``; ``'none'`` gives ``(n,)``. 0 where ``p = q`` everywhere.
+    Shapes: ``pred`` logits ``(n, c)``; ``target`` a tuple of labels ``(n,)``, any label outside ``[0, c)`` being
+    background, and qualities ``(n,)``, or dense qualities of pred's shape; weight ``(n,)`` or ``(n, 1)``; ``'none'``
+    gives ``(n,)``. With more axes the classes are the second one of a dense target, maps ``(n, c, *)``, as in mmdet,
+    and the last one where labels come, ``(*, c)``. 0 where ``p = q`` everywhere.
 
     Paper: Generalized Focal Loss, https://arxiv.org/abs/2006.04388. Differs from mmdet: half predictions with float
     qualities work (an error there); see also "All losses" in docs/deviations.md. The registered class is also an
@@ -114,6 +116,12 @@ class QualityFocalLoss(ClassificationLoss):
     def tame(self) -> bool:
         return not self.activated
 
+    def evaluate(self, pred: Tensor, target: Any, weight: Tensor | None, avg_factor: Any, reduction: str) -> Tensor:
+        if isinstance(target, Tensor) and isinstance(pred, Tensor) and pred.shape == target.shape and pred.ndim > 2:
+            # maps (n, c, *): what follows has the classes last
+            pred, target = pred.movedim(1, -1), target.movedim(1, -1)
+        return super().evaluate(pred, target, weight, avg_factor, reduction)
+
     def align(
         self, pred: Tensor, target: Tensor | Sequence[Tensor], weight: Tensor | None
     ) -> tuple[tuple[Tensor, ...], Tensor | None]:
@@ -135,7 +143,7 @@ class QualityFocalLoss(ClassificationLoss):
                     f"target must be a tuple of labels and qualities, or a tensor, got {type(target).__name__}."
                 )
             label, score = target
-            check_labels("target[0]", label, lead)
+            label = as_labels("target[0]", label, lead)
             check_target(score)
             if score.shape != lead:
                 raise ValueError(f"target[1] must have shape {tuple(lead)}, got {tuple(score.shape)}.")
