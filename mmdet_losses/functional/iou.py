@@ -87,9 +87,6 @@ def without(*own: str) -> tuple[str, ...]:
     return tuple(name for name in KEYWORDS if name not in own)
 
 
-IOU_KEYWORDS = without("cost")
-
-
 def raise_to(base: Tensor, power: float) -> Tensor:
     """``base**power`` of a nonnegative base, with gradient 0, and not infinity, where the base is 0."""
     if power == 1:
@@ -274,7 +271,8 @@ def iou_loss(
 ) -> Tensor:
     """IoU loss in one of three forms, see :class:`~mmdet_losses.IoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
     check_choice("iou_loss", "mode", mode, IOU_MODES)
-    check_modifiers("iou_loss", IOU_KEYWORDS, modifiers)
+    if "terms" not in modifiers:  # whose options the function cannot know
+        check_modifiers("iou_loss", without("cost"), modifiers)
     costs = {"linear": linear_cost, "square": square_cost, "log": log_cost(eps)}
     return box_iou_loss(pred, target, cost=costs[mode], **modifiers)
 

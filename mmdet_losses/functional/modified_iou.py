@@ -110,7 +110,8 @@ def wise_iou_loss(
 ) -> Tensor:
     """Wise-IoU loss, see :class:`~mmdet_losses.WIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
     check_choice("wise_iou_loss", "version", version, VERSIONS)
-    check_modifiers("wise_iou_loss", (*OF_PAIRS, "terms"), modifiers)
+    if "terms" not in modifiers:
+        check_modifiers("wise_iou_loss", OF_PAIRS, modifiers)
     focus = partial(wise_focus, mean=mean, version=version, alpha=alpha, delta=delta, gamma=gamma)
     return box_iou_loss(pred, target, focus=focus, **modifiers)
 

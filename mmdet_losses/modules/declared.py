@@ -29,10 +29,12 @@ class Check(NamedTuple):
     Attributes:
         holds: Whether a value is right; a ``TypeError`` says that it is not.
         expected: The same in words, behind "must be".
+        numeric: Whether it is a number, which the words may not say.
     """
 
     holds: Callable[[Any], bool]
     expected: str
+    numeric: bool = False
 
 
 def is_number(value: Any) -> bool:
@@ -56,17 +58,17 @@ def are_numbers(values: Any) -> bool:
 
 def at_least(low: float) -> Check:
     """``low`` or more."""
-    return Check(lambda value: is_number(value) and value >= low, f"a number, {low} or more")
+    return Check(lambda value: is_number(value) and value >= low, f"{low} or more", numeric=True)
 
 
 def more_than(low: float) -> Check:
     """More than ``low``."""
-    return Check(lambda value: is_number(value) and value > low, f"a number, more than {low}")
+    return Check(lambda value: is_number(value) and value > low, f"more than {low}", numeric=True)
 
 
 def between(low: float, high: float) -> Check:
     """From ``low`` to ``high``, both included."""
-    return Check(lambda value: is_number(value) and low <= value <= high, f"a number from {low} to {high}")
+    return Check(lambda value: is_number(value) and low <= value <= high, f"from {low} to {high}", numeric=True)
 
 
 def one_of(values: Collection[Any]) -> Check:
@@ -78,7 +80,7 @@ def one_of(values: Collection[Any]) -> Check:
 
 def none_or(check: Check) -> Check:
     """None, or what ``check`` asks for."""
-    return Check(lambda value: value is None or check.holds(value), f"None or {check.expected}")
+    return Check(lambda value: value is None or check.holds(value), f"None or {check.expected}", check.numeric)
 
 
 def whole(low: int) -> Check:
@@ -86,13 +88,14 @@ def whole(low: int) -> Check:
     return Check(lambda value: is_whole(value) and value >= low, f"a whole number, {low} or more")
 
 
-SHARE = Check(lambda value: is_number(value) and 0 < value <= 1, "a number, more than 0 and at most 1")
+SHARE = Check(lambda value: is_number(value) and 0 < value <= 1, "more than 0 and at most 1", numeric=True)
 TRUE = Check(lambda value: value is True, "True")
 FALSE = Check(lambda value: value is False, "False")
 BOOLEAN = Check(lambda value: isinstance(value, bool), "True or False")
 LOSS_WEIGHT = Check(
     lambda value: is_number(value) and (isinstance(value, Tensor) or value >= 0),
-    "a number, 0 or more, or a tensor of one element",
+    "0 or more",
+    numeric=True,
 )
 
 NUMBER = Check(is_number, "a number")
@@ -135,6 +138,11 @@ def option(*, default: Any, check: Check | None = None, kw_only: bool = False, a
     return Option(default, check, kw_only, alias)
 
 
+def not_a_number(value: Any) -> str:
+    """Why a value is none, where the words of a check only say which numbers are right."""
+    return ", which is not finite" if isinstance(value, float) else ", which is no number"
+
+
 def check_value(name: str, value: Any, check: Check | None) -> None:
     """Raise for a value that an option does not take."""
     if check is not None:
@@ -142,7 +150,8 @@ def check_value(name: str, value: Any, check: Check | None) -> None:
             holds = bool(check.holds(value))
         except (TypeError, ValueError, RuntimeError):
             holds = False
-        check_option(name, value, holds, check.expected)
+        note = not_a_number(value) if check.numeric and not is_number(value) else ""
+        check_option(name, value, holds, check.expected, note)
 
 
 def take_options(cls: type, given: dict[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from .state import Stateful
 
 __all__ = ["GHMC", "GHMR"]
 
-MOMENTUM = Check(lambda value: is_number(value) and 0 <= value < 1, "a number, at least 0 and below 1")
+MOMENTUM = Check(lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1", numeric=True)
 
 
 class HarmonizedLoss(Stateful):

@@ -84,7 +84,7 @@ def check_reduction(name: str, reduction: Any) -> None:
         raise ReductionError(f"{name} must be one of {', '.join(map(repr, REDUCTIONS))}, got {reduction!r}.")
 
 
-def check_option(name: str, value: Any, condition: bool, expected: str) -> None:
+def check_option(name: str, value: Any, condition: bool, expected: str, note: str = "") -> None:
     """Raise for an option's value outside of its range."""
     if not condition:
-        raise OptionError(f"{name} must be {expected}, got {value!r}.")
+        raise OptionError(f"{name} must be {expected}, got {value!r}{note}.")

@@ -98,7 +98,7 @@ class IoUTypeLoss(BoxLoss):
         focaler: Focaler-IoU's interval ``(d, u)``: the overlap is ``clamp((overlap - d) / (u - d), 0, 1)``
             (https://arxiv.org/abs/2401.10525), ``(0.0, 0.95)`` as its code; None leaves it as it is.
         focus: A multiplier of each row, for example ``dict(type='IoUFocus', gamma=0.5)``.
-        debug: Names the first row with a value that is not finite.
+        debug: Names the first row with a value that is not finite, or a box that ends before it begins.
     """
 
     function = staticmethod(F.box_iou_loss)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import torch
 from torch import Tensor
 
 from ...functional.reduce import mean_of_columns
@@ -30,6 +31,6 @@ def image_shape(given: tuple[float, float], name: str) -> tuple[float, float]:
 def check_inside(name: str, boxes: Tensor, shape: tuple[float, float], weight: Tensor | None) -> None:
     """Raise for the first box beyond an image of a size whose weight is not 0. Reads values back."""
     height, width = shape
-    inside = boxes[:, 2:] <= boxes.new_tensor([width, height])
+    inside = boxes[:, 2:] <= torch.tensor([width, height], device=boxes.device)
     weight = None if weight is None else mean_of_columns(weight)
     check_rows(name, boxes, inside, weight, f"boxes in an image of img_shape={shape}, (height, width) in the network")

@@ -278,7 +278,7 @@ class LabelSmoothLoss(CrossEntropyLoss):
         multi_label = mode == "multi_label"
         most, expected = (0.5, "from 0 to 0.5 with mode 'multi_label'") if multi_label else (1, "from 0 to less than 1")
         fits = is_number(label_smooth_val) and 0 <= label_smooth_val <= most and label_smooth_val < 1
-        check_option("label_smooth_val", label_smooth_val, fits, f"a number {expected}")
+        check_option("label_smooth_val", label_smooth_val, fits, expected)
         check_value("num_classes", num_classes, none_or(whole(1)))
         check_value("use_sigmoid", use_sigmoid, none_or(FLAG))
         if multi_label and use_sigmoid is False:

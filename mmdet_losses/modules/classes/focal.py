@@ -19,7 +19,7 @@ from .base import FocalForm
 
 __all__ = ["AsymmetricLoss", "FocalLoss", "Poly1CrossEntropyLoss", "Poly1FocalLoss"]
 
-CLIP = Check(lambda value: is_number(value) and 0 <= value < 1, "a number, 0 or more and less than 1")
+CLIP = Check(lambda value: is_number(value) and 0 <= value < 1, "0 or more and less than 1", numeric=True)
 
 
 @published()

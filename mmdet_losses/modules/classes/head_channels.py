@@ -21,7 +21,7 @@ from .focal import FocalLoss
 
 __all__ = ["CrossEntropyCustomLoss", "EqualizationLoss", "FocalCustomLoss"]
 
-CLASSES = Check(whole(1).holds, "that of the head, a whole number, 1 or more")
+CLASSES = Check(whole(1).holds, "that of the head, a whole number of 1 or more", numeric=True)
 
 
 class HeadChannels:
