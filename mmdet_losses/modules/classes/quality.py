@@ -80,8 +80,9 @@ class QualityFocalLoss(ClassificationLoss):
 
     Shapes: ``pred`` logits ``(n, c)``; ``target`` a tuple of labels ``(n,)``, any label outside ``[0, c)`` being
     background, and qualities ``(n,)``, or dense qualities of pred's shape; weight ``(n,)`` or ``(n, 1)``; ``'none'``
-    gives ``(n,)``. With more axes the classes are the second one of a dense target, maps ``(n, c, *)``, as in mmdet,
-    and the last one where labels come, ``(*, c)``. 0 where ``p = q`` everywhere.
+    gives ``(n,)``. Dense maps ``(n, c, *)`` have their classes in the second axis, as in mmdet, weight ``(n, *)`` or
+    ``(n, 1, *)`` and ``'none'`` ``(n, *)``; logits of more axes with labels, or with a weight ``(*, 1)`` of each row,
+    as YOLOv3's head has it, have them in the last. 0 where ``p = q`` everywhere.
 
     Paper: Generalized Focal Loss, https://arxiv.org/abs/2006.04388. Differs from mmdet: half predictions with float
     qualities work (an error there); see also "All losses" in docs/deviations.md. The registered class is also an
@@ -117,8 +118,10 @@ class QualityFocalLoss(ClassificationLoss):
         return not self.activated
 
     def evaluate(self, pred: Tensor, target: Any, weight: Tensor | None, avg_factor: Any, reduction: str) -> Tensor:
-        if isinstance(target, Tensor) and isinstance(pred, Tensor) and pred.shape == target.shape and pred.ndim > 2:
-            # maps (n, c, *): what follows has the classes last
+        if holds_maps(pred, target, weight):
+            # what follows has the classes last
+            if isinstance(weight, Tensor) and weight.ndim == pred.ndim:
+                weight = weight.movedim(1, -1)
             pred, target = pred.movedim(1, -1), target.movedim(1, -1)
         return super().evaluate(pred, target, weight, avg_factor, reduction)
 
@@ -152,3 +155,10 @@ class QualityFocalLoss(ClassificationLoss):
 
     def shaped(self, loss: Tensor, pred: Tensor) -> Tensor:
         return loss.reshape(pred.shape[:-1])
+
+
+def holds_maps(pred: Any, target: Any, weight: Any) -> bool:
+    """Whether a dense target of three axes or more has its classes in the second one: no weight says that rows come."""
+    if not isinstance(target, Tensor) or not isinstance(pred, Tensor) or target.shape != pred.shape or pred.ndim < 3:
+        return False
+    return not (isinstance(weight, Tensor) and weight.shape == (*pred.shape[:-1], 1))
