@@ -26,8 +26,9 @@ class ClassificationLoss(Loss):
 
     def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
         super().check_values(inputs, weight)
-        pred, target = inputs[:2]
-        if target.ndim < pred.ndim:
+        pred, *targets = inputs
+        if targets and targets[0].ndim < pred.ndim:
+            target = targets[0]
             last = self.last_label(pred)
             good = (target >= 0) & (target <= last)
             expected = f"labels from 0 to {last}" + (", which is background" if self.use_sigmoid else "")

@@ -209,7 +209,8 @@ class CrossEntropyLoss(ClassificationLoss):
 
     def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
         # Labels of the softmax form have been looked at; the base class knows a background label.
-        super().check_values(inputs if self.use_sigmoid else inputs[:1], weight)
+        known = not self.use_sigmoid and not inputs[1].is_floating_point()
+        super().check_values(inputs[:1] if known else inputs, weight)
 
     @property
     def function(self) -> Callable[..., Tensor]:
