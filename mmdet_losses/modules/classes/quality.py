@@ -10,7 +10,7 @@ from torch import Tensor
 from ... import functional as F
 from ..base import published
 from ..declared import TRUE, at_least, option
-from ..inputs import as_labels, check_same_shape, check_target, element_weight, row_weight
+from ..inputs import as_labels, check_same_shape, check_target, element_weight, kind_of, row_weight
 from .base import ClassificationLoss
 
 __all__ = ["QualityFocalLoss", "VariFocalLoss", "VarifocalLoss"]
@@ -142,9 +142,7 @@ class QualityFocalLoss(ClassificationLoss):
             targets = (target.flatten(0, -2),)
         else:
             if not isinstance(target, (tuple, list)) or len(target) != 2:
-                raise ValueError(
-                    f"target must be a tuple of labels and qualities, or a tensor, got {type(target).__name__}."
-                )
+                raise ValueError(f"target must be a tuple of labels and qualities, or a tensor, got {kind_of(target)}.")
             label, score = target
             label = as_labels("target[0]", label, lead)
             check_target(score)
