@@ -115,7 +115,7 @@ def softmax_cross_entropy(
             # smoothed here as torch would; inside F.cross_entropy, torch 2.4 compiles for one number of rows
             target = target * (1 - label_smoothing) + label_smoothing / max(pred.shape[1], 1)
             label_smoothing = 0.0
-    else:
+    elif target.dtype is not torch.int64:
         target = target.long()
     class_weight = None if class_weight is None else class_weight.to(pred)
     return F.cross_entropy(

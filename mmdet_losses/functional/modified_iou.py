@@ -50,8 +50,7 @@ OF_PAIRS = without("focus")
 def check_based(function: str, base: str, own: str, given: dict[str, Any]) -> None:
     """Raise for a base that is none, and for a keyword that neither it nor :func:`box_iou_loss` takes."""
     check_choice(function, "base", base, BASES)
-    if given:
-        check_modifiers(function, (*without(own), *TERM_OPTIONS[BASES[base]]), given)
+    check_modifiers(function, (*without(own), *TERM_OPTIONS[BASES[base]]), given)
 
 
 def product(first: Focus, second: Focus | None) -> Focus:

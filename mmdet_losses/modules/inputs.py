@@ -136,11 +136,12 @@ def as_labels(name: str, label: Any, shape: torch.Size) -> Tensor:
     """
     if not isinstance(label, Tensor):
         raise ValueError(f"{name} must be a tensor, got {kind_of(label)}.")
-    if label.is_floating_point() or label.is_complex():
+    wide = label.dtype is torch.int64
+    if not wide and (label.is_floating_point() or label.is_complex()):
         raise ValueError(f"{name} must hold integer labels, got {label.dtype}: convert it with .long().")
     if label.shape != shape:
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {tuple(label.shape)}.")
-    return label if label.dtype is torch.int64 else label.long()
+    return label if wide else label.long()
 
 
 def as_labels_or_dense(pred: Tensor, target: Any) -> Tensor:
