@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from typing_extensions import Self, dataclass_transform
 
 from ..kernels import Call, compute
-from .declared import BOOLEAN, declared, keep_options, option
+from .declared import BOOLEAN, LOSS_WEIGHT, check_value, declared, keep_options, option
 from .facts import Fact
-from .inputs import check_rows
+from .inputs import check_rows, kind_of
 from .options import check_reduction, options_of, unknown_option
 from .state import Stateful
 
@@ -54,7 +54,7 @@ def published(*aliases: str) -> Callable[[type[L]], type[L]]:
 def check_floating(name: str, tensor: Any) -> None:
     """Raise for what is no floating-point tensor."""
     if not isinstance(tensor, Tensor):
-        raise ValueError(f"{name} must be a tensor, got {type(tensor).__name__}.")
+        raise ValueError(f"{name} must be a tensor, got {kind_of(tensor)}.")
     if not tensor.is_floating_point():
         raise ValueError(f"{name} must be a floating-point tensor, got {tensor.dtype}: convert it with .float().")
 
@@ -128,6 +128,7 @@ class Loss(nn.Module):
     ) -> None:
         super().__init__()
         check_reduction("reduction", reduction)
+        check_value("loss_weight", loss_weight, LOSS_WEIGHT)
         self.reduction = reduction
         self.loss_weight = loss_weight
         keep_options(self, Loss, {"debug": debug, "fused": fused})

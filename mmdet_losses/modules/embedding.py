@@ -11,7 +11,7 @@ from torch import Tensor
 from .. import functional as F
 from .base import Loss, check_floating, published
 from .declared import TRUE, at_least, option
-from .inputs import check_labels, check_same_shape, element_weight, row_weight
+from .inputs import as_labels, check_same_shape, element_weight, row_weight
 
 __all__ = [
     "AssociativeEmbeddingLoss",
@@ -226,7 +226,7 @@ class TripletLoss(SampledLoss):
         if pred.ndim != 2:
             raise ValueError(f"pred must have shape (n, d), got {tuple(pred.shape)}.")
         # Identities are compared alone, so that floating ones will do, as in mmdet.
-        check_labels("target", target.long() if isinstance(target, Tensor) else target, pred.shape[:1])
+        as_labels("target", target.long() if isinstance(target, Tensor) else target, pred.shape[:1])
         weight = row_weight(weight, pred.shape[:1])
         # Rows of weight 0 reach the function deleted, or as zeros, which are then False.
         return (pred, target, torch.ones_like(target, dtype=torch.bool)), weight

@@ -12,13 +12,13 @@ from ..functional.reduce import blank
 from .base import published
 from .classes.base import ClassificationLoss
 from .coordinate import CoordinateLoss
-from .declared import TRUE, Check, more_than, option, whole
-from .inputs import check_labels_or_dense, either, element_weight
+from .declared import TRUE, Check, is_number, more_than, option, whole
+from .inputs import as_labels_or_dense, either, element_weight
 from .state import Stateful
 
 __all__ = ["GHMC", "GHMR"]
 
-MOMENTUM = Check(lambda value: 0 <= value < 1, "at least 0 and below 1")
+MOMENTUM = Check(lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1", numeric=True)
 
 
 class HarmonizedLoss(Stateful):
@@ -146,7 +146,7 @@ class GHMC(HarmonizedLoss, ClassificationLoss):
         self.keep_bins(1 + 1e-6)
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        check_labels_or_dense(pred, target)
+        target = as_labels_or_dense(pred, target)
         return (pred, target), element_weight(weight, pred)
 
     def gradient_norm(self, pred: Tensor, target: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from ..functional.classification import sigmoid_cross_entropy
-from ..modules.options import Shared, check_option
+from ..modules.declared import Check, are_numbers, between, check_value, none_or
+from ..modules.options import Shared
 from .base import CompositeLoss, Detections, check_flavor, summed
 from .decode import Predictions, boxes_of
 from .encode import DenseTarget, Truths, encode, ignore_overlapping, read_truths, with_objectness
@@ -19,6 +20,13 @@ from .layout import Level, num_rows, rows_of, table
 __all__ = ["AnchorLoss"]
 
 Anchors = Sequence[Sequence[tuple[float, float]]]
+
+SIZE = Check(lambda size: are_numbers(size) and len(size) == 2 and min(size) > 0, "(width, height), both more than 0")
+ANCHORS = Check(
+    lambda levels: len(levels) > 0 and all(len(level) > 0 and all(map(SIZE.holds, level)) for level in levels),
+    "a list per level of (width, height) in pixels, more than 0",
+)
+SHARE_OR_NONE = none_or(between(0, 1))
 
 
 class AnchorLoss(CompositeLoss):
@@ -47,13 +55,13 @@ class AnchorLoss(CompositeLoss):
     ) -> None:
         super().__init__(reduction, loss_weight, **shared)
         check_flavor(flavor)
-        sizes = [size for level in anchors for size in level]
-        fit = sizes and all(len(size) == 2 and min(size) > 0 for size in sizes) and all(len(level) for level in anchors)
-        check_option("anchors", anchors, bool(fit), "a list per level of (width, height) in pixels, more than 0")
-        matched = len(strides) == len(anchors) and all(stride > 0 for stride in strides)
-        check_option("strides", strides, matched, f"{len(anchors)} numbers above 0, one for each level of anchors")
-        in_range = ignore_thr is None or 0 <= ignore_thr <= 1
-        check_option("ignore_thr", ignore_thr, in_range, "None or from 0 to 1")
+        check_value("anchors", anchors, ANCHORS)
+        matched = Check(
+            lambda values: are_numbers(values) and len(values) == len(anchors) and min(values) > 0,
+            f"{len(anchors)} numbers above 0, one for each level of anchors",
+        )
+        check_value("strides", strides, matched)
+        check_value("ignore_thr", ignore_thr, SHARE_OR_NONE)
         self.anchors = tuple(tuple((float(w), float(h)) for w, h in level) for level in anchors)
         self.strides = tuple(map(float, strides))
         self.flavor = flavor

@@ -11,8 +11,8 @@ from torch import Tensor
 from ..functional.dtype import upcast, without_autocast
 from ..functional.reduce import drop_junk, match_rank, reduce_loss
 from ..modules.base import Loss, check_floating
+from ..modules.declared import FLAG, at_least, check_value, one_of
 from ..modules.inputs import check_rows, row_weight
-from ..modules.options import check_option
 from .encode import DenseTarget
 
 __all__ = ["CompositeLoss"]
@@ -198,7 +198,19 @@ def check_dense(target: DenseTarget, batch: int, rows: int, classes: int) -> Non
 
 def check_flavor(flavor: Any) -> None:
     """Raise for an unknown flavor."""
-    check_option("flavor", flavor, flavor in FLAVORS, f"one of {', '.join(map(repr, FLAVORS))}")
+    check_value("flavor", flavor, one_of(FLAVORS))
+
+
+def check_weights(**values: Any) -> None:
+    """Raise for the first weight of a term that is no number of 0 or more."""
+    for name, value in values.items():
+        check_value(name, value, at_least(0))
+
+
+def check_flags(**values: Any) -> None:
+    """Raise for the first option that is neither True nor False."""
+    for name, value in values.items():
+        check_value(name, value, FLAG)
 
 
 def summed(values: Tensor, mask: Tensor) -> Tensor:

@@ -10,9 +10,10 @@ from typing_extensions import Unpack
 
 from ..modules.base import Loss, published
 from ..modules.building import build_loss
+from ..modules.declared import check_value, more_than, one_of, whole
 from ..modules.errors import OptionError
-from ..modules.options import Shared, check_option
-from .base import Detections, summed
+from ..modules.options import Shared
+from .base import Detections, check_weights, summed
 from .decode import Predictions, boxes_of, encode_offsets
 from .encode import DenseTarget, encode, read_truths
 from .layout import Level, Rows, cell_level, num_rows, rows_of, table
@@ -75,9 +76,10 @@ class GridObjectnessLoss(BoxObjective):
         **shared: Unpack[Shared],
     ) -> None:
         super().__init__(reduction, loss_weight, **shared)
-        check_option("stride", stride, stride > 0, "more than 0")
-        check_option("average", average, average in AVERAGES, f"one of {', '.join(map(repr, AVERAGES))}")
-        check_option("reg_max", reg_max, reg_max >= 1, "1 or more")
+        check_value("stride", stride, more_than(0))
+        check_value("average", average, one_of(AVERAGES))
+        check_value("reg_max", reg_max, whole(1))
+        check_weights(lambda_box=lambda_box, negative_weight=negative_weight)
         self.stride = stride
         self.lambda_box = lambda_box
         self.negative_weight = negative_weight

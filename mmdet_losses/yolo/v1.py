@@ -10,8 +10,9 @@ from typing_extensions import Unpack
 
 from ..functional.classification import one_hot
 from ..modules.base import published
-from ..modules.options import Shared, check_option
-from .base import CompositeLoss, Detections, check_flavor, summed
+from ..modules.declared import check_value, more_than, one_of, whole
+from ..modules.options import Shared
+from .base import CompositeLoss, Detections, check_flags, check_flavor, check_weights, summed
 from .decode import aligned_iou, centre_and_size, corners, encode_offsets
 from .encode import DenseTarget, encode, read_truths
 from .layout import Level, Rows, cell_level, num_rows, rows_of, table
@@ -82,10 +83,14 @@ class YOLOv1Loss(CompositeLoss):
         **shared: Unpack[Shared],
     ) -> None:
         super().__init__(reduction, loss_weight, **shared)
-        check_option("stride", stride, stride > 0, "more than 0")
-        check_option("boxes", boxes, boxes >= 1, "1 or more")
-        check_option("activation", activation, activation in ACTIVATIONS, "'linear' or 'logistic'")
+        check_value("stride", stride, more_than(0))
+        check_value("boxes", boxes, whole(1))
+        check_value("activation", activation, one_of(ACTIVATIONS))
         check_flavor(flavor)
+        check_weights(
+            lambda_coord=lambda_coord, lambda_obj=lambda_obj, lambda_noobj=lambda_noobj, lambda_class=lambda_class
+        )
+        check_flags(predict_sqrt=predict_sqrt, rescore=rescore)
         self.stride = stride
         self.boxes_per_cell = boxes
         self.lambda_coord = lambda_coord

@@ -10,9 +10,10 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from ..modules.base import published
-from ..modules.options import Shared, check_option
+from ..modules.declared import check_value, none_or, one_of
+from ..modules.options import Shared
 from .anchors import AnchorLoss, Anchors
-from .base import summed
+from .base import check_flags, check_weights, summed
 from .decode import Predictions, aligned_iou, boxes_of, centre_and_size, encode_offsets, small_object_scale
 from .encode import DenseTarget
 
@@ -96,9 +97,16 @@ class YOLOv2Loss(AnchorLoss):
         **shared: Unpack[Shared],
     ) -> None:
         super().__init__(anchors, strides, flavor, ignore_thr, reduction, loss_weight, **shared)
-        check_option("units", units, units in UNITS, f"one of {', '.join(map(repr, UNITS))}")
-        known = loss_class is None or loss_class in CLASS_LOSSES
-        check_option("loss_class", loss_class, known, f"None or one of {', '.join(map(repr, CLASS_LOSSES))}")
+        check_value("units", units, one_of(UNITS))
+        check_value("loss_class", loss_class, none_or(one_of(CLASS_LOSSES)))
+        check_weights(
+            lambda_coord=lambda_coord,
+            lambda_obj=lambda_obj,
+            lambda_noobj=lambda_noobj,
+            lambda_class=lambda_class,
+            lambda_prior=lambda_prior,
+        )
+        check_flags(rescore=rescore, coord_scale=coord_scale)
         self.lambda_coord = lambda_coord
         self.lambda_obj = lambda_obj
         self.lambda_noobj = lambda_noobj

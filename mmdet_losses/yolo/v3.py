@@ -12,7 +12,7 @@ from ..functional.classification import sigmoid_cross_entropy
 from ..modules.base import published
 from ..modules.options import Shared
 from .anchors import AnchorLoss, Anchors, logistic_objectness
-from .base import summed
+from .base import check_flags, check_flavor, check_weights, summed
 from .decode import Predictions, encode_offsets, small_object_scale
 from .encode import DenseTarget, Truths
 
@@ -89,9 +89,18 @@ class YOLOv3Loss(AnchorLoss):
         loss_weight: float = 1.0,
         **shared: Unpack[Shared],
     ) -> None:
-        if ignore_thr == "flavor":
-            ignore_thr = IGNORE_THR.get(flavor)
+        check_flavor(flavor)
+        if isinstance(ignore_thr, str) and ignore_thr == "flavor":
+            ignore_thr = IGNORE_THR[flavor]
         super().__init__(anchors, strides, flavor, ignore_thr, reduction, loss_weight, **shared)
+        check_weights(
+            lambda_xy=lambda_xy,
+            lambda_wh=lambda_wh,
+            lambda_obj=lambda_obj,
+            lambda_noobj=lambda_noobj,
+            lambda_class=lambda_class,
+        )
+        check_flags(coord_scale=coord_scale)
         self.lambda_xy = lambda_xy
         self.lambda_wh = lambda_wh
         self.lambda_obj = lambda_obj

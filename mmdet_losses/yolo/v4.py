@@ -12,10 +12,11 @@ from typing_extensions import Unpack
 from ..functional.classification import sigmoid_cross_entropy
 from ..modules.base import published
 from ..modules.building import build_loss
+from ..modules.declared import at_least, between, check_value, none_or
 from ..modules.errors import OptionError
 from ..modules.options import Shared, check_option
-from .anchors import AnchorLoss, Anchors, logistic_objectness
-from .base import summed
+from .anchors import SHARE_OR_NONE, AnchorLoss, Anchors, logistic_objectness
+from .base import check_weights, summed
 from .decode import Predictions, boxes_of
 from .encode import DenseTarget, Truths, ignore_overlapping, with_objectness
 from .layout import Level, num_rows
@@ -99,11 +100,13 @@ class YOLOv4Loss(AnchorLoss, BoxObjective):
         **shared: Unpack[Shared],
     ) -> None:
         super().__init__(anchors, strides, flavor, ignore_thr, reduction, loss_weight, **shared)
-        check_option("iou_thr", iou_thr, iou_thr is None or 0 <= iou_thr <= 1, "None or from 0 to 1")
-        check_option("label_smoothing", label_smoothing, 0 <= label_smoothing <= 1, "from 0 to 1")
+        check_value("iou_thr", iou_thr, SHARE_OR_NONE)
+        check_value("label_smoothing", label_smoothing, between(0, 1))
         scales = tuple(scale_x_y) if isinstance(scale_x_y, list | tuple) else (scale_x_y,) * len(self.strides)
-        fit = len(scales) == len(self.strides) and all(scale >= 1 for scale in scales)
+        fit = len(scales) == len(self.strides) and all(map(at_least(1).holds, scales))
         check_option("scale_x_y", scale_x_y, fit, f"a number of 1 or more, or {len(self.strides)}, one for each level")
+        check_value("lambda_box", lambda_box, none_or(at_least(0)))
+        check_weights(lambda_obj=lambda_obj, lambda_noobj=lambda_noobj, lambda_class=lambda_class)
         self.loss_box = build_loss("loss_box", loss_box, ["bbox"])
         if not self.loss_box.boxes:
             raise OptionError(

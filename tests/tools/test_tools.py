@@ -292,10 +292,12 @@ def test_every_registered_loss_is_listed(monkeypatch: pytest.MonkeyPatch, capsys
     from mmdet_losses.registry import LOSSES, MODELS
 
     lines = list_losses(monkeypatch, capsys)
-    table = lines[1 : lines.index("")]
-    assert [line.split()[0] for line in table] == list(LOSSES) == list(MODELS.module_dict)
-    focal = next(line for line in table if line.startswith("FocalLoss "))
-    assert "gamma=2.0, alpha=0.25" in focal and "1708.02002" in focal and focal.split()[1] == "cls"
+    table = lines[: lines.index("")]
+    assert [line.split()[0] for line in table if line[0] != " "] == list(LOSSES) == list(MODELS.module_dict)
+    assert max(map(len, lines)) <= 100
+    first = next(number for number, line in enumerate(table) if line.startswith("FocalLoss "))
+    focal = " ".join("\n".join(table[first : first + 4]).split())
+    assert focal.startswith("FocalLoss cls Focal loss: ") and "gamma=2.0, alpha=0.25" in focal and "1708.02002" in focal
 
     markdown = list_losses(monkeypatch, capsys, "--format", "markdown")
     rows = [line for line in markdown if line.startswith("| `")]
@@ -303,10 +305,15 @@ def test_every_registered_loss_is_listed(monkeypatch: pytest.MonkeyPatch, capsys
 
 
 def test_list_can_be_filtered(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    table = list_losses(monkeypatch, capsys, "ciou")
-    assert [line.split()[0] for line in table[1:-2]] == ["CIoULoss"]
-    table = list_losses(monkeypatch, capsys, "dfl")
-    assert [line.split()[0] for line in table[1:-2]] == ["DistributionFocalLoss"]
+    for word, names in {
+        "ciou": ["CIoULoss"],
+        "dfl": ["DistributionFocalLoss"],
+        "yolov": ["YOLOv1Loss", "YOLOv2Loss", "YOLOv3Loss", "YOLOv4Loss"],
+        "composite": ["GridObjectnessLoss", "YOLOv1Loss", "YOLOv2Loss", "YOLOv3Loss", "YOLOv4Loss"],
+        "small": ["NWDLoss", "WassersteinLoss"],
+    }.items():
+        lines = list_losses(monkeypatch, capsys, word)
+        assert [line.split()[0] for line in lines[: lines.index("")] if line[0] != " "] == names
     with pytest.raises(SystemExit):
         list_losses(monkeypatch, capsys, "foccal")
     assert "did you mean FocalLoss or VariFocalLoss" in capsys.readouterr().err

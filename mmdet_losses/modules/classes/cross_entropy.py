@@ -14,12 +14,13 @@ from typing_extensions import Unpack
 from ... import functional as F
 from ...functional.reduce import all_between, may_select
 from ..base import check_floating, published
-from ..declared import between, option
+from ..declared import FLAG, between, check_value, is_number, none_or, one_of, option, whole
 from ..errors import OptionError
 from ..facts import fact
 from ..inputs import (
-    check_labels,
-    check_labels_or_dense,
+    as_labels,
+    as_labels_or_dense,
+    check_not_labels,
     check_rows,
     check_same_shape,
     element_weight,
@@ -161,10 +162,11 @@ class CrossEntropyLoss(ClassificationLoss):
         weight = row_weight(weight, lead)
         logits = pred if pred.ndim == 2 else pred.movedim(1, -1).flatten(0, -2)
         if isinstance(target, Tensor) and target.is_floating_point():
+            check_not_labels(pred, target)
             check_same_shape(pred, target)
             return (logits, target.movedim(1, -1).flatten(0, -2)), weight, None
-        check_labels("target", target, lead)
-        label = target if target.ndim == 1 else target.reshape(-1)
+        label = as_labels("target", target, lead)
+        label = label if label.ndim == 1 else label.reshape(-1)
         if not 0 <= ignored < classes and all_between(label, 0, classes - 1):
             return (logits, label), weight, None
         valid = label != ignored
@@ -179,7 +181,7 @@ class CrossEntropyLoss(ClassificationLoss):
 
     def align_sigmoid(self, pred: Tensor, target: Tensor, weight: Tensor | None, ignored: int) -> Aligned:
         """Logits with labels or a dense target, the elements' weight, and which elements count."""
-        check_labels_or_dense(pred, target)
+        target = as_labels_or_dense(pred, target)
         if self.label_smoothing and self.smoothing_mode == "uniform" and pred.ndim < 2:
             raise ValueError(
                 f"pred must have shape (*, c) with smoothing_mode 'uniform', which counts classes, "
@@ -199,7 +201,7 @@ class CrossEntropyLoss(ClassificationLoss):
         """The mask of each row's class with its target, and the weight of that class."""
         if label is None:
             raise ValueError("weight must be the class of each mask, (n,), with use_mask=True, got None.")
-        check_labels("weight (the class of each mask)", label, pred.shape[:1])
+        label = as_labels("weight (the class of each mask)", label, pred.shape[:1])
         mask = pred[torch.arange(len(pred), device=pred.device), label]
         check_same_shape(mask, target)
         weight = None if self.per_class is None else self.per_class.to(label.device)[label]
@@ -207,7 +209,8 @@ class CrossEntropyLoss(ClassificationLoss):
 
     def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
         # Labels of the softmax form have been looked at; the base class knows a background label.
-        super().check_values(inputs if self.use_sigmoid else inputs[:1], weight)
+        known = not self.use_sigmoid and not inputs[1].is_floating_point()
+        super().check_values(inputs[:1] if known else inputs, weight)
 
     @property
     def function(self) -> Callable[..., Tensor]:
@@ -272,11 +275,13 @@ class LabelSmoothLoss(CrossEntropyLoss):
             "classy_vision": lambda e: e / (1 + e),
             "multi_label": lambda e: 2 * e,
         }
-        check_option("mode", mode, mode in share, f"one of {', '.join(map(repr, share))}")
+        check_value("mode", mode, one_of(share))
         multi_label = mode == "multi_label"
         most, expected = (0.5, "from 0 to 0.5 with mode 'multi_label'") if multi_label else (1, "from 0 to less than 1")
-        fits = 0 <= label_smooth_val <= most and label_smooth_val < 1
+        fits = is_number(label_smooth_val) and 0 <= label_smooth_val <= most and label_smooth_val < 1
         check_option("label_smooth_val", label_smooth_val, fits, expected)
+        check_value("num_classes", num_classes, none_or(whole(1)))
+        check_value("use_sigmoid", use_sigmoid, none_or(FLAG))
         if multi_label and use_sigmoid is False:
             raise OptionError("mode 'multi_label' smooths sigmoids, got use_sigmoid=False: leave it out.")
         super().__init__(

@@ -11,13 +11,15 @@ from torch import Tensor
 from ... import functional as F
 from ...functional.reduce import may_select
 from ..base import published
-from ..declared import BOOLEAN, TRUE, Check, at_least, option
+from ..declared import BOOLEAN, FLAG, TRUE, Check, at_least, check_value, is_number, option
 from ..facts import fact
-from ..inputs import check_labels_or_dense, check_rows, row_weight
+from ..inputs import as_labels_or_dense, check_rows, row_weight
 from ..options import check_option
 from .base import FocalForm
 
 __all__ = ["AsymmetricLoss", "FocalLoss", "Poly1CrossEntropyLoss", "Poly1FocalLoss"]
+
+CLIP = Check(lambda value: is_number(value) and 0 <= value < 1, "0 or more and less than 1", numeric=True)
 
 
 @published()
@@ -93,7 +95,7 @@ class FocalLoss(FocalForm):
             return super().align(pred, target, weight)
         if pred.ndim < 2:
             raise ValueError(f"pred must have shape (n, c) for a softmax, got {tuple(pred.shape)}.")
-        check_labels_or_dense(pred, target)
+        target = as_labels_or_dense(pred, target)
         lead, classes = pred.shape[:-1], pred.shape[-1]
         weight = row_weight(weight, lead)
         pred, labelled = pred.flatten(0, -2), target.ndim < pred.ndim
@@ -148,7 +150,8 @@ class Poly1FocalLoss(FocalLoss):
         self, use_sigmoid: bool = True, epsilon: float = 1.0, *, weigh_poly: bool = False, **options: Any
     ) -> None:
         super().__init__(use_sigmoid, **options)
-        check_option("epsilon", epsilon, epsilon >= -1, "-1 or more")
+        check_value("epsilon", epsilon, at_least(-1))
+        check_value("weigh_poly", weigh_poly, FLAG)
         self.epsilon = epsilon
         self.weigh_poly = weigh_poly
 
@@ -229,7 +232,7 @@ class AsymmetricLoss(FocalForm):
     use_sigmoid: bool = option(default=True, check=TRUE)
     gamma_neg: float = option(default=4.0, check=at_least(0))
     gamma_pos: float = option(default=1.0, check=at_least(0))
-    clip: float = option(default=0.05, check=Check(lambda value: 0 <= value < 1, "0 or more and less than 1"))
+    clip: float = option(default=0.05, check=CLIP)
     reduction: str = "mean"
     loss_weight: float = 1.0
     activated: bool = False

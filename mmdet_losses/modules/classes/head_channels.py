@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 from ... import functional as F
 from ...functional.longtail import foreground
 from ..base import published
-from ..declared import TRUE, Check, at_least, check_value, option
+from ..declared import TRUE, Check, at_least, check_value, option, whole
 from ..errors import OptionError
 from ..options import Shared, check_option
 from .base import FocalForm
@@ -21,7 +21,7 @@ from .focal import FocalLoss
 
 __all__ = ["CrossEntropyCustomLoss", "EqualizationLoss", "FocalCustomLoss"]
 
-CLASSES = Check(lambda value: value >= 1, "that of the head, 1 or more")
+CLASSES = Check(whole(1).holds, "that of the head, a whole number of 1 or more", numeric=True)
 
 
 class HeadChannels:

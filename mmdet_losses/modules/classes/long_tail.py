@@ -14,8 +14,8 @@ from ...functional.dtype import without_autocast
 from ...functional.longtail import count_labels, equalization_v2_gradients, foreground
 from ...functional.reduce import blank, drop_junk, weighted_loss
 from ..base import check_floating, published
-from ..declared import FALSE, SHARE, TRUE, at_least, option
-from ..inputs import check_labels, either, row_weight
+from ..declared import FALSE, SHARE, TRUE, Check, at_least, check_value, is_number, more_than, option
+from ..inputs import as_labels, either, row_weight
 from ..options import Shared, check_option
 from ..state import Stateful
 from .base import ClassificationLoss
@@ -45,9 +45,10 @@ class RegionLoss(Stateful, HeadChannels, ClassificationLoss):
         if pred.ndim != 2 or pred.shape[1] != channels:
             raise ValueError(
                 f"pred must have shape (n, {channels}), {self.extra_channels} more than num_classes="
-                f"{self.num_classes} of {type(self).__name__}, got {tuple(pred.shape)}."
+                f"{self.num_classes} of {type(self).__name__}, got {tuple(pred.shape)}: it is for "
+                "two-stage heads, which ask it for their channels; for one-stage heads there is EqualizedFocalLoss."
             )
-        check_labels("target", target, pred.shape[:1])
+        target = as_labels("target", target, pred.shape[:1])
         return (pred, target), row_weight(weight, pred.shape[:1])
 
 
@@ -137,7 +138,7 @@ class SeesawLoss(RegionLoss):
         inputs, weight = self.align(pred, target, weight)
         if self.debug:
             self.check_values(inputs, weight)
-        objects = foreground(target, self.num_classes)
+        objects = foreground(inputs[1], self.num_classes)
         object_weight = torch.where(objects, 1.0 if weight is None else weight, 0.0)
         divide = dict(reduction=reduction, avg_factor=avg_factor)
         with without_autocast(pred.device.type):
@@ -244,7 +245,7 @@ class EQLV2Loss(GradientRatio, RegionLoss):
     use_distributed: bool = False
     mu: float = 0.8
     alpha: float = option(default=4.0, check=at_least(0))
-    gamma: int = option(default=12, check=at_least(0))
+    gamma: float = option(default=12, check=at_least(0))
     vis_grad: bool = False
     test_with_obj: bool = True
 
@@ -328,11 +329,11 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
         **shared: Unpack[Shared],
     ) -> None:
         self.check_sigmoid(use_sigmoid)
-        check_option("alpha", alpha, isinstance(alpha, int | float), "one number from 0 to 1")
+        check_value("alpha", alpha, Check(is_number, "one number from 0 to 1"))
         super().__init__(use_sigmoid, gamma, alpha, reduction, loss_weight, **shared)
-        check_option("gamma", gamma, gamma > 0, "more than 0")
-        check_option("num_classes", num_classes, num_classes > 0, "more than 0")
-        check_option("scale_factor", scale_factor, scale_factor >= 0, "0 or more")
+        check_value("gamma", gamma, more_than(0))
+        check_value("num_classes", num_classes, CLASSES)
+        check_value("scale_factor", scale_factor, at_least(0))
         self.num_classes = num_classes
         self.scale_factor = scale_factor
         self.keep_ratio(num_classes, 1.0)

@@ -11,7 +11,7 @@ from torch import Tensor
 from ... import functional as F
 from ..base import published
 from ..declared import SHARE, TRUE, at_least, between, declared, none_or, one_of, option
-from ..inputs import check_labels, check_same_shape, check_target, element_weight
+from ..inputs import as_labels, as_labels_or_dense, check_target, element_weight
 from .base import ClassificationLoss
 
 __all__ = ["IABCELoss", "MatchabilityAwareLoss", "PositionSupervisedLoss", "RTDETRVarifocalLoss"]
@@ -63,17 +63,12 @@ class QualityAwareLoss(ClassificationLoss):
         """A dense target, labels, or labels and their qualities, checked."""
         lead = pred.shape[:-1]
         if isinstance(target, Tensor):
-            if target.ndim == pred.ndim - 1:
-                check_labels("target", target, lead)
-            else:
-                check_same_shape(pred, target)
-            return (target,)
+            return (as_labels_or_dense(pred, target),)
         if not isinstance(target, (tuple, list)) or len(target) != 2:
             raise ValueError(
                 f"target must be a tuple of labels and qualities, or a tensor, got {type(target).__name__}."
             )
-        label, quality = target
-        check_labels("target[0]", label, lead)
+        label, quality = as_labels("target[0]", target[0], lead), target[1]
         check_target(quality)
         if quality.shape != lead:
             raise ValueError(f"target[1] must have shape {tuple(lead)}, got {tuple(quality.shape)}.")
