@@ -8,6 +8,7 @@ the losses are plain modules and nothing is registered; :func:`missing` says why
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -92,7 +93,7 @@ def missing() -> str:
             if error.name not in REASONS:
                 raise
             ARRIVED["MISSING"] = REASONS[error.name]
-            log(f"mmdet_losses: {REASONS[error.name]}; the losses are plain torch modules, and none is registered.")
+            log(f"{REASONS[error.name]}; the losses are plain torch modules, and none is registered.")
     return ARRIVED.get("MISSING", "MMDetection's models are still being imported")
 
 
@@ -228,7 +229,8 @@ def register_with_mmdet() -> None:
     watch_tree(MODELS.root, look_at)
     own = ARRIVED["STOCK"]
     new = [name for name in LOSSES if name not in own]
-    log(f"mmdet_losses: in place of MMDetection's: {', '.join(own)}; new: {', '.join(new)}.")
+    log(f"{len(own)} losses in place of MMDetection's, {len(new)} new names.")
+    log(f"in place of MMDetection's: {', '.join(own)}; new: {', '.join(new)}.", logging.DEBUG)
 
 
 def register_hooks() -> None:

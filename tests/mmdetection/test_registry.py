@@ -18,11 +18,16 @@ from mmdet_losses import registry
 
 def run_python(code, *flags):
     """Standard output of a fresh interpreter; fails with its standard error."""
+    return run_and_hear(code, *flags)[0]
+
+
+def run_and_hear(code, *flags):
+    """Standard output of a fresh interpreter, and the lines of this package on its standard error."""
     result = subprocess.run(
         [sys.executable, *flags, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120
     )
     assert result.returncode == 0, result.stderr
-    return result.stdout
+    return result.stdout, [line for line in result.stderr.splitlines() if " - mmdet_losses - " in line]
 
 
 def run_forks(*codes):
@@ -161,16 +166,27 @@ def test_objects_and_classes_from_before_mmdetection_came():
 def test_bare_names_in_processes_that_begin_with_nothing(imports):
     """Every order: test_import_orders.py."""
     code = f"{imports}\nfrom mmdet.registry import MODELS\nprint(type(MODELS.build(dict(type='CIoULoss'))))"
-    out = run_python(code)
+    out, (said, *built) = run_and_hear(code)
     assert "mmdet_losses.modules.boxes.members.CIoULoss" in out
-    assert out.count("in place of MMDetection's") == 1
+    assert "in place of MMDetection's" in said and "in place of MMDetection's" not in "".join(built)
 
 
-def test_one_line_says_what_is_replaced():
-    line = next(line for line in run_python("import mmdet_losses, mmdet.models").splitlines() if "in place of" in line)
+def test_one_short_line_on_standard_error_says_that_names_are_replaced():
+    """Standard output is the program's; the names are for whoever asks."""
+    out, (line,) = run_and_hear("import mmdet_losses, mmdet.models")
+    assert out == ""
+    assert line.endswith(
+        f" - INFO - {len(registry.STOCK)} losses in place of MMDetection's, "
+        f"{len(registry.LOSSES) - len(registry.STOCK)} new names."
+    )
+    assert len(line) < 120
+    ask = "import logging; logging.getLogger('mmdet_losses').setLevel(logging.{}); import mmdet_losses, mmdet.models"
+    out, (short, names) = run_and_hear(ask.format("DEBUG"))
+    assert out == "" and short.endswith(line.partition(" - ")[2])
     for name in registry.STOCK:
-        assert name in line.split("new:")[0]
-    assert "FocalEIoULoss" in line.split("new:")[1]
+        assert name in names.split("new:")[0]
+    assert "FocalEIoULoss" in names.split("new:")[1]
+    assert run_and_hear(ask.format("WARNING")) == ("", [])
 
 
 def test_scoped_name_needs_no_import_and_makes_later_bare_names_ours():
