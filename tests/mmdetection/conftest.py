@@ -19,6 +19,17 @@ class Lines(logging.Handler):
 
 
 @pytest.fixture
+def lines_at_info():
+    """Messages of INFO and above, with their levels."""
+    handler, before = Lines(), LOGGER.level
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.INFO)
+    yield handler.lines
+    LOGGER.setLevel(before)
+    LOGGER.removeHandler(handler)
+
+
+@pytest.fixture
 def warnings_of_guard():
     """Messages above INFO, with their levels."""
     handler = Lines(logging.INFO + 1)
