@@ -204,12 +204,13 @@ def check_free(taken: Iterator[str]) -> None:
 
 
 def register_with_mmengine() -> None:
-    """Make the child registry, and explain unknown names in MMEngine's tree; called when MMEngine's registries are."""
-    from mmengine.registry import MODELS, Registry
+    """Make the scope's registries, and explain unknown names in MMEngine's tree; called when MMEngine's are there."""
+    from mmengine.registry import MODELS
 
     from .building import look_at, watch_tree
+    from .scope import make_scope
 
-    ARRIVED["MODELS"] = child = Registry("model", parent=MODELS, scope="mmdet_losses")
+    ARRIVED["MODELS"] = child = make_scope(bring_heads=missing)
     for name, cls in LOSSES.items():
         child.register_module(name=name, module=cls)
     watch_tree(MODELS, look_at)

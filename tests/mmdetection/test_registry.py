@@ -1,6 +1,8 @@
 """Names: what is registered when, what is one class, and what remains where parts of MMDetection are missing."""
 
+import ast
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -202,6 +204,60 @@ def test_scoped_name_needs_no_import_and_makes_later_bare_names_ours():
     result = next(line for line in out.splitlines() if line.startswith("RESULT"))
     ours = "mmdet_losses.modules.boxes.members"
     assert result.split()[1:] == ["mmdet.models.losses.iou_loss", ours, ours]
+
+
+def registered_by_decorator():
+    """Name of MMEngine's registry and class, of all that the package's files register that way."""
+    for file in Path(mmdet_losses.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ClassDef):
+                for registry in re.findall(
+                    r"(\w+)\.register_module\(", " ".join(map(ast.unparse, node.decorator_list))
+                ):
+                    yield registry, node.name
+
+
+def test_all_that_is_registered_has_a_scoped_name_that_needs_no_import():
+    named = set(registered_by_decorator())
+    assert named >= {("HOOKS", "LossStateHook"), ("DATASETS", "ShapesDataset"), ("MODELS", "GridCellHead")}
+    run_forks(
+        *(
+            f"""
+            import sys
+            assert "mmdet_losses" not in sys.modules
+            import {origin}
+            found = {origin}.{registry}.get("mmdet_losses.{name}")
+            assert found.__name__ == "{name}" and found.__module__.startswith("mmdet_losses."), found
+            assert {origin}.{registry}.get("mmdet_losses.{name}") is found
+            for unknown in ("mmdet_losses.Unknown", "mmdet_losses.ResNet", "mmdet_losses.CocoDataset"):
+                try:
+                    {origin}.{registry}.build(dict(type=unknown))
+                except (KeyError, RuntimeError):
+                    pass
+                else:
+                    raise AssertionError(unknown)
+            """
+            for registry, name in sorted(named)
+            for origin in ("mmengine.registry", "mmdet.registry")
+        )
+    )
+
+
+def test_a_scoped_hook_in_a_runner_s_config_needs_no_import():
+    run_forks(
+        """
+        import tempfile, torch
+        from mmengine.registry import DefaultScope
+        from mmengine.runner import Runner
+        from mmengine.model import BaseModel
+        class Model(BaseModel):
+            def forward(self, *args, **kwargs): pass
+        hooks = [dict(type="mmdet_losses.LossStateHook"), dict(type="mmdet_losses.FusedLossHook")]
+        runner = Runner(Model(), tempfile.mkdtemp(), custom_hooks=hooks, default_scope="mmdet", log_level="ERROR")
+        names = [type(hook).__module__ for hook in runner.hooks]
+        assert names.count("mmdet_losses.hooks") == 2, names
+        """
+    )
 
 
 def test_what_needs_mmdetection_brings_it_in():
