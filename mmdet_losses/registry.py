@@ -239,6 +239,12 @@ def register_hooks() -> None:
     import_module(".hooks", __package__)
 
 
+def allow_checkpoints() -> None:
+    """Let checkpoints of MMEngine's load; called when its runner is there, which loads and saves them."""
+    import_module(".checkpoints", __package__).allow_checkpoint_classes()
+
+
 when_imported("mmengine.registry", register_with_mmengine)
 when_imported("mmengine.hooks", register_hooks)
 when_imported("mmdet.models", register_with_mmdet)
+when_imported("mmengine.runner", allow_checkpoints)
