@@ -17,10 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 from mmdet.apis import inference_detector, init_detector
+from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
+from mmengine.registry import Registry
 from tool_runtime import checkpoints, runtime
 from tool_runtime.errors import ToolError, report_errors
 
+import mmdet_losses.data.datasets  # noqa: F401  registers them
 from mmdet_losses.registry import LOSSES, stock, stock_losses
 
 KEPT = (
@@ -28,8 +31,6 @@ KEPT = (
     *("default_hooks", "log_processor", "test_cfg", "test_dataloader", "test_evaluator"),
 )
 """What inference and testing read of a config."""
-DATASETS = ("BCCDDataset", "CheckedCocoDataset", "ShapesDataset")
-HEADS = ("GridCellHead", "YOLOObjectiveHead")
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -53,6 +54,11 @@ def kind(node: dict) -> str:
     """The last part of a ``type``."""
     found = node.get("type", "")
     return getattr(found, "__name__", str(found)).rpartition(".")[2]
+
+
+def of_package(registry: Registry) -> set[str]:
+    """Names of this package in a registry of MMDetection's."""
+    return {name for name, cls in registry.module_dict.items() if cls.__module__.startswith("mmdet_losses.")}
 
 
 def stand_in(loss: dict) -> dict:
@@ -86,11 +92,11 @@ def plain_config(cfg: Config, metainfo: dict) -> Config:
             loss = stand_in(node)
             node.clear()
             node.update(loss)
-        elif kind(node) in DATASETS:
+        elif kind(node) in of_package(DATASETS):
             node.pop("spec", None)
             node.update(type="CocoDataset", metainfo=metainfo)
-        elif kind(node) in HEADS:
-            raise ToolError(f"{kind(node)} is a head of this package, without which the detector does not work")
+        elif kind(node) in of_package(MODELS):
+            raise ToolError(f"{kind(node)} is of this package, without which the detector does not work")
     return Config(plain)
 
 

@@ -103,7 +103,7 @@ def test_what_else_a_config_imports_is_kept() -> None:
 
 
 def test_what_cannot_be_without_the_package() -> None:
-    with pytest.raises(ToolError, match="GridCellHead is a head of this package"):
+    with pytest.raises(ToolError, match="GridCellHead is of this package"):
         publish.plain_config(Config(dict(model=dict(bbox_head=dict(type="GridCellHead")))), {})
     with pytest.raises(ToolError, match="YOLOv3Loss decides what its head predicts"):
         publish.stand_in(dict(type="YOLOv3Loss"))
