@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from functools import wraps
 from typing import Any
 
+from .changed_meaning import tell_changed_meaning
 from .registry import LOSSES, has_mmdet, mmdet_names
 from .slots import check_slots
 
@@ -80,6 +81,7 @@ def watch(registry: Any, look: Callable[[Any], None]) -> None:
         except KeyError as error:
             explain_unknown_name(error)
             raise
+        tell_changed_meaning(args[0] if args else kwargs.get("cfg"), built)
         look(built)
         return built
 

@@ -8,6 +8,7 @@ the losses are plain modules and nothing is registered; :func:`missing` says why
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -92,7 +93,7 @@ def missing() -> str:
             if error.name not in REASONS:
                 raise
             ARRIVED["MISSING"] = REASONS[error.name]
-            log(f"mmdet_losses: {REASONS[error.name]}; the losses are plain torch modules, and none is registered.")
+            log(f"{REASONS[error.name]}; the losses are plain torch modules, and none is registered.")
     return ARRIVED.get("MISSING", "MMDetection's models are still being imported")
 
 
@@ -203,12 +204,13 @@ def check_free(taken: Iterator[str]) -> None:
 
 
 def register_with_mmengine() -> None:
-    """Make the child registry, and explain unknown names in MMEngine's tree; called when MMEngine's registries are."""
-    from mmengine.registry import MODELS, Registry
+    """Make the scope's registries, and explain unknown names in MMEngine's tree; called when MMEngine's are there."""
+    from mmengine.registry import MODELS
 
     from .building import look_at, watch_tree
+    from .scope import make_scope
 
-    ARRIVED["MODELS"] = child = Registry("model", parent=MODELS, scope="mmdet_losses")
+    ARRIVED["MODELS"] = child = make_scope(bring_heads=missing)
     for name, cls in LOSSES.items():
         child.register_module(name=name, module=cls)
     watch_tree(MODELS, look_at)
@@ -228,7 +230,8 @@ def register_with_mmdet() -> None:
     watch_tree(MODELS.root, look_at)
     own = ARRIVED["STOCK"]
     new = [name for name in LOSSES if name not in own]
-    log(f"mmdet_losses: in place of MMDetection's: {', '.join(own)}; new: {', '.join(new)}.")
+    log(f"{len(own)} losses in place of MMDetection's, {len(new)} new names.")
+    log(f"in place of MMDetection's: {', '.join(own)}; new: {', '.join(new)}.", logging.DEBUG)
 
 
 def register_hooks() -> None:
@@ -236,6 +239,12 @@ def register_hooks() -> None:
     import_module(".hooks", __package__)
 
 
+def allow_checkpoints() -> None:
+    """Let checkpoints of MMEngine's load; called when its runner is there, which loads and saves them."""
+    import_module(".checkpoints", __package__).allow_checkpoint_classes()
+
+
 when_imported("mmengine.registry", register_with_mmengine)
 when_imported("mmengine.hooks", register_hooks)
 when_imported("mmdet.models", register_with_mmdet)
+when_imported("mmengine.runner", allow_checkpoints)

@@ -106,7 +106,7 @@ def put(target: Target, losses: Mapping[str, type[Loss]]) -> Registered:
         registry.register_module(name=name, module=cls, force=True)
     target.placed.update(new)
     if new or not target.left.issuperset(left):
-        log(f"mmdet_losses: {len(new)} names are registered in {described(registry)}{said_of(registry, left)}.")
+        log(f"{len(new)} names are registered in {described(registry)}{said_of(registry, left)}.")
     target.left.update(left)
     return Registered(tuple(name for name in losses if name not in left), left)
 

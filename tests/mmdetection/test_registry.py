@@ -1,6 +1,8 @@
 """Names: what is registered when, what is one class, and what remains where parts of MMDetection are missing."""
 
+import ast
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
@@ -18,11 +20,16 @@ from mmdet_losses import registry
 
 def run_python(code, *flags):
     """Standard output of a fresh interpreter; fails with its standard error."""
+    return run_and_hear(code, *flags)[0]
+
+
+def run_and_hear(code, *flags):
+    """Standard output of a fresh interpreter, and the lines of this package on its standard error."""
     result = subprocess.run(
         [sys.executable, *flags, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120
     )
     assert result.returncode == 0, result.stderr
-    return result.stdout
+    return result.stdout, [line for line in result.stderr.splitlines() if " - mmdet_losses - " in line]
 
 
 def run_forks(*codes):
@@ -161,16 +168,27 @@ def test_objects_and_classes_from_before_mmdetection_came():
 def test_bare_names_in_processes_that_begin_with_nothing(imports):
     """Every order: test_import_orders.py."""
     code = f"{imports}\nfrom mmdet.registry import MODELS\nprint(type(MODELS.build(dict(type='CIoULoss'))))"
-    out = run_python(code)
+    out, (said, *built) = run_and_hear(code)
     assert "mmdet_losses.modules.boxes.members.CIoULoss" in out
-    assert out.count("in place of MMDetection's") == 1
+    assert "in place of MMDetection's" in said and "in place of MMDetection's" not in "".join(built)
 
 
-def test_one_line_says_what_is_replaced():
-    line = next(line for line in run_python("import mmdet_losses, mmdet.models").splitlines() if "in place of" in line)
+def test_one_short_line_on_standard_error_says_that_names_are_replaced():
+    """Standard output is the program's; the names are for whoever asks."""
+    out, (line,) = run_and_hear("import mmdet_losses, mmdet.models")
+    assert out == ""
+    assert line.endswith(
+        f" - INFO - {len(registry.STOCK)} losses in place of MMDetection's, "
+        f"{len(registry.LOSSES) - len(registry.STOCK)} new names."
+    )
+    assert len(line) < 120
+    ask = "import logging; logging.getLogger('mmdet_losses').setLevel(logging.{}); import mmdet_losses, mmdet.models"
+    out, (short, names) = run_and_hear(ask.format("DEBUG"))
+    assert out == "" and short.endswith(line.partition(" - ")[2])
     for name in registry.STOCK:
-        assert name in line.split("new:")[0]
-    assert "FocalEIoULoss" in line.split("new:")[1]
+        assert name in names.split("new:")[0]
+    assert "FocalEIoULoss" in names.split("new:")[1]
+    assert run_and_hear(ask.format("WARNING")) == ("", [])
 
 
 def test_scoped_name_needs_no_import_and_makes_later_bare_names_ours():
@@ -186,6 +204,60 @@ def test_scoped_name_needs_no_import_and_makes_later_bare_names_ours():
     result = next(line for line in out.splitlines() if line.startswith("RESULT"))
     ours = "mmdet_losses.modules.boxes.members"
     assert result.split()[1:] == ["mmdet.models.losses.iou_loss", ours, ours]
+
+
+def registered_by_decorator():
+    """Name of MMEngine's registry and class, of all that the package's files register that way."""
+    for file in Path(mmdet_losses.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ClassDef):
+                for registry in re.findall(
+                    r"(\w+)\.register_module\(", " ".join(map(ast.unparse, node.decorator_list))
+                ):
+                    yield registry, node.name
+
+
+def test_all_that_is_registered_has_a_scoped_name_that_needs_no_import():
+    named = set(registered_by_decorator())
+    assert named >= {("HOOKS", "LossStateHook"), ("DATASETS", "ShapesDataset"), ("MODELS", "GridCellHead")}
+    run_forks(
+        *(
+            f"""
+            import sys
+            assert "mmdet_losses" not in sys.modules
+            import {origin}
+            found = {origin}.{registry}.get("mmdet_losses.{name}")
+            assert found.__name__ == "{name}" and found.__module__.startswith("mmdet_losses."), found
+            assert {origin}.{registry}.get("mmdet_losses.{name}") is found
+            for unknown in ("mmdet_losses.Unknown", "mmdet_losses.ResNet", "mmdet_losses.CocoDataset"):
+                try:
+                    {origin}.{registry}.build(dict(type=unknown))
+                except (KeyError, RuntimeError):
+                    pass
+                else:
+                    raise AssertionError(unknown)
+            """
+            for registry, name in sorted(named)
+            for origin in ("mmengine.registry", "mmdet.registry")
+        )
+    )
+
+
+def test_a_scoped_hook_in_a_runner_s_config_needs_no_import():
+    run_forks(
+        """
+        import tempfile, torch
+        from mmengine.registry import DefaultScope
+        from mmengine.runner import Runner
+        from mmengine.model import BaseModel
+        class Model(BaseModel):
+            def forward(self, *args, **kwargs): pass
+        hooks = [dict(type="mmdet_losses.LossStateHook"), dict(type="mmdet_losses.FusedLossHook")]
+        runner = Runner(Model(), tempfile.mkdtemp(), custom_hooks=hooks, default_scope="mmdet", log_level="ERROR")
+        names = [type(hook).__module__ for hook in runner.hooks]
+        assert names.count("mmdet_losses.hooks") == 2, names
+        """
+    )
 
 
 def test_what_needs_mmdetection_brings_it_in():

@@ -27,6 +27,8 @@ from tool_runtime.errors import ToolError, report_errors
 from tool_runtime.preflight import config_errors
 from tool_runtime.trial import Trial
 
+from mmdet_losses.hooks import LossStateHook
+
 CONFIG = "configs/retinanet/retinanet_r18_fpn_giou_1xb4-4e_shapes.py"
 EPOCHS = 4
 # a loss with a statistic, so that what is saved and resumed has one
@@ -216,6 +218,8 @@ def test_the_hook_of_statistics_is_added_where_it_is_missing() -> None:
         (None, ["LossStateHook"]),
         ([dict(type="EMAHook")], ["EMAHook", "LossStateHook"]),
         ([dict(type="LossStateHook"), dict(type="EMAHook")], ["LossStateHook", "EMAHook"]),
+        ([dict(type="mmdet_losses.LossStateHook")], ["mmdet_losses.LossStateHook"]),
+        ([dict(type=LossStateHook)], [LossStateHook]),
     ):
         cfg = Config(dict(custom_hooks=hooks) if hooks else {})
         runtime.add_hook(cfg, "LossStateHook")

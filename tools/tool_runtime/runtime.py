@@ -181,9 +181,10 @@ def tie_forks() -> None:
 
 
 def add_hook(cfg: Config, name: str) -> None:
-    """Add a hook, unless the config has it."""
+    """Add a hook, unless the config has it, also in a scope or as a class."""
     hooks = list(cfg.get("custom_hooks") or [])
-    if not any(hook.get("type") == name for hook in hooks if isinstance(hook, dict)):
+    kinds = [hook.get("type") for hook in hooks if isinstance(hook, dict)]
+    if not any(getattr(kind, "__name__", str(kind)).rpartition(".")[2] == name for kind in kinds):
         cfg.custom_hooks = [*hooks, dict(type=name)]
 
 
