@@ -13,7 +13,7 @@ from .draw import CLASSES, uniform
 def draw_multi(g: torch.Generator, n: int) -> tuple[Tensor, Tensor]:
     """Positives, negatives and some ignored."""
     logits = 2 * torch.randn(n, CLASSES, generator=g, dtype=torch.float64)
-    return logits, torch.randint(-1, 2, (n, CLASSES), generator=g)
+    return logits, torch.randint(-1, 2, (n, CLASSES), generator=g).double()
 
 
 def draw_similarities(g: torch.Generator, n: int) -> tuple[Tensor, Tensor]:

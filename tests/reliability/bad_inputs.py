@@ -213,9 +213,7 @@ def relabelled(case: Case, dtype: torch.dtype, label: Callable[[int], int], ever
     pred, target = case.batch(N, dtype)
 
     def change(x: Tensor) -> Tensor:
-        if x.is_floating_point() or x.ndim == pred.ndim:
-            return x
-        return torch.where(torch.arange(len(x)) % every == 0, label(classes(pred)), x)
+        return x if x.is_floating_point() else torch.where(torch.arange(len(x)) % every == 0, label(classes(pred)), x)
 
     return Bad(pred, map_target(target, change))
 

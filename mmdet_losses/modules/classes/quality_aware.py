@@ -11,7 +11,7 @@ from torch import Tensor
 from ... import functional as F
 from ..base import published
 from ..declared import SHARE, TRUE, at_least, between, declared, none_or, one_of, option
-from ..inputs import as_labels, as_labels_or_dense, check_target, element_weight
+from ..inputs import as_labels, as_labels_or_dense, check_target, element_weight, kind_of
 from .base import ClassificationLoss
 
 __all__ = ["IABCELoss", "MatchabilityAwareLoss", "PositionSupervisedLoss", "RTDETRVarifocalLoss"]
@@ -65,9 +65,7 @@ class QualityAwareLoss(ClassificationLoss):
         if isinstance(target, Tensor):
             return (as_labels_or_dense(pred, target),)
         if not isinstance(target, (tuple, list)) or len(target) != 2:
-            raise ValueError(
-                f"target must be a tuple of labels and qualities, or a tensor, got {type(target).__name__}."
-            )
+            raise ValueError(f"target must be a tuple of labels and qualities, or a tensor, got {kind_of(target)}.")
         label, quality = as_labels("target[0]", target[0], lead), target[1]
         check_target(quality)
         if quality.shape != lead:
