@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from .. import functional as F
 from .base import Loss, check_floating, published
-from .declared import declared, option, whole
+from .declared import Configured, declared, option, whole
 from .inputs import check_rows, check_target, row_weight
 from .options import check_option
 
@@ -56,7 +56,8 @@ class DistributionFocalLoss(Loss):
     y_min: float = option(default=0.0, kw_only=True)
     y_max: float | None = option(default=None, kw_only=True)
 
-    def __post_init__(self) -> None:
+    def check_options(self) -> None:
+        super().check_options()
         check_range(self.y_min, self.y_max)
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
@@ -83,7 +84,7 @@ class DistributionFocalLoss(Loss):
 
 
 @declared
-class Integral(nn.Module):
+class Integral(Configured):
     """Expectation of a discrete distribution: turns logits over bins into the distances that they stand for.
 
     ``sum_i softmax(pred)_i y_i``, with bins ``y_i`` evenly from ``y_min`` to ``y_max``. It is no loss: it decodes what
@@ -111,7 +112,8 @@ class Integral(nn.Module):
     y_max: float | None = None
     bins: int = option(default=17, check=whole(2))
 
-    def __post_init__(self) -> None:
+    def check_options(self) -> None:
+        super().check_options()
         check_range(self.y_min, self.bins - 1 if self.y_max is None else self.y_max)
 
     def forward(self, pred: Tensor) -> Tensor:

@@ -43,6 +43,14 @@ class HarmonizedLoss(Stateful):
         else:
             self.keep_sums()
 
+    def check_options(self) -> None:
+        super().check_options()
+        if self.momentum > 0 and "acc_sum" not in self._buffers:
+            raise AttributeError(
+                f"momentum of a loss built with momentum=0, which keeps no mean, cannot become {self.momentum!r}: "
+                f"build the loss again, with momentum={self.momentum!r}."
+            )
+
     def gradient_norm(self, pred: Tensor, target: Tensor) -> Tensor:
         """Gradient norm of each element, from 0 to 1."""
         raise NotImplementedError
@@ -136,7 +144,7 @@ class GHMC(HarmonizedLoss, ClassificationLoss):
     function = staticmethod(F.sigmoid_cross_entropy)
     paper = "https://arxiv.org/abs/1811.05181"
 
-    bins: int = option(default=10, check=whole(1))
+    bins: int = option(default=10, check=whole(1), frozen="statistics of that many bins are kept")
     momentum: float = option(default=0, check=MOMENTUM)
     use_sigmoid: bool = option(default=True, check=TRUE)
     loss_weight: float = 1.0
@@ -189,7 +197,7 @@ class GHMR(HarmonizedLoss, CoordinateLoss):
     paper = "https://arxiv.org/abs/1811.05181"
 
     mu: float = option(default=0.02, check=more_than(0))
-    bins: int = option(default=10, check=whole(1))
+    bins: int = option(default=10, check=whole(1), frozen="statistics of that many bins are kept")
     momentum: float = option(default=0, check=MOMENTUM)
     loss_weight: float = 1.0
     reduction: str = "mean"

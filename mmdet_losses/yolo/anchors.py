@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
 from ..functional.classification import sigmoid_cross_entropy
+from ..modules.declared import Check, Option, between, keep_options, none_or
 from ..modules.options import Shared, check_option
-from .base import CompositeLoss, Detections, check_flavor, summed
+from .base import FLAVOR, CompositeLoss, Detections, summed
 from .decode import Predictions, boxes_of
 from .encode import DenseTarget, Truths, encode, ignore_overlapping, read_truths, with_objectness
 from .layout import Level, num_rows, rows_of, table
@@ -19,6 +20,21 @@ from .layout import Level, num_rows, rows_of, table
 __all__ = ["AnchorLoss"]
 
 Anchors = Sequence[Sequence[tuple[float, float]]]
+
+
+def fit(anchors: Anchors) -> bool:
+    """Whether every level has anchors, each with a width and a height."""
+    sizes = [size for level in anchors for size in level]
+    return bool(sizes) and all(len(size) == 2 and min(size) > 0 for size in sizes) and all(map(len, anchors))
+
+
+def numbered(anchors: Anchors) -> tuple[tuple[tuple[float, float], ...], ...]:
+    """The anchors as floats."""
+    return tuple(tuple((float(w), float(h)) for w, h in level) for level in anchors)
+
+
+ANCHORS = Check(fit, "a list per level of (width, height) in pixels, more than 0")
+STRIDES = Check(lambda value: all(stride > 0 for stride in value), "numbers above 0, one for each level of anchors")
 
 
 class AnchorLoss(CompositeLoss):
@@ -35,6 +51,13 @@ class AnchorLoss(CompositeLoss):
             overlaps one by more; None for none.
     """
 
+    rules: ClassVar = {
+        "anchors": Option(check=ANCHORS, convert=numbered),
+        "strides": Option(check=STRIDES, convert=lambda value: tuple(map(float, value))),
+        "flavor": Option(check=FLAVOR),
+        "ignore_thr": Option(check=none_or(between(0, 1))),
+    }
+
     def __init__(
         self,
         anchors: Anchors,
@@ -46,18 +69,22 @@ class AnchorLoss(CompositeLoss):
         **shared: Unpack[Shared],
     ) -> None:
         super().__init__(reduction, loss_weight, **shared)
-        check_flavor(flavor)
-        sizes = [size for level in anchors for size in level]
-        fit = sizes and all(len(size) == 2 and min(size) > 0 for size in sizes) and all(len(level) for level in anchors)
-        check_option("anchors", anchors, bool(fit), "a list per level of (width, height) in pixels, more than 0")
-        matched = len(strides) == len(anchors) and all(stride > 0 for stride in strides)
-        check_option("strides", strides, matched, f"{len(anchors)} numbers above 0, one for each level of anchors")
-        in_range = ignore_thr is None or 0 <= ignore_thr <= 1
-        check_option("ignore_thr", ignore_thr, in_range, "None or from 0 to 1")
-        self.anchors = tuple(tuple((float(w), float(h)) for w, h in level) for level in anchors)
-        self.strides = tuple(map(float, strides))
-        self.flavor = flavor
-        self.ignore_thr = ignore_thr
+        keep_options(self, {"anchors": anchors, "strides": strides, "flavor": flavor, "ignore_thr": ignore_thr})
+        AnchorLoss.check_options(self)
+
+    def check_options(self) -> None:
+        super().check_options()
+        levels = len(self.anchors)
+        check_option(
+            "strides",
+            self.strides,
+            len(self.strides) == levels,
+            f"{levels} numbers above 0, one for each level of anchors",
+        )
+
+    def ignoring(self) -> float | None:
+        """The overlap above which a prediction without an object is ignored."""
+        return self.ignore_thr
 
     def levels(self, maps: Sequence[Tensor]) -> list[Level]:
         """The grids of the maps."""
@@ -91,9 +118,10 @@ class AnchorLoss(CompositeLoss):
 
     def ignored(self, found: Predictions, truths: Truths, dense: DenseTarget) -> DenseTarget:
         """The target, predictions without an object ignored where they overlap one by more than ``ignore_thr``."""
-        if self.ignore_thr is None:
+        threshold = self.ignoring()
+        if threshold is None:
             return dense
-        objectness = ignore_overlapping(dense.objectness, boxes_of(found), truths, self.ignore_thr)
+        objectness = ignore_overlapping(dense.objectness, boxes_of(found), truths, threshold)
         return with_objectness(dense, objectness)
 
     def channels(self, num_classes: int) -> tuple[int, ...]:

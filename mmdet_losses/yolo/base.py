@@ -11,13 +11,13 @@ from torch import Tensor
 from ..functional.dtype import upcast, without_autocast
 from ..functional.reduce import drop_junk, match_rank, reduce_loss
 from ..modules.base import Loss, check_floating
+from ..modules.declared import one_of
 from ..modules.inputs import check_rows, row_weight
-from ..modules.options import check_option
 from .encode import DenseTarget
 
 __all__ = ["CompositeLoss"]
 
-FLAVORS = ("paper", "darknet")
+FLAVOR = one_of(("paper", "darknet"))
 
 
 class Detections(NamedTuple):
@@ -194,11 +194,6 @@ def check_dense(target: DenseTarget, batch: int, rows: int, classes: int) -> Non
     for name in given:
         if getattr(target, name).shape != shapes[name]:
             raise ValueError(f"target.{name} must have shape {shapes[name]}, got {tuple(getattr(target, name).shape)}.")
-
-
-def check_flavor(flavor: Any) -> None:
-    """Raise for an unknown flavor."""
-    check_option("flavor", flavor, flavor in FLAVORS, f"one of {', '.join(map(repr, FLAVORS))}")
 
 
 def summed(values: Tensor, mask: Tensor) -> Tensor:

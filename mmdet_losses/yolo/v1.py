@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from typing_extensions import Unpack
 
 from ..functional.classification import one_hot
 from ..modules.base import published
-from ..modules.options import Shared, check_option
-from .base import CompositeLoss, Detections, check_flavor, summed
+from ..modules.declared import at_least, more_than, one_of, option
+from .base import FLAVOR, CompositeLoss, Detections, summed
 from .decode import aligned_iou, centre_and_size, corners, encode_offsets
 from .encode import DenseTarget, encode, read_truths
 from .layout import Level, Rows, cell_level, num_rows, rows_of, table
@@ -65,37 +65,23 @@ class YOLOv1Loss(CompositeLoss):
     paper = "https://arxiv.org/abs/1506.02640"
     term_names = ("loss_coord", "loss_obj", "loss_noobj", "loss_cls")
 
-    def __init__(
-        self,
-        stride: float = 64,
-        boxes: int = 2,
-        lambda_coord: float = 5.0,
-        lambda_obj: float = 1.0,
-        lambda_noobj: float = 0.5,
-        lambda_class: float = 1.0,
-        activation: str = "linear",
-        predict_sqrt: bool = True,
-        rescore: bool = True,
-        flavor: str = "paper",
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        check_option("stride", stride, stride > 0, "more than 0")
-        check_option("boxes", boxes, boxes >= 1, "1 or more")
-        check_option("activation", activation, activation in ACTIVATIONS, "'linear' or 'logistic'")
-        check_flavor(flavor)
-        self.stride = stride
-        self.boxes_per_cell = boxes
-        self.lambda_coord = lambda_coord
-        self.lambda_obj = lambda_obj
-        self.lambda_noobj = lambda_noobj
-        self.lambda_class = lambda_class
-        self.activation = activation
-        self.predict_sqrt = predict_sqrt
-        self.rescore = rescore
-        self.flavor = flavor
+    stride: float = option(default=64, check=more_than(0))
+    boxes_per_cell: int = option(default=2, check=at_least(1), alias="boxes")
+    lambda_coord: float = 5.0
+    lambda_obj: float = 1.0
+    lambda_noobj: float = 0.5
+    lambda_class: float = 1.0
+    activation: str = option(default="linear", check=one_of(ACTIVATIONS))
+    predict_sqrt: bool = True
+    rescore: bool = True
+    flavor: str = option(default="paper", check=FLAVOR)
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "boxes":
+            raise AttributeError(f"boxes of YOLOv1Loss is kept as boxes_per_cell: set that to {value!r}.")
+        super().__setattr__(name, value)
 
     def level(self, maps: Sequence[Tensor]) -> Level:
         """The grid of the map."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ... import functional as F
-from ..declared import SHARE, at_least, declared, more_than, one_of, option
+from ..declared import SHARE, Configured, at_least, declared, more_than, one_of, option
 from ..errors import OptionError
 from ..state import Stateful
 
@@ -17,7 +18,7 @@ __all__ = ["IoUFocus", "PowerfulFocus", "WiseFocus"]
 
 
 @declared
-class IoUFocus(nn.Module):
+class IoUFocus(Configured):
     """Focal-EIoU's multiplier ``IoU**gamma``: the better a box fits already, the more it counts.
 
     Paper: https://arxiv.org/abs/2101.08158.
@@ -41,7 +42,7 @@ class IoUFocus(nn.Module):
 
 
 @declared
-class WiseFocus(Stateful):
+class WiseFocus(Configured, Stateful):
     """Wise-IoU's multiplier: attention to the distance of the centres, and to what a box of ordinary quality is.
 
     Version 1 is ``R = exp(rho**2 / c**2)``, with ``rho`` the distance of the centres and ``c`` the diagonal of the
@@ -79,6 +80,14 @@ class WiseFocus(Stateful):
             self.register_buffer("iou_mean", torch.ones(()))
             self.keep_sums(cost=(), count=())
 
+    def check_options(self) -> None:
+        super().check_options()
+        if self.version != 1 and "iou_mean" not in self._buffers:
+            raise AttributeError(
+                f"version of a loss built with version=1, which keeps no mean, cannot become {self.version!r}: build "
+                f"the loss again, with version={self.version!r}."
+            )
+
     @property
     def bound(self) -> float:
         """The largest multiplier; that of version 2 grows as the mean falls."""
@@ -115,7 +124,7 @@ class WiseFocus(Stateful):
 
 
 @declared
-class PowerfulFocus(nn.Module):
+class PowerfulFocus(Configured):
     """Powerful-IoU v2's multiplier ``u(lambd q)``: most attention to boxes of medium quality ``q = exp(-P)``.
 
     ``u(x) = 3 x exp(-x**2)``, and ``P`` the mean distance of the four edges in units of the target's sides.
@@ -163,3 +172,15 @@ def build_focus(focus: Mapping | nn.Module | None) -> nn.Module | None:
     if kind is None:
         raise OptionError(f"focus must be None or dict(type=...) with a type of {', '.join(FOCUSES)}, got {focus!r}.")
     return kind(**options)
+
+
+def of_focus(name: str) -> Any:
+    """An option of a loss that is one of its ``focus``."""
+
+    def held(loss: Any) -> Any:
+        return getattr(loss.focus, name)
+
+    def hold(loss: Any, value: Any) -> None:
+        setattr(loss.focus, name, value)
+
+    return property(held, hold, doc=f"``{name}`` of the focus.")

@@ -16,7 +16,7 @@ from ..declared import at_least, declared, more_than, none_or, one_of, option
 from ..facts import fact
 from ..state import Annealed
 from .family import IoUTypeLoss, Modifiers
-from .focus import IoUFocus, WiseFocus
+from .focus import IoUFocus, WiseFocus, of_focus
 from .members import EIoULoss
 
 __all__ = ["AlphaIoULoss", "FocalEIoULoss", "FocalerIoULoss", "InnerIoULoss", "UnifiedIoULoss", "WIoULoss"]
@@ -84,6 +84,10 @@ class AlphaIoULoss(BasedIoULoss):
         """The power, under the paper's name."""
         return self.power
 
+    @alpha.setter
+    def alpha(self, value: float) -> None:
+        self.power = value
+
 
 @published()
 class InnerIoULoss(BasedIoULoss):
@@ -122,6 +126,10 @@ class InnerIoULoss(BasedIoULoss):
     def ratio(self) -> float:
         """The ratio, under the paper's name."""
         return self.inner_ratio
+
+    @ratio.setter
+    def ratio(self, value: float) -> None:
+        self.inner_ratio = value
 
 
 @published()
@@ -172,10 +180,18 @@ class FocalerIoULoss(BasedIoULoss):
         """Lower end of the interval."""
         return self.focaler[0]
 
+    @d.setter
+    def d(self, value: float) -> None:
+        self.focaler = (value, self.u)
+
     @property
     def u(self) -> float:
         """Upper end of the interval."""
         return self.focaler[1]
+
+    @u.setter
+    def u(self, value: float) -> None:
+        self.focaler = (self.d, value)
 
 
 @published()
@@ -218,6 +234,7 @@ class WIoULoss(IoUTypeLoss):
     paper = "https://arxiv.org/abs/2301.10051"
     bounds = fact((0.0, math.inf), lambda loss: (0.0, loss.largest()))
     fixed = ("focus",)
+    version, alpha, delta, gamma, momentum = map(of_focus, ("version", "alpha", "delta", "gamma", "momentum"))
 
     def __init__(
         self,
@@ -263,6 +280,7 @@ class FocalEIoULoss(EIoULoss):
     """
 
     fixed = ("focus", "smooth_point")
+    gamma, detach = of_focus("gamma"), of_focus("detach")
 
     def __init__(
         self,
@@ -332,7 +350,9 @@ class UnifiedIoULoss(BasedIoULoss, Annealed):
     ratio: float | None = option(default=None, check=none_or(more_than(0)))
     reduction: str = "mean"
     loss_weight: float = 1.0
-    schedule: str = option(default="linear", check=one_of(SCHEDULES), kw_only=True)
+    schedule: str = option(
+        default="linear", check=one_of(SCHEDULES), frozen="the ratio has followed it so far", kw_only=True
+    )
     focal: str | None = option(default=None, check=one_of(FOCALS), kw_only=True)
     gamma: float = option(default=0.5, check=at_least(0), kw_only=True)
     base: str = option(default="ciou", check=one_of(F.BASES), kw_only=True)
@@ -340,6 +360,14 @@ class UnifiedIoULoss(BasedIoULoss, Annealed):
     def __post_init__(self) -> None:
         if self.ratio is None:
             self.register_buffer("annealed_ratio", torch.tensor(SCHEDULES[self.schedule](0.0)))
+
+    def check_options(self) -> None:
+        super().check_options()
+        if self.ratio is None and "annealed_ratio" not in self._buffers:
+            raise AttributeError(
+                "ratio of a loss built with a number cannot become None, one that falls over the training: build the "
+                "loss again, with ratio=None."
+            )
 
     def set_progress(self, progress: float) -> None:
         if self.ratio is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,15 +14,19 @@ from ...functional.dtype import without_autocast
 from ...functional.longtail import count_labels, equalization_v2_gradients, foreground
 from ...functional.reduce import blank, drop_junk, weighted_loss
 from ..base import check_floating, published
-from ..declared import FALSE, SHARE, TRUE, at_least, option
+from ..declared import FALSE, SHARE, TRUE, Check, Option, at_least, keep_options, more_than, option
 from ..inputs import check_labels, either, row_weight
 from ..options import Shared, check_option
 from ..state import Stateful
 from .base import ClassificationLoss
 from .focal import FocalLoss
 from .head_channels import CLASSES, HeadChannels
+from .per_class import WEIGHTS, is_number, kept_numbers
 
 __all__ = ["EQLV2Loss", "EqualizedFocalLoss", "SeesawLoss"]
+
+SIZED = "statistics of that size are kept"
+"""Why the number of classes cannot be set."""
 
 
 class RegionLoss(Stateful, HeadChannels, ClassificationLoss):
@@ -103,7 +107,7 @@ class SeesawLoss(RegionLoss):
     use_sigmoid: bool = option(default=False, check=FALSE)
     p: float = option(default=0.8, check=at_least(0))
     q: float = option(default=2.0, check=at_least(0))
-    num_classes: int = option(default=1203, check=CLASSES)
+    num_classes: int = option(default=1203, check=CLASSES, frozen=SIZED)
     eps: float = option(default=1e-2, check=SHARE)
     reduction: str = "mean"
     loss_weight: float = 1.0
@@ -233,14 +237,15 @@ class EQLV2Loss(GradientRatio, RegionLoss):
 
     function = staticmethod(F.equalization_v2_loss)
     passes = ("mu", "alpha", "gamma")
+    per_class = ("class_weight",)
     paper = "https://arxiv.org/abs/2012.08548"
     extra_channels = 1
 
     use_sigmoid: bool = option(default=True, check=TRUE)
     reduction: str = "mean"
-    class_weight: Sequence[float] | Tensor | None = None
+    class_weight: Sequence[float] | Tensor | None = option(default=None, check=WEIGHTS, convert=kept_numbers)
     loss_weight: float = 1.0
-    num_classes: int = option(default=1203, check=CLASSES)
+    num_classes: int = option(default=1203, check=CLASSES, frozen=SIZED)
     use_distributed: bool = False
     mu: float = 0.8
     alpha: float = option(default=4.0, check=at_least(0))
@@ -249,15 +254,16 @@ class EQLV2Loss(GradientRatio, RegionLoss):
     test_with_obj: bool = True
 
     def __post_init__(self) -> None:
-        self.keep_per_class(self.class_weight)
-        fits = self.per_class is None or self.per_class.shape == (self.num_classes + 1,)
-        check_option(
-            "class_weight", self.class_weight, fits, f"None or {self.num_classes + 1} numbers, background last"
-        )
         self.keep_ratio(self.num_classes, 100.0)
 
+    def check_options(self) -> None:
+        super().check_options()
+        weight, entries = self.class_weight, self.num_classes + 1
+        fits = weight is None or (not is_number(weight) and len(weight) == entries)
+        check_option("class_weight", weight, fits, f"None or {entries} numbers, background last")
+
     def arguments(self) -> dict[str, Any]:
-        return {**super().arguments(), "ratio": self.pos_neg, "class_weight": self.per_class}
+        return {**super().arguments(), "ratio": self.pos_neg, "class_weight": self.class_weight}
 
     def observe(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> None:
         (pred, target), weight = self.align(pred, target, weight)
@@ -316,6 +322,14 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
     paper = "https://arxiv.org/abs/2201.02593"
     fixed = ("activated",)
 
+    rules: ClassVar = {
+        "use_sigmoid": Option(check=TRUE),
+        "num_classes": Option(check=more_than(0), frozen=SIZED),
+        "gamma": Option(check=more_than(0)),
+        "alpha": Option(check=Check(is_number, "one number from 0 to 1")),
+        "scale_factor": Option(check=at_least(0)),
+    }
+
     def __init__(
         self,
         use_sigmoid: bool = True,
@@ -327,14 +341,8 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
         loss_weight: float = 1.0,
         **shared: Unpack[Shared],
     ) -> None:
-        self.check_sigmoid(use_sigmoid)
-        check_option("alpha", alpha, isinstance(alpha, int | float), "one number from 0 to 1")
         super().__init__(use_sigmoid, gamma, alpha, reduction, loss_weight, **shared)
-        check_option("gamma", gamma, gamma > 0, "more than 0")
-        check_option("num_classes", num_classes, num_classes > 0, "more than 0")
-        check_option("scale_factor", scale_factor, scale_factor >= 0, "0 or more")
-        self.num_classes = num_classes
-        self.scale_factor = scale_factor
+        keep_options(self, {"num_classes": num_classes, "scale_factor": scale_factor})
         self.keep_ratio(num_classes, 1.0)
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
