@@ -150,10 +150,12 @@ def test_steady_call_makes_no_tensor_of_them(make, name, numbers, others, monkey
 
 @pytest.mark.compiler
 @pytest.mark.usefixtures("fresh_compiler")
-@pytest.mark.parametrize("dynamic", [True, None])
-@over_builds
-def test_compiled(make, name, numbers, others, dynamic) -> None:
+@pytest.mark.parametrize(
+    ("case", "dynamic"), [(case, True) for case in BUILDS] + [("softmax", None), ("equalization v2", None)]
+)
+def test_compiled(case: str, dynamic: bool | None) -> None:
     """One graph for all sizes; other numbers are followed, by one more graph each."""
+    make, name, numbers, others = BUILDS[case]
     backend, loss = Counting(), make(**{name: list(numbers)})
     compiled = torch.compile(loss, fullgraph=True, dynamic=dynamic, backend=backend)
 

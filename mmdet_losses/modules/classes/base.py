@@ -9,7 +9,7 @@ from torch import Tensor
 from ..base import Loss
 from ..inputs import check_labels_or_dense, check_rows, element_weight
 from ..options import check_option
-from .per_class import is_number, numbers_beside
+from .per_class import numbers_beside
 
 __all__ = ["ClassificationLoss"]
 
@@ -43,7 +43,7 @@ class ClassificationLoss(Loss):
         """Raise for options with one number per class that do not fit an axis of the prediction."""
         for name in self.per_class:
             values = getattr(self, name)
-            if values is None or is_number(values):
+            if values is None or isinstance(values, (int, float)):
                 continue
             if pred.ndim < axes:
                 raise ValueError(
@@ -59,7 +59,7 @@ class ClassificationLoss(Loss):
         arguments = self.arguments()
         for name in self.per_class:
             values = arguments.get(name)
-            if values is not None and not is_number(values):
+            if values is not None and not isinstance(values, (int, float)):
                 arguments[name] = numbers_beside(name, values, inputs)
         return arguments
 

@@ -232,7 +232,8 @@ class CrossEntropyLoss(ClassificationLoss):
     def arguments(self) -> dict[str, Any]:
         if self.use_mask:
             return {}
-        weight = [self.class_weight] if is_number(self.class_weight) else self.class_weight
+        weight = self.class_weight
+        weight = [weight] if isinstance(weight, (int, float)) else weight
         options = {"class_weight": weight, "label_smoothing": self.label_smoothing}
         return {**options, "smoothing_mode": self.smoothing_form} if self.use_sigmoid else options
 

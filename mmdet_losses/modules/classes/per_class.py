@@ -81,10 +81,8 @@ def found(values: Sequence[float], device: torch.device, dtype: torch.dtype) -> 
 def found_constant(values: Sequence[float], device: torch.device, dtype: torch.dtype) -> Tensor:
     """:func:`found`, for a graph that holds the tensor: called by the compiler, as it traces."""
     tensor = found(values, device, dtype)
-    tracing = torch._guards.TracingContext.try_get()
-    if tracing is not None and tracing.fake_mode is not None:
-        # or with dynamic=True its length is one, and the same as any other of that size
-        tracing.fake_mode.from_tensor(tensor, static_shapes=True)
+    # or with dynamic=True its length is dynamic, and the same as any other of that size
+    torch._guards.TracingContext.get().fake_mode.from_tensor(tensor, static_shapes=True)
     return tensor
 
 
@@ -101,8 +99,10 @@ def number_tensor(values: Sequence[float], device: torch.device, dtype: torch.dt
 
 def numbers_beside(name: str, values: Numbers, inputs: Sequence[Tensor]) -> Tensor:
     """Numbers of an option on the device of the inputs, in float32, or in float64 where an input is."""
-    device = inputs[0].device if inputs else torch.device("cpu")
-    dtype = torch.float64 if any(tensor.dtype == torch.float64 for tensor in inputs) else torch.float32
+    device, dtype = inputs[0].device if inputs else torch.device("cpu"), torch.float32
+    for tensor in inputs:
+        if tensor.dtype is torch.float64:
+            dtype = torch.float64
     if not isinstance(values, Tensor):
         return number_tensor(values, device, dtype)
     if values.is_meta and device.type != "meta":
