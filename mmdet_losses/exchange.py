@@ -28,8 +28,8 @@ REMEDY = (
 
 def exchange(kind: type) -> None:
     """Let every registry of a class build this package's losses for MMDetection's; once, however often it is called."""
-    build = kind.build
-    if hasattr(build, "exchanges"):
+    build = getattr(kind, "build", None)
+    if build is None or hasattr(build, "exchanges"):
         return
 
     @wraps(build)

@@ -101,8 +101,8 @@ def give_way(registry: Any, name: str | list[str] | None, force: bool, cls: Any,
 
 def let_others_register(kind: type) -> None:
     """Let every registry of a class give way to what others register in it; once, however often it is called."""
-    register = kind.register_module
-    if hasattr(register, "gives_way"):
+    register = getattr(kind, "register_module", None)
+    if register is None or hasattr(register, "gives_way"):
         return
 
     @wraps(register)

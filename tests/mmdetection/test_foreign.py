@@ -1,6 +1,7 @@
 """Classes that somebody else has under one of this package's names keep their bare name."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 from mmdet.registry import MODELS
@@ -211,3 +212,10 @@ def test_other_names_are_nobody_s_business(models, warnings):
     with pytest.raises(KeyError, match="HerOtherLoss is already registered"):
         models.register_module(module=theirs("HerOtherLoss"))
     assert not warnings
+
+
+def test_a_registry_whose_methods_are_not_its_class_s(models):
+    """Any object with the interface will do; it keeps its own rules."""
+    parts = {name: getattr(models, name) for name in ("register_module", "get", "build", "module_dict")}
+    held = SimpleNamespace(**parts)
+    assert ml.register_into(held).left == () and models.get("WIoULoss") is ml.WIoULoss

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import mmcv
 import numpy as np
@@ -50,7 +52,6 @@ optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=SGD, lr=0.001))
 work_dir = "runs"
 """
 
-# as docs/losses.md shows it
 NAMED = "from mmdet_losses.detectors import RetinaNet"
 DERIVED = """
 from mmengine.config import read_base
@@ -106,6 +107,14 @@ def folder(tmp_path_factory):
     (folder / "ours.py").write_text(DERIVED.format(named=NAMED))
     (folder / "left_out.py").write_text(DERIVED.format(named=NAMED.replace("mmdet_losses.detectors", "mmdet.models")))
     return folder
+
+
+def test_the_page_shows_this():
+    page = (Path(__file__).parents[2] / "docs" / "losses.md").read_text()
+    shown = page.split("## Configs in pure Python")[1].split("```python")[1].split("```")[0]
+    assert [re.sub(r"  # .*|retinanet_r50_fpn_1x_coco", "", line) for line in shown.strip().splitlines()] == [
+        line.replace(".base ", ". ") for line in DERIVED.format(named=NAMED).strip().splitlines()
+    ]
 
 
 def train(folder, config, dump):
