@@ -81,7 +81,7 @@ def watch(registry: Any, look: Callable[[Any], None]) -> None:
         except KeyError as error:
             explain_unknown_name(error)
             raise
-        tell_changed_meaning(args[0] if args else kwargs.get("cfg"), built)
+        tell_changed_meaning(args[0] if args else kwargs.get("cfg"), type(built))
         look(built)
         return built
 

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from ... import functional as F
+from ..base import Loss
 from ..declared import SHARE, at_least, declared, more_than, one_of, option
 from ..errors import OptionError
+from ..named import named
 from ..state import Stateful
 
 __all__ = ["IoUFocus", "PowerfulFocus", "WiseFocus"]
@@ -155,11 +157,14 @@ FOCUSES: dict[str, type[nn.Module]] = {
 
 
 def build_focus(focus: Mapping | nn.Module | None) -> nn.Module | None:
-    """A ``focus`` slot from its config, ``dict(type='IoUFocus', ...)``; modules and None pass through."""
+    """A ``focus`` slot from its config, ``dict(type='IoUFocus', ...)``; modules and None pass through.
+
+    The type is a name, a dotted path or a class, as it is elsewhere.
+    """
     if focus is None or isinstance(focus, nn.Module):
         return focus
     options = dict(focus) if isinstance(focus, Mapping) else {}
-    kind = FOCUSES.get(options.pop("type", None))
-    if kind is None:
+    kind = named(options.pop("type", None), FOCUSES)
+    if kind is None or not issubclass(kind, nn.Module) or issubclass(kind, Loss):
         raise OptionError(f"focus must be None or dict(type=...) with a type of {', '.join(FOCUSES)}, got {focus!r}.")
     return kind(**options)
