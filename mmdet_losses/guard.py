@@ -12,7 +12,7 @@ from typing import Any
 from torch import nn
 
 from .heads.flags import misplaced, sigmoid_mismatch, softmax_of_sigmoids
-from .heads.kinds import BELONGS, BOXES, COORDINATES, DESCRIBED, kind_of, ranks
+from .heads.kinds import BELONGS, BOXES, COORDINATES, DESCRIBED, SCORES, kind_of, ranks
 from .heads.mmdetection import known, passed_to
 from .heads.passed import DECODED, UNUSED, Passed
 from .log import warn
@@ -58,12 +58,8 @@ def said_of_slots(head: Any) -> Iterator[tuple[str, bool]]:
         if message:
             yield message, certain
         elif passed is not None:
-            yield from (
-                (text, False)
-                for text in (other_unit(head, slot, loss, passed), parted(head, slot, loss, passed))
-                if text
-            )
-            yield from unreducible(head, slot, loss)
+            said = (other_unit(head, slot, loss, passed), parted(head, slot, loss, passed), reduced(head, slot, loss))
+            yield from ((text, False) for text in said if text)
 
 
 def named(head: Any, slot: str, loss: Any) -> str:
@@ -88,7 +84,8 @@ def against(head: Any, slot: str, loss: Any, passed: Passed) -> tuple[str, bool]
         )
     if kind in passed.odd:
         return "", False
-    remedy = passed.instead if kind == BOXES else instead_of(kind, passed)
+    to_boxes = kind == BOXES and SCORES not in passed.fits
+    remedy = passed.instead if to_boxes else instead_of(kind, passed)
     remedy = remedy.format(head=type(head).__name__, slot=slot)
     return f"{names} {DESCRIBED[kind]}, but the head passes it {passed.what}. {remedy}.", True
 
@@ -127,15 +124,15 @@ def parted(head: Any, slot: str, loss: Any, passed: Passed) -> str:
     )
 
 
-def unreducible(head: Any, slot: str, loss: Any) -> Iterator[tuple[str, bool]]:
+def reduced(head: Any, slot: str, loss: Any) -> str:
     """A sentence where a head needs one value per element, though its constructor does not say so."""
     entry = known(type(head))
-    if entry is not None and entry.reduces == "none" and getattr(loss, "reduction", "none") != "none":
-        yield (
-            f"{named(head, slot, loss)} returns one number (reduction={loss.reduction!r}), but this head needs one "
-            f'value per element, and reduces them itself. Add reduction="none" to the config of {slot}.',
-            True,
-        )
+    if entry is None or entry.reduces != "none" or getattr(loss, "reduction", "none") == "none":
+        return ""
+    return (
+        f"{named(head, slot, loss)} returns one number (reduction={loss.reduction!r}), but this head needs one value "
+        f'per element, and stops without it. Add reduction="none" to the config of {slot}.'
+    )
 
 
 def wants_boxes(loss: Any) -> bool | None:

@@ -25,6 +25,11 @@ GFL: Slots = {
     "loss_bbox": passed.STRIDES,
     "loss_dfl": passed.DISTRIBUTION,
 }
+RTMDET: Slots = {
+    "loss_cls": passed.QUALITIES_BY_LEVEL,
+    "loss_bbox": passed.PIXELS,
+    "loss_centerness": passed.UNUSED,
+}
 DETR: Slots = {**AT_ONCE, "loss_bbox": passed.CENTRES, "loss_iou": passed.PIXELS}
 GUIDED: Slots = {**BY_FLAG, "loss_shape": passed.PIXELS, "loss_loc": passed.LABELS_BY_LEVEL}
 TWO_STAGE: Slots = {**AT_ONCE, "loss_bbox": passed.DELTAS}
@@ -98,10 +103,8 @@ TABLE: Mapping[str, Entry] = {
     "PISARetinaHead": Entry({**AT_ONCE, "loss_bbox": passed.ALWAYS_DELTAS}),
     "PanopticFPNHead": Entry(SEMANTIC, (*COMPUTE, "loss")),
     "RPNHead": Entry(BY_FLAG),
-    "RTMDetHead": Entry({"loss_cls": passed.QUALITIES_BY_LEVEL, "loss_bbox": passed.PIXELS}, SINGLE),
-    "RTMDetInsHead": Entry(
-        {"loss_cls": passed.QUALITIES_BY_LEVEL, "loss_bbox": passed.PIXELS, "loss_mask": passed.MASKS}, SINGLE
-    ),
+    "RTMDetHead": Entry(RTMDET, SINGLE),
+    "RTMDetInsHead": Entry({**RTMDET, **MASK}, SINGLE),
     "RepPointsHead": Entry(
         {
             **BY_LEVEL,
