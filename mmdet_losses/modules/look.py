@@ -49,7 +49,7 @@ class Look:
             self.left -= 1
             if target.device.type in ("cpu", "cuda"):
                 self.take(count(target, weight))
-        elif target.is_cuda:
+        else:
             self.receive()
         if not self.left or self.bad:
             self.judge(loss)
