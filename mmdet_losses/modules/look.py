@@ -21,10 +21,11 @@ FEW = 4
 class Look:
     """A forward pre-hook of a loss of boxes, which is gone after its first training calls.
 
-    Counts the targets of weight other than 0 that end before they begin, ``x2 < x1`` or ``y2 < y1``. Boxes do not, not
-    even those without an area; of deltas, of distances to the sides, and of centres with sizes, most do. A GPU is not
-    waited for: counts are added up there, copied to pinned memory, and read in a later call. A call that is compiled,
-    traced or captured in a graph is not looked at.
+    Counts the targets of weight other than 0 that end before they begin, ``x2 < x1`` or ``y2 < y1``, or that are all
+    zeros. Boxes do not, not even those without an area; of deltas, of distances to the sides, and of centres with
+    sizes, most do. A GPU is not waited for: counts are added up there, copied to pinned memory, and read in a later
+    call. A call that is compiled, traced or captured in a graph is not looked at, nor one without weights whose result
+    is not reduced, since its caller may mask it.
     """
 
     def __init__(self) -> None:
@@ -45,9 +46,10 @@ class Look:
         weight = args[2] if len(args) > 2 else kwargs.get("weight")
         if not readable(target, weight):
             return
+        reduction = (args[4] if len(args) > 4 else kwargs.get("reduction_override")) or getattr(loss, "reduction", None)
         if self.left:
             self.left -= 1
-            if target.device.type in ("cpu", "cuda"):
+            if target.device.type in ("cpu", "cuda") and not (weight is None and reduction == "none"):
                 self.take(count(target, weight))
         else:
             self.receive()
@@ -86,11 +88,11 @@ class Look:
             ends = True
             warnings.warn(
                 f"{type(loss).__name__} takes boxes (x1, y1, x2, y2), but of {self.weighted} targets of weight other "
-                f"than 0 in its first {self.looked} training calls, {self.bad} have no area, with x2 < x1 or y2 < y1: "
-                "they seem to be deltas, distances, or centres and sizes, of which the IoU means nothing. Decode both "
-                "prediction and target first (reg_decoded_bbox=True in heads that derive from AnchorHead or BBoxHead, "
-                "bbox_cxcywh_to_xyxy for centres and sizes, the slot loss_iou in the DETR family), or choose a "
-                "coordinate loss such as L1Loss.",
+                f"than 0 in its first {self.looked} training calls, {self.bad} have no area, with x2 < x1 or y2 < y1, "
+                "or are all zeros: they seem to be deltas, distances, or centres and sizes, of which the IoU means "
+                "nothing. Decode both prediction and target first (reg_decoded_bbox=True in heads that derive from "
+                "AnchorHead or BBoxHead, bbox_cxcywh_to_xyxy for centres and sizes, the slot loss_iou in the DETR "
+                "family), or choose a coordinate loss such as L1Loss.",
                 stacklevel=5,
             )
         if ends:
@@ -122,7 +124,7 @@ def count(target: Tensor, weight: Tensor | None) -> Tensor:
         weighted = torch.ones_like(bad)
     else:
         weighted = (weight != 0).reshape(len(bad), -1).any(1)
-        bad = bad & weighted
+        bad = (bad | (target.reshape(-1, 4) == 0).all(1)) & weighted
     return torch.stack([torch.ones_like(weighted.sum()), weighted.sum(), bad.sum()])
 
 

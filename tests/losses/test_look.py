@@ -117,6 +117,23 @@ def test_targets_without_an_area_are_boxes(zeros):
 
 
 @pytest.mark.usefixtures("silent")
+@pytest.mark.parametrize("form", ["option", "override"])
+def test_unreduced_values_without_weights_are_not_looked_at(form):
+    """Their caller may mask them."""
+    loss = mmdet_losses.GIoULoss(reduction="none" if form == "option" else "mean")
+    override = None if form == "option" else "none"
+    for _ in range(2 * look.CALLS):
+        loss(boxes(9), NO_BOXES["x, y, w, h"](9), reduction_override=override)
+    assert is_gone(loss)
+
+
+def test_zeros_of_a_weight_other_than_0_are_no_boxes():
+    """The first proposals of a two-stage detector are the objects themselves, whose deltas are 0."""
+    with pytest.warns(UserWarning, match="or are all zeros"):
+        call(mmdet_losses.CIoULoss(), torch.zeros(20, 4), torch.ones(20))
+
+
+@pytest.mark.usefixtures("silent")
 def test_one_bad_target_is_not_spoken_of():
     loss = mmdet_losses.GIoULoss()
     call(loss, torch.tensor([[5.0, 5, 2, 2]]))

@@ -1,6 +1,7 @@
 """The table of what MMDetection's heads pass to their losses: it is whole, and it is what reaches them."""
 
 import inspect
+import warnings
 
 import pytest
 import test_more_heads as more
@@ -8,9 +9,11 @@ import torch
 from mmdet.registry import MODELS
 from test_more_heads import NARROW, WIDTH, Head
 
+from mmdet_losses import CIoULoss, GIoULoss
 from mmdet_losses.heads import passed
 from mmdet_losses.heads.kinds import BOXES
 from mmdet_losses.heads.mmdetection import TABLE, known, passed_to
+from mmdet_losses.modules.look import CALLS
 
 NO_SLOTS_OF_LOSSES = {
     "GlobalContextHead",  # a weight
@@ -171,3 +174,54 @@ def test_what_reaches_the_losses_is_what_the_table_says(name, record):
 def weighted(target, weight):
     target = target.detach().reshape(-1, 4)
     return target if weight is None else target[weight.reshape(len(target), -1).bool().any(1)]
+
+
+def put(monkeypatch, name, slot, loss):
+    """A loss given to a head after it was built, which nobody checks."""
+    monkeypatch.setitem(more.HEADS, name, {**more.HEADS, **MORE}[name])
+    for part in more.parts(more.built(name)):
+        monkeypatch.setitem(part._modules, slot, loss)
+
+
+@pytest.mark.parametrize(
+    ("name", "slot"),
+    [
+        ("yolact", "loss_bbox"),
+        ("retinanet", "loss_bbox"),
+        ("rpn", "loss_bbox"),
+        ("faster-rcnn", "loss_bbox"),
+        ("detr-sigmoid", "loss_bbox"),
+        ("dino", "loss_bbox"),
+        ("fovea", "loss_bbox"),
+    ],
+)
+def test_a_box_loss_given_later_to_what_passes_no_boxes_says_so(name, slot, monkeypatch):
+    put(monkeypatch, name, slot, CIoULoss())
+    if name in ("detr-sigmoid", "dino"):
+        # of an object that is larger than its distance from the corner, centre and size look like a box
+        monkeypatch.setitem(more.BOXES, "with", [[70.0, 66, 100, 90], [80.0, 90, 120, 127]])
+    with pytest.warns(UserWarning, match="CIoULoss takes boxes .* have no area"):
+        for _ in range(CALLS):
+            more.losses(name, more.built(name), more.forward(name, more.built(name), "with"), "with")
+
+
+@pytest.mark.parametrize(
+    ("name", "slot"),
+    [
+        *(
+            (name, "loss_bbox")
+            for name in ("rpn-decoded", "faster-rcnn-decoded", "cascade-rcnn-decoded", "sparse-rcnn")
+        ),
+        *((name, "loss_bbox") for name in ("fcos", "atss", "gfl", "tood", "vfnet", "ddod", "paa", "autoassign")),
+        *((name, "loss_bbox") for name in ("fsaf", "yolox", "rtmdet", "center-net")),
+        *((name, "loss_iou") for name in ("detr-sigmoid", "conditional-detr", "dab-detr", "dino", "sparse-rcnn")),
+    ],
+)
+def test_a_box_loss_on_boxes_is_not_spoken_of(name, slot, monkeypatch):
+    loss = GIoULoss(reduction="none" if name == "fsaf" else "mean")
+    put(monkeypatch, name, slot, loss)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*takes boxes")
+        for _ in range(CALLS):
+            more.losses(name, more.built(name), more.forward(name, more.built(name), "with"), "with")
+    assert not loss._forward_pre_hooks
