@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import wraps
 from typing import Any
 
@@ -15,11 +16,15 @@ UNKNOWN = re.compile(r"(\w+) is not in the ([^\s:]+)::\S+ registry")
 
 
 def scope_hint(name: str, scope: str) -> str:
-    """What to write for the bare name of a loss that a scope does not know; empty for any other name.
+    """What to write for the bare name of a loss that a scope does not know, or for one that is close to a loss's.
 
     MMDetection's own scope knows all of them, but for the time of ``stock_losses``.
     """
-    if name not in LOSSES or scope == "mmdet":
+    if name not in LOSSES:
+        by_lower = {known.lower(): known for known in LOSSES}
+        close = get_close_matches(name.lower(), by_lower, 3, 0.8) if name.lower().endswith("loss") else []
+        return f"Did you mean {' or '.join(by_lower[key] for key in close)}?" if close else ""
+    if scope == "mmdet":
         return ""
     return (
         f"It is a loss of mmdet_losses, whose bare names are known in MMDetection's scope and not in that of {scope}: "

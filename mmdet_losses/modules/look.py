@@ -50,13 +50,13 @@ class Look:
         if self.left:
             self.left -= 1
             if target.device.type in ("cpu", "cuda") and not (weight is None and reduction == "none"):
-                self.take(count(target, weight))
+                self.note(count(target, weight))
         else:
             self.receive()
         if not self.left or self.bad:
             self.judge(loss)
 
-    def take(self, counts: Tensor) -> None:
+    def note(self, counts: Tensor) -> None:
         """Add the counts of a call, or put them on their way."""
         if not counts.is_cuda:
             self.add(counts)
@@ -97,7 +97,8 @@ class Look:
             )
         if ends:
             for key in [key for key, hook in loss._forward_pre_hooks.items() if hook is self]:
-                del loss._forward_pre_hooks[key], loss._forward_pre_hooks_with_kwargs[key]
+                del loss._forward_pre_hooks[key]
+                loss._forward_pre_hooks_with_kwargs.pop(key, None)
 
 
 def look_at_targets(loss: nn.Module) -> None:
