@@ -16,6 +16,7 @@ from ..kernels import Call, compute
 from .declared import BOOLEAN, LOSS_WEIGHT, check_value, declared, keep_options, option
 from .facts import Fact
 from .inputs import check_rows, kind_of
+from .look import look_at_targets
 from .options import check_reduction, options_of, unknown_option
 from .state import Stateful
 
@@ -131,6 +132,8 @@ class Loss(nn.Module):
         self.reduction = reduction
         self.loss_weight = loss_weight
         keep_options(self, Loss, {"debug": debug, "fused": fused})
+        if self.boxes:
+            look_at_targets(self)
 
     @classmethod
     def options(cls) -> dict[str, inspect.Parameter]:
