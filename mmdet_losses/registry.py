@@ -236,6 +236,12 @@ def register_hooks() -> None:
     import_module(".hooks", __package__)
 
 
+def serve_runners() -> None:
+    """Let MMEngine's runners commit the statistics of losses; called when they are there."""
+    import_module(".runners", __package__)
+
+
 when_imported("mmengine.registry", register_with_mmengine)
 when_imported("mmengine.hooks", register_hooks)
+when_imported("mmengine.runner", serve_runners)
 when_imported("mmdet.models", register_with_mmdet)

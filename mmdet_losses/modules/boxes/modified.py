@@ -10,6 +10,7 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from ... import functional as F
+from ...functional.compiling import is_compiling
 from ...functional.iou import Terms
 from ..base import CATALOGUE, published
 from ..declared import at_least, declared, more_than, none_or, one_of, option
@@ -339,11 +340,26 @@ class UnifiedIoULoss(BasedIoULoss, Annealed):
 
     def __post_init__(self) -> None:
         if self.ratio is None:
-            self.register_buffer("annealed_ratio", torch.tensor(SCHEDULES[self.schedule](0.0)))
+            self.keep_buffers(annealed_ratio=())
+            self.reset_statistics()
+
+    def reset_statistics(self) -> None:
+        if self.ratio is None:
+            self.annealed_ratio.fill_(SCHEDULES[self.schedule](0.0))
 
     def set_progress(self, progress: float) -> None:
+        self.by_hand = True
         if self.ratio is None:
             self.annealed_ratio.fill_(SCHEDULES[self.schedule](min(max(progress, 0.0), 1.0)))
+
+    @property
+    def observes(self) -> bool:
+        return self.ratio is None or super().observes
+
+    def observe(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> None:
+        super().observe(pred, target, weight)
+        if not is_compiling():
+            self.called = True
 
     @property
     def current_ratio(self) -> float | Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -110,8 +110,12 @@ class SeesawLoss(RegionLoss):
     return_dict: bool = True
 
     def __post_init__(self) -> None:
-        self.register_buffer("cum_samples", torch.zeros(self.num_classes + 1))
+        self.keep_buffers(cum_samples=(self.num_classes + 1,))
         self.keep_sums(samples=(self.num_classes + 1,))
+        self.reset_statistics()
+
+    def reset_statistics(self) -> None:
+        self.cum_samples.zero_()
 
     def forward(
         self,
@@ -176,12 +180,19 @@ class SeesawLoss(RegionLoss):
 class GradientRatio(Stateful):
     """Mixin of losses that follow the gradients of positives and of negatives of each class."""
 
-    def keep_ratio(self, num_classes: int, start: float) -> None:
+    first_ratio: ClassVar[float]
+    """The ratio that every class starts with."""
+
+    def keep_ratio(self, num_classes: int) -> None:
         """Declare the buffers, which have MMDetection's names."""
-        for name in ("pos_grad", "neg_grad"):
-            self.register_buffer(name, torch.zeros(num_classes))
-        self.register_buffer("pos_neg", torch.full((num_classes,), start))
+        self.keep_buffers(pos_grad=(num_classes,), neg_grad=(num_classes,), pos_neg=(num_classes,))
         self.keep_sums(positive=(num_classes,), negative=(num_classes,))
+        self.reset_statistics()
+
+    def reset_statistics(self) -> None:
+        self.pos_grad.zero_()
+        self.neg_grad.zero_()
+        self.pos_neg.fill_(self.first_ratio)
 
     def commit(self, positive: Tensor, negative: Tensor) -> None:
         """Add the gradients; a class that has had none keeps the ratio that it started with."""
@@ -235,6 +246,7 @@ class EQLV2Loss(GradientRatio, RegionLoss):
     passes = ("mu", "alpha", "gamma")
     paper = "https://arxiv.org/abs/2012.08548"
     extra_channels = 1
+    first_ratio = 100.0
 
     use_sigmoid: bool = option(default=True, check=TRUE)
     reduction: str = "mean"
@@ -254,7 +266,7 @@ class EQLV2Loss(GradientRatio, RegionLoss):
         check_option(
             "class_weight", self.class_weight, fits, f"None or {self.num_classes + 1} numbers, background last"
         )
-        self.keep_ratio(self.num_classes, 100.0)
+        self.keep_ratio(self.num_classes)
 
     def arguments(self) -> dict[str, Any]:
         return {**super().arguments(), "ratio": self.pos_neg, "class_weight": self.per_class}
@@ -315,6 +327,7 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
     function = staticmethod(F.equalized_focal_loss)
     paper = "https://arxiv.org/abs/2201.02593"
     fixed = ("activated",)
+    first_ratio = 1.0
 
     def __init__(
         self,
@@ -335,7 +348,7 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
         check_option("scale_factor", scale_factor, scale_factor >= 0, "0 or more")
         self.num_classes = num_classes
         self.scale_factor = scale_factor
-        self.keep_ratio(num_classes, 1.0)
+        self.keep_ratio(num_classes)
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
         if pred.ndim == 0 or pred.shape[-1] != self.num_classes:
