@@ -8,8 +8,8 @@ from mmengine.hooks import Hook
 from mmengine.model import BaseAveragedModel, is_model_wrapper
 from mmengine.registry import HOOKS
 
-from .modules.fusing import fuse_losses
 from .modules.averaging import keep_out_of_averages
+from .modules.fusing import fuse_losses
 from .modules.state import Annealed, Stateful, commit_statistics
 from .modules.steps import LISTENERS
 

@@ -1,8 +1,8 @@
 """Averaged copies of a model (EMA, SWA): their statistics are those of the model, and no averages.
 
-An average over the training mixes a statistic with the value that it started from, and parts that belong together apart:
-a bin of the gradient histogram that has just got its first count has a thousandth of it in the average, and a ratio of
-averages is not the average of the ratios.
+An average over the training mixes a statistic with the value that it started from: a bin of the gradient histogram that
+has just got its first count has a thousandth of it in the average, which weighs its elements a thousandfold. And an
+averaged ratio is not the ratio of the averages beside it.
 """
 
 from __future__ import annotations

@@ -135,9 +135,9 @@ class Annealed(DefinedBuffers):
 def commit_statistics(model: nn.Module) -> None:
     """Commit what the stateful losses of a model gathered; to be called after each iteration, on every process.
 
-    MMEngine's runner calls it, through ``LossStateHook``, and a training loop of one's own in one process needs no call:
-    there each optimizer's step commits. A loop of one's own in several processes calls it after the step. From the
-    first call on, the losses of the model are committed by it alone.
+    MMEngine's runners call it, through ``LossStateHook``, and a training loop of one's own in one process needs no
+    call: there each optimizer's step commits. A loop of one's own in several processes calls it after the step. From
+    the first call on, the losses of the model are committed by it alone.
 
     Args:
         model: The model, or any module that holds the losses.

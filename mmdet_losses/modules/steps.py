@@ -9,9 +9,9 @@ find sums of 0, which change nothing.
 Over several processes a commit is a collective, and a step is no event that all of them share: one process may step an
 optimizer of its own, hold losses that others do not, or have dropped a model that Python has not yet freed elsewhere,
 and a collective that one process misses waits for ever. So there the step commits nothing and says what to add. The
-collective needs an owner that knows the model and runs on every process: MMEngine's runner, whose hook this package adds
-by itself, or the loop, which calls ``commit_statistics(model)``. Either switches the step off for the losses of the
-model.
+collective needs an owner that knows the model and runs on every process: MMEngine's runner, whose hook this package
+adds by itself, or the loop, which calls ``commit_statistics(model)``. Either switches the step off for the losses of
+the model.
 """
 
 from __future__ import annotations
