@@ -35,8 +35,8 @@ class LossStateHook(Hook):
     """Commits the statistics of the model's losses after each iteration, and tells annealed ones the progress.
 
     One collective per iteration, on every process, and none where no loss keeps statistics. It is there by itself in
-    every training of MMEngine's runners, see :mod:`~mmdet_losses.runners`; another ``custom_hooks`` entry changes
-    nothing.
+    every training of MMEngine's runners, see :mod:`~mmdet_losses.runners`, which a ``custom_hooks`` entry does not
+    change.
     """
 
     priority = "VERY_HIGH"  # before the hooks that save and evaluate

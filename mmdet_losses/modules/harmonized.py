@@ -117,7 +117,7 @@ class GHMC(HarmonizedLoss, ClassificationLoss):
     ``(n, c)``; ``'none'`` gives ``(n, c)``, each value with its share.
 
     Statistics: with ``momentum``, ``n`` is a running mean over iterations and processes of the elements of that bin
-    in one call (buffer ``acc_sum``), and until a bin has one, the call's own number. Needs ``LossStateHook``.
+    in one call (buffer ``acc_sum``), and until a bin has one, the call's own number.
 
     Paper: https://arxiv.org/abs/1811.05181. Differs from mmdet: a weight multiplies (a mask there), reduction
     ``'sum'`` works (an error there), the weight may be left out, and ``momentum`` counts per iteration over all
@@ -171,7 +171,7 @@ class GHMR(HarmonizedLoss, CoordinateLoss):
     as ``label_weight``, ``(n,)`` or of pred's rank with each axis equal to pred's or 1; ``'none'`` keeps the shape,
     each value with its share.
 
-    Statistics: with ``momentum`` as those of :class:`GHMC`. Needs ``LossStateHook``.
+    Statistics: with ``momentum`` as those of :class:`GHMC`.
 
     Paper: https://arxiv.org/abs/1811.05181. Differs from mmdet: as :class:`GHMC`; also, the mean is over the elements
     that count (over the sum of the weights there, which is the same for weights of 0 and 1).

@@ -211,14 +211,14 @@ def test_head_for_another_number_of_classes(data_root: Path, tmp_path: Path) -> 
     assert "Traceback" not in output and "Epoch(train)" not in output
 
 
-def test_the_hook_of_statistics_is_added_where_it_is_missing() -> None:
+def test_the_hook_of_fused_losses_is_added_where_it_is_missing() -> None:
     for hooks, expected in (
-        (None, ["LossStateHook"]),
-        ([dict(type="EMAHook")], ["EMAHook", "LossStateHook"]),
-        ([dict(type="LossStateHook"), dict(type="EMAHook")], ["LossStateHook", "EMAHook"]),
+        (None, ["FusedLossHook"]),
+        ([dict(type="EMAHook")], ["EMAHook", "FusedLossHook"]),
+        ([dict(type="FusedLossHook"), dict(type="EMAHook")], ["FusedLossHook", "EMAHook"]),
     ):
         cfg = Config(dict(custom_hooks=hooks) if hooks else {})
-        runtime.add_hook(cfg, "LossStateHook")
+        runtime.add_hook(cfg, "FusedLossHook")
         assert [hook["type"] for hook in cfg.custom_hooks] == expected
 
 

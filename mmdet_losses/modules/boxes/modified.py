@@ -187,9 +187,9 @@ class WIoULoss(IoUTypeLoss):
     enclosing box, ``b = (1 - IoU) / mean``, and ``mean`` a running mean of ``1 - IoU``; ``c`` and the factor of ``b``
     are detached. The same as ``IoULoss(mode='linear', focus=dict(type='WiseFocus', ...))``.
 
-    Versions 2 and 3 keep a statistic: add ``custom_hooks = [dict(type='LossStateHook')]`` to the config
-    (``tools/train.py`` does), or call ``mmdet_losses.commit_statistics(model)`` after each iteration. It is gathered
-    over all calls and processes of an iteration and used from the next one on. Scoring calls (``eval()``, no gradient,
+    Versions 2 and 3 keep a statistic. It is gathered over all calls and processes of an iteration and used from the
+    next one on; only a training loop of one's own in several processes has to call
+    ``mmdet_losses.commit_statistics(model)`` for that. Scoring calls (``eval()``, no gradient,
     ``reduction_override='none'``) leave it alone, and rows of weight 0 do not count.
 
     Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Below e in version 1,
@@ -293,8 +293,8 @@ class UnifiedIoULoss(BasedIoULoss, Annealed):
 
     Grown boxes make differences between bad predictions count more, shrunk boxes those between good ones. The ratio is
     ``2 - 1.5 t`` (``'linear'``), ``1.25 + 0.75 cos(pi t)`` (``'cosine'``) or ``2 / (1 + 3 t)`` (``'fraction'``), with
-    ``t`` the share of the training that is done: add ``custom_hooks = [dict(type='LossStateHook')]`` to the config
-    (``tools/train.py`` does), or call ``set_progress(t)``. The ratio is a buffer that is saved with the model.
+    ``t`` the share of the training that is done, which MMEngine's runner tells it; a training loop of one's own calls
+    ``set_progress(t)``. The ratio is a buffer that is saved with the model.
 
     Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. At most what the base
     is, 3 for CIoU.

@@ -65,7 +65,7 @@ class SeesawLoss(RegionLoss):
     ``return_dict=False``; ``'none'`` gives ``(n,)`` each.
 
     Statistics: ``cum_samples``, the samples of each class and of background so far, over all processes, committed
-    after each iteration; the loss uses the counts of the iterations before. Needs ``LossStateHook``.
+    after each iteration; the loss uses the counts of the iterations before.
 
     Paper: https://arxiv.org/abs/2008.10032. Differs from mmdet: it counts in each call, also in evaluation and without
     gradients, before it uses the counts, on each process for itself, and rows of weight 0 too; its mean without
@@ -214,7 +214,7 @@ class EQLV2Loss(GradientRatio, RegionLoss):
     being background; weight ``(n,)`` or ``(n, 1)``; ``'none'`` gives ``(n,)``, each the sum over the channels.
 
     Statistics: ``pos_grad``, ``neg_grad`` and their ratio ``pos_neg``, over all processes, committed after each
-    iteration. Needs ``LossStateHook``.
+    iteration.
 
     Paper: https://arxiv.org/abs/2012.08548. Differs from mmdet: weight, ``avg_factor``, reduction and ``class_weight``
     count (ignored there, always the mean over rows), and ``BBoxHead`` tests with the sigmoids and the background that
@@ -301,7 +301,7 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
     ``'none'`` gives ``(n, c)``.
 
     Statistics: ``pos_grad``, ``neg_grad`` and their ratio ``pos_neg``, of the weighted loss before it is averaged, over
-    all levels and processes, committed after each iteration. Needs ``LossStateHook``.
+    all levels and processes, committed after each iteration.
 
     Paper: https://arxiv.org/abs/2201.02593. mmdet does not have it. The authors' code takes the gradients from a
     backward hook, after the division by the number of positives; here they are computed in closed form, before it.
