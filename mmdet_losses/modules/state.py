@@ -11,12 +11,15 @@ from torch import Tensor, nn
 from ..functional.compiling import is_compiling
 from ..functional.reduce import may_select
 from .defined import DefinedBuffers
-from .steps import several_processes
+from .steps import several_processes, steps_are_silent
 
 __all__ = ["Annealed", "Stateful", "commit_statistics"]
 
 FORGOTTEN = 1000
 """Calls without a commit after which a warning says that nobody commits."""
+
+SUSPECT = 30
+"""The same where the steps of optimizers cannot be heard."""
 
 REMINDERS = (3, 30, 300)
 """Steps of several processes without a commit after which a look at the sums says the same; a loop may make two, of two
@@ -61,8 +64,9 @@ class Stateful(DefinedBuffers):
             getattr(self, f"gathered_{name}").add_(value)
         if not is_compiling():
             self.uncommitted += 1
-            if self.uncommitted == FORGOTTEN:
-                self.say_how(f"in {FORGOTTEN} calls", stacklevel=3)
+            late = self.uncommitted == SUSPECT and not self.by_hand and steps_are_silent()
+            if late or self.uncommitted == FORGOTTEN:
+                self.say_how(f"in {self.uncommitted} calls", stacklevel=3)
 
     def gathered(self) -> dict[str, Tensor]:
         """The sums that wait for a commit."""

@@ -46,6 +46,12 @@ def tell(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         module.after_step()
 
 
+def steps_are_silent() -> bool:
+    """Whether torch has taken the hooks off its optimizers, as older versions do when they compile anything."""
+    step = torch.optim.SGD.step
+    return getattr(step, "hooked", False) and step.__code__.co_name != "wrapper"
+
+
 def several_processes() -> bool:
     """Whether the process is one of several that train together."""
     distributed = torch.distributed

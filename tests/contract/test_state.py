@@ -283,6 +283,7 @@ class Wrapper(nn.Module):
 
 @over(STATEFUL_CASES)
 def test_hook_commits_after_each_iteration(case):
+    import mmengine.hooks  # noqa: F401  with which the hooks of this package are known
     from mmengine.registry import HOOKS, MODEL_WRAPPERS
 
     hook = HOOKS.build(dict(type="LossStateHook"))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import mmdet_losses as ml
 from mmdet_losses import commit_statistics
 from mmdet_losses.modules import steps
-from mmdet_losses.modules.state import REMINDERS
+from mmdet_losses.modules.state import REMINDERS, SUSPECT
 
 N = 11
 
@@ -164,6 +164,34 @@ def test_compiled_step_commits():
         step()
     torch._dynamo.reset()
     assert_same(model, by_hand(case, [[batch] for batch in batches(case, 3)]))
+
+
+@over(STATEFUL_CASES)
+def test_compiler_that_takes_the_hooks_off_is_spoken_of(case, monkeypatch):
+    """As torch 2.1 leaves its optimizers after any torch.compile, for good."""
+    model = Detector(case)
+    optimizer_of(model)
+
+    def step(self: torch.optim.SGD) -> None:
+        """Without hooks."""
+
+    step.hooked = True
+    monkeypatch.setattr(torch.optim.SGD, "step", step)
+    optimizer = optimizer_of(model)
+    batch = case.batch(2)
+
+    def iterate(number: int) -> None:
+        for _ in range(number):
+            model(batch).backward()
+            optimizer.step()
+
+    iterate(SUSPECT - 1)
+    with pytest.warns(UserWarning, match=rf"in {SUSPECT} calls.*call mmdet_losses.commit_statistics\(model\)"):
+        iterate(1)
+    commit_statistics(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        iterate(SUSPECT)
 
 
 # ------------------------------------------------------------------------------------------------ several processes
