@@ -268,12 +268,13 @@ def register_hooks() -> None:
     import_module(".hooks", __package__)
 
 
-def allow_checkpoints() -> None:
-    """Let checkpoints of MMEngine's load; called when its runner is there, which loads and saves them."""
+def serve_runners() -> None:
+    """Let MMEngine's runners commit the statistics of losses, and load their checkpoints; called when they are there."""
+    import_module(".runners", __package__)
     import_module(".checkpoints", __package__).allow_checkpoint_classes()
 
 
 when_imported("mmengine.registry", register_with_mmengine)
 when_imported("mmengine.hooks", register_hooks)
+when_imported("mmengine.runner", serve_runners)
 when_imported("mmdet.models", register_with_mmdet)
-when_imported("mmengine.runner", allow_checkpoints)

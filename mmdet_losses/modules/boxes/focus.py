@@ -52,8 +52,8 @@ class WiseFocus(Stateful):
     ``b**gamma``, version 3 by ``b / (delta * alpha**(b - delta))``, which favours boxes of ordinary quality.
 
     The mean is the buffer ``iou_mean``, which starts at 1 and is saved with the model. It is taken over the rows whose
-    weight is not 0 of all training calls and processes of an iteration, once at its end, when ``LossStateHook`` or
-    ``commit_statistics`` commits it; a call with a row that is not finite is left out.
+    weight is not 0 of all training calls and processes of an iteration, once at its end; a call with a row that is not
+    finite is left out. See "Losses with running statistics" in docs/losses.md.
 
     Paper: https://arxiv.org/abs/2301.10051.
 
@@ -75,11 +75,14 @@ class WiseFocus(Stateful):
     momentum: float = option(default=0.01, check=SHARE, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.version == 1:
-            self.keep_sums()
-        else:
-            self.register_buffer("iou_mean", torch.ones(()))
+        if self.version != 1:
+            self.keep_buffers(iou_mean=())
             self.keep_sums(cost=(), count=())
+            self.reset_statistics()
+
+    def reset_statistics(self) -> None:
+        if self.version != 1:
+            self.iou_mean.fill_(1)
 
     @property
     def bound(self) -> float:

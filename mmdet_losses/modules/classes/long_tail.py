@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -66,7 +66,7 @@ class SeesawLoss(RegionLoss):
     ``return_dict=False``; ``'none'`` gives ``(n,)`` each.
 
     Statistics: ``cum_samples``, the samples of each class and of background so far, over all processes, committed
-    after each iteration; the loss uses the counts of the iterations before. Needs ``LossStateHook``.
+    after each iteration; the loss uses the counts of the iterations before.
 
     Paper: https://arxiv.org/abs/2008.10032. Differs from mmdet: it counts in each call, also in evaluation and without
     gradients, before it uses the counts, on each process for itself, and rows of weight 0 too; its mean without
@@ -111,8 +111,12 @@ class SeesawLoss(RegionLoss):
     return_dict: bool = True
 
     def __post_init__(self) -> None:
-        self.register_buffer("cum_samples", torch.zeros(self.num_classes + 1))
+        self.keep_buffers(cum_samples=(self.num_classes + 1,))
         self.keep_sums(samples=(self.num_classes + 1,))
+        self.reset_statistics()
+
+    def reset_statistics(self) -> None:
+        self.cum_samples.zero_()
 
     def forward(
         self,
@@ -177,12 +181,19 @@ class SeesawLoss(RegionLoss):
 class GradientRatio(Stateful):
     """Mixin of losses that follow the gradients of positives and of negatives of each class."""
 
-    def keep_ratio(self, num_classes: int, start: float) -> None:
+    first_ratio: ClassVar[float]
+    """The ratio that every class starts with."""
+
+    def keep_ratio(self, num_classes: int) -> None:
         """Declare the buffers, which have MMDetection's names."""
-        for name in ("pos_grad", "neg_grad"):
-            self.register_buffer(name, torch.zeros(num_classes))
-        self.register_buffer("pos_neg", torch.full((num_classes,), start))
+        self.keep_buffers(pos_grad=(num_classes,), neg_grad=(num_classes,), pos_neg=(num_classes,))
         self.keep_sums(positive=(num_classes,), negative=(num_classes,))
+        self.reset_statistics()
+
+    def reset_statistics(self) -> None:
+        self.pos_grad.zero_()
+        self.neg_grad.zero_()
+        self.pos_neg.fill_(self.first_ratio)
 
     def commit(self, positive: Tensor, negative: Tensor) -> None:
         """Add the gradients; a class that has had none keeps the ratio that it started with."""
@@ -204,7 +215,7 @@ class EQLV2Loss(GradientRatio, RegionLoss):
     being background; weight ``(n,)`` or ``(n, 1)``; ``'none'`` gives ``(n,)``, each the sum over the channels.
 
     Statistics: ``pos_grad``, ``neg_grad`` and their ratio ``pos_neg``, over all processes, committed after each
-    iteration. Needs ``LossStateHook``.
+    iteration.
 
     Paper: https://arxiv.org/abs/2012.08548. Differs from mmdet: weight, ``avg_factor``, reduction and ``class_weight``
     count (ignored there, always the mean over rows), and ``BBoxHead`` tests with the sigmoids and the background that
@@ -236,6 +247,7 @@ class EQLV2Loss(GradientRatio, RegionLoss):
     passes = ("mu", "alpha", "gamma")
     paper = "https://arxiv.org/abs/2012.08548"
     extra_channels = 1
+    first_ratio = 100.0
 
     use_sigmoid: bool = option(default=True, check=TRUE)
     reduction: str = "mean"
@@ -255,7 +267,7 @@ class EQLV2Loss(GradientRatio, RegionLoss):
         check_option(
             "class_weight", self.class_weight, fits, f"None or {self.num_classes + 1} numbers, background last"
         )
-        self.keep_ratio(self.num_classes, 100.0)
+        self.keep_ratio(self.num_classes)
 
     def arguments(self) -> dict[str, Any]:
         return {**super().arguments(), "ratio": self.pos_neg, "class_weight": self.per_class}
@@ -290,7 +302,7 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
     ``'none'`` gives ``(n, c)``.
 
     Statistics: ``pos_grad``, ``neg_grad`` and their ratio ``pos_neg``, of the weighted loss before it is averaged, over
-    all levels and processes, committed after each iteration. Needs ``LossStateHook``.
+    all levels and processes, committed after each iteration.
 
     Paper: https://arxiv.org/abs/2201.02593. mmdet does not have it. The authors' code takes the gradients from a
     backward hook, after the division by the number of positives; here they are computed in closed form, before it.
@@ -316,6 +328,7 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
     function = staticmethod(F.equalized_focal_loss)
     paper = "https://arxiv.org/abs/2201.02593"
     fixed = ("activated",)
+    first_ratio = 1.0
 
     def __init__(
         self,
@@ -336,7 +349,7 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
         check_value("scale_factor", scale_factor, at_least(0))
         self.num_classes = num_classes
         self.scale_factor = scale_factor
-        self.keep_ratio(num_classes, 1.0)
+        self.keep_ratio(num_classes)
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
         if pred.ndim == 0 or pred.shape[-1] != self.num_classes:
