@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import wraps
 from typing import Any
 
-from .registry import LOSSES, has_mmdet
-from .slots import check_slots
+from .changed_meaning import tell_changed_meaning
+from .guard import check_head
+from .registry import LOSSES, mmdet_names
 
-UNKNOWN = re.compile(r"(\w+) is not in the ([^\s:]+)::\S+ registry")
+UNKNOWN = re.compile(r"([\w.]+) is not in the ([^\s:]+)::\S+ registry")
 """How MMEngine begins to say that a registry, of the scope that follows, does not have a name."""
 
 
@@ -28,23 +30,30 @@ def scope_hint(name: str, scope: str) -> str:
     )
 
 
+def close_names(name: str, scope: str) -> str:
+    """The losses that an unknown name was probably meant for; empty where none is near."""
+    prefix, _, bare = name.rpartition(".")
+    plain = scope == "mmdet" and not prefix
+    names = mmdet_names() if plain else LOSSES
+    known = {own.lower(): own for own in names if own in LOSSES or "Loss" in own}
+    near = [bare.lower()] if bare.lower() in known else get_close_matches(bare.lower(), known, 3, 0.8)
+    if bare in LOSSES or prefix not in ("", "mmdet_losses") or not near:
+        return ""
+    return f"Did you mean {' or '.join(known[own] if plain else f'mmdet_losses.{known[own]}' for own in near)}?"
+
+
 def explain_unknown_name(error: KeyError) -> None:
-    """Add :func:`scope_hint` to what MMEngine says."""
+    """Add :func:`scope_hint` or :func:`close_names` to what MMEngine says."""
     message = error.args[0] if error.args else ""
     found = UNKNOWN.match(message) if isinstance(message, str) else None
-    hint = scope_hint(*found.groups()) if found else ""
+    hint = (scope_hint(*found.groups()) or close_names(*found.groups())) if found else ""
     if hint and hint not in message:
         error.args = (f"{message}. {hint}",)
 
 
 def look_at(built: Any) -> None:
-    """Check what was built, if it is a head; MMDetection's own checks wait for its heads."""
-    if has_mmdet():
-        from .guard import check_head
-
-        check_head(built)
-    else:
-        check_slots(built)
+    """Check what was built, if it is a head."""
+    check_head(built)
 
 
 def watch(registry: Any, look: Callable[[Any], None]) -> None:
@@ -67,6 +76,7 @@ def watch(registry: Any, look: Callable[[Any], None]) -> None:
         except KeyError as error:
             explain_unknown_name(error)
             raise
+        tell_changed_meaning(args[0] if args else kwargs.get("cfg"), type(built))
         look(built)
         return built
 

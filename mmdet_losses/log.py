@@ -1,19 +1,51 @@
-"""Lines in MMEngine's current log, or in the package's where MMEngine is not in the process."""
+"""What the package says: of its registration, of heads, of names that mean something else than in MMDetection.
+
+Python's logger ``mmdet_losses``. Where it, or the root logger, has a handler, that decides. Where there is none, lines
+of INFO and above, or of the level that the logger is set to, go to standard error; standard output is left to the
+program. A training of MMEngine's also finds them in its log file.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import sys
+
+from torch import distributed
+
+LOGGER = logging.getLogger("mmdet_losses")
+FORMAT = logging.Formatter("%(asctime)s - %(name)s - %(levelname)s - %(message)s", "%m/%d %H:%M:%S")
 
 
 def log(message: str, level: int = logging.INFO) -> None:
     """Write one line."""
-    if "mmengine.logging" in sys.modules:
-        sys.modules["mmengine.logging"].print_log(message, logger="current", level=level)
-    else:
-        logging.getLogger("mmdet_losses").log(level, message)
+    if LOGGER.manager.disable >= level:
+        return
+    record = LOGGER.makeRecord(LOGGER.name, level, __file__, 0, message, (), None)
+    if LOGGER.hasHandlers():
+        if LOGGER.isEnabledFor(level):
+            LOGGER.handle(record)
+    elif level >= (LOGGER.level or logging.INFO) and is_first_process() and sys.stderr:
+        print(FORMAT.format(record), file=sys.stderr, flush=True)
+    for file in log_files():
+        if level >= file.level:
+            file.handle(record)
 
 
 def warn(message: str) -> None:
     """Write one line, as a warning."""
     log(message, logging.WARNING)
+
+
+def is_first_process() -> bool:
+    """Whether this is the process of a distributed run that speaks for all."""
+    if distributed.is_available() and distributed.is_initialized():
+        return distributed.get_rank() == 0
+    return os.environ.get("RANK", "0") == "0"
+
+
+def log_files() -> list[logging.Handler]:
+    """The files of MMEngine's current logger, of which a run has one."""
+    logger = getattr(sys.modules.get("mmengine.logging"), "MMLogger", None)
+    handlers = logger.get_current_instance().handlers if logger else []
+    return [handler for handler in handlers if isinstance(handler, logging.FileHandler)]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""List every registered loss: its slot in a head, its options with their defaults, and its paper.
+"""List every registered loss: its slot in a head, what it is, its options with their defaults, and its paper.
 
 From Python, mmdet_losses.registry.MODELS.module_dict has the same names. With --write, makes anew what the
 documentation says of each loss: docs/reference.md, the README's table and the marked lists of docs/losses.md.
@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import re
 from difflib import get_close_matches
 from pathlib import Path
+from textwrap import wrap
 
-from loss_pages.reference import page
+from loss_pages.reference import documentation, markdown, page
 from loss_pages.tables import documents
 
-from mmdet_losses.modules import Loss
+from mmdet_losses.modules import IoUTypeLoss, Loss
 from mmdet_losses.registry import LOSSES
 
 ROOT = Path(__file__).resolve().parents[1]
 HEADER = ("loss", "slot", "options", "paper")
+WIDTH = 100
+FAMILY = "Every loss of the IoU family"
 
 
 def options(cls: type, skip: dict[str, inspect.Parameter]) -> str:
@@ -43,12 +47,35 @@ def rows(names: list[str]) -> list[tuple[str, str, str, str]]:
     return table
 
 
-def as_text(table: list[tuple[str, ...]]) -> str:
-    lines = [HEADER, *table]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADER))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-    )
+def summary(cls: type) -> str:
+    """The first sentence of a docstring: what the loss is, and often what it is good for."""
+    paragraph = " ".join(documentation(cls).partition("\n\n")[0].split())
+    return markdown(re.split(r"(?<=[.]) (?=[A-Z])", paragraph)[0]).replace("`", "")
+
+
+def as_text(names: list[str]) -> str:
+    """Every loss in a few lines of at most :data:`WIDTH` columns; what all of a kind share stands at the end."""
+    widest = max(map(len, names)) + 2
+    lines = []
+    for name in names:
+        cls = LOSSES[name]
+        head = f"{name:{widest}}{cls.slot:11}"
+        if name != cls.__name__:
+            lines.append(f"{head}= {cls.__name__}")
+            continue
+        indent = " " * len(head)
+        skip = IoUTypeLoss.options() if issubclass(cls, IoUTypeLoss) else Loss.options()
+        own = options(cls, skip)
+        lines += wrap(summary(cls), WIDTH, initial_indent=head, subsequent_indent=indent)
+        if own:
+            lines += wrap(f"options: {own}", WIDTH, initial_indent=indent, subsequent_indent=f"{indent}  ")
+        if cls.paper:
+            lines.append(f"{' ' * min(len(indent), WIDTH - len(cls.paper))}{cls.paper}")
+    lines.append("")
+    if any(issubclass(LOSSES[name], IoUTypeLoss) for name in names):
+        lines += wrap(f"{FAMILY} also takes {options(IoUTypeLoss, Loss.options())}.", WIDTH)
+    lines += wrap(f"Every loss also takes {options(Loss, {})}.", WIDTH)
+    return "\n".join(lines)
 
 
 def as_markdown(table: list[tuple[str, ...]]) -> str:
@@ -65,7 +92,12 @@ def as_markdown(table: list[tuple[str, ...]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("filter", nargs="?", default="", help="only losses whose name or slot contains this")
+    parser.add_argument(
+        "filter",
+        nargs="?",
+        default="",
+        help="a slot, or part of a name or, failing that, of what is said",
+    )
     parser.add_argument("--format", choices=["text", "markdown", "page"], default="text")
     parser.add_argument("--write", action="store_true", help="write docs/reference.md and the tables of other pages")
     args = parser.parse_args()
@@ -81,13 +113,16 @@ def main() -> None:
         return
     word = args.filter.lower()
     names = [name for name, cls in LOSSES.items() if word in name.lower() or word == cls.slot]
+    names = names or [name for name, cls in LOSSES.items() if word in summary(cls).lower()]
     if not names:
         close = get_close_matches(word, [name.lower() for name in LOSSES], n=3, cutoff=0.5)
         near = [name for name in LOSSES if name.lower() in close]
         parser.error(f"no loss matches {args.filter!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
-    common = ", ".join(f"{name}={parameter.default!r}" for name, parameter in Loss.options().items())
-    print(as_text(rows(names)) if args.format == "text" else as_markdown(rows(names)))
-    print(f"\nEvery loss also takes {common}.")
+    if args.format == "text":
+        print(as_text(names))
+    else:
+        print(as_markdown(rows(names)))
+        print(f"\nEvery loss also takes {options(Loss, {})}.")
 
 
 if __name__ == "__main__":

@@ -6,12 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .arguments import check_choice
 from .compiling import is_compiling
 from .dtype import upcast
 from .geometry import safe_divisor, saturate, smooth, squared_length
 from .pairs import box_pair
 
 __all__ = ["bounded_iou_loss", "extended_iou_loss", "wasserstein_distance", "wasserstein_loss"]
+
+WASSERSTEIN_MODES = ("exp", "sqrt", "log", "norm_sqrt", "w2")
 
 
 def extended_iou_loss(pred: Tensor, target: Tensor, *, smooth_point: float = 0.1) -> Tensor:
@@ -63,6 +66,7 @@ def wasserstein_loss(
     pred: Tensor, target: Tensor, *, mode: str = "exp", gamma: float = 1.0, constant: float = 12.8
 ) -> Tensor:
     """Wasserstein loss, see :class:`~mmdet_losses.NWDLoss`; ``(n, 4)`` boxes to ``(n,)``."""
+    check_choice("wasserstein_loss", "mode", mode, WASSERSTEIN_MODES)
     if mode == "w2":
         # Not the distance squared: the square of the unit may overflow where the loss does not.
         pred, target = upcast(pred, target)

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .arguments import check_choice
 from .compiling import is_compiling
 from .dtype import upcast
 from .logistic import logistic
@@ -42,8 +43,9 @@ def placed(value: Tensor, label: Tensor, num_classes: int) -> Tensor:
     if is_compiling() or num_classes == 0:
         # Not one_hot * value: a NaN would reach the other classes of its row.
         return torch.where(one_hot(label, num_classes), value.unsqueeze(-1), 0)
+    label = label.long()  # an 8 bit label compared with 300 is compared with 44
     known = (label >= 0) & (label < num_classes)
-    index, value = (torch.where(known, tensor, 0).unsqueeze(-1) for tensor in (label.long(), value))
+    index, value = (torch.where(known, tensor, 0).unsqueeze(-1) for tensor in (label, value))
     return value.new_zeros(*label.shape, num_classes).scatter(-1, index, value)
 
 
@@ -113,6 +115,8 @@ def softmax_cross_entropy(
             # smoothed here as torch would; inside F.cross_entropy, torch 2.4 compiles for one number of rows
             target = target * (1 - label_smoothing) + label_smoothing / max(pred.shape[1], 1)
             label_smoothing = 0.0
+    elif target.dtype is not torch.int64:
+        target = target.long()
     class_weight = None if class_weight is None else class_weight.to(pred)
     return F.cross_entropy(
         pred,
@@ -147,6 +151,7 @@ def sigmoid_cross_entropy(
     # also written in kernels/cpp/logits.cpp: CrossEntropy
     pred, target = upcast(pred, dense_target(pred, target))
     if label_smoothing:
+        check_choice("sigmoid_cross_entropy", "smoothing_mode", smoothing_mode, ("binary", "uniform"))
         floor = label_smoothing / (2 if smoothing_mode == "binary" else max(pred.shape[-1], 1))
         target = (1 - label_smoothing) * target + floor
     if class_weight is None and is_compiling():

@@ -6,6 +6,7 @@ that it adds to the overlap. The modifiers act on the parts of the sum, so each 
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypedDict
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
+from .arguments import check_choice, check_modifiers
 from .geometry import BoxPair, divide, saturate, squared_length
 from .pairs import box_pair
 
@@ -73,6 +75,16 @@ class Modifiers(OverlapModifiers, total=False):
     """
 
     focus: Focus | None
+
+
+KEYWORDS = ("power", "inner_ratio", "focaler", "focus", "ratio", "cost")
+"""What every function of the family hands on to :func:`box_iou_loss`."""
+IOU_MODES = ("linear", "square", "log")
+
+
+def without(*own: str) -> tuple[str, ...]:
+    """The keywords, but for those that a function sets itself."""
+    return tuple(name for name in KEYWORDS if name not in own)
 
 
 def raise_to(base: Tensor, power: float) -> Tensor:
@@ -234,6 +246,8 @@ def box_iou_loss(
     Returns:
         Tensor ``(n,)``, float32 (float64 where an input is).
     """
+    if "reduction" in options:
+        check_modifiers("box_iou_loss", KEYWORDS, options)
     extent = terms is not no_terms or options.get("focus") is not None
     pair = box_pair(pred, target, extent=extent)
     return pair_loss(pair if ratio is None else pair.scaled(ratio), terms, cost=cost, **options)
@@ -256,17 +270,22 @@ def iou_loss(
     pred: Tensor, target: Tensor, *, mode: str = "log", eps: float = 1e-6, **modifiers: Unpack[Modifiers]
 ) -> Tensor:
     """IoU loss in one of three forms, see :class:`~mmdet_losses.IoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
+    check_choice("iou_loss", "mode", mode, IOU_MODES)
+    if "terms" not in modifiers:  # whose options the function cannot know
+        check_modifiers("iou_loss", without("cost"), modifiers)
     costs = {"linear": linear_cost, "square": square_cost, "log": log_cost(eps)}
     return box_iou_loss(pred, target, cost=costs[mode], **modifiers)
 
 
 def giou_loss(pred: Tensor, target: Tensor, **modifiers: Unpack[Modifiers]) -> Tensor:
     """Generalized IoU loss, see :class:`~mmdet_losses.GIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
+    check_modifiers("giou_loss", KEYWORDS, modifiers)
     return box_iou_loss(pred, target, giou_terms, **modifiers)
 
 
 def diou_loss(pred: Tensor, target: Tensor, **modifiers: Unpack[Modifiers]) -> Tensor:
     """Distance-IoU loss, see :class:`~mmdet_losses.DIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
+    check_modifiers("diou_loss", KEYWORDS, modifiers)
     return box_iou_loss(pred, target, diou_terms, **modifiers)
 
 
@@ -274,16 +293,19 @@ def ciou_loss(
     pred: Tensor, target: Tensor, *, alpha_gate: float | None = None, **modifiers: Unpack[Modifiers]
 ) -> Tensor:
     """Complete-IoU loss, see :class:`~mmdet_losses.CIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
+    check_modifiers("ciou_loss", KEYWORDS, modifiers)
     return box_iou_loss(pred, target, ciou_terms, alpha_gate=alpha_gate, **modifiers)
 
 
 def eiou_loss(pred: Tensor, target: Tensor, **modifiers: Unpack[Modifiers]) -> Tensor:
     """Efficient-IoU loss, see :class:`~mmdet_losses.EIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
+    check_modifiers("eiou_loss", KEYWORDS, modifiers)
     return box_iou_loss(pred, target, eiou_terms, **modifiers)
 
 
 def siou_loss(pred: Tensor, target: Tensor, **modifiers: Unpack[Modifiers]) -> Tensor:
     """SCYLLA-IoU loss, see :class:`~mmdet_losses.SIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
+    check_modifiers("siou_loss", KEYWORDS, modifiers)
     return box_iou_loss(pred, target, siou_terms, **modifiers)
 
 
@@ -291,11 +313,13 @@ def mpdiou_loss(
     pred: Tensor, target: Tensor, *, img_shape: tuple[float, float] = (640, 640), **modifiers: Unpack[Modifiers]
 ) -> Tensor:
     """MPDIoU loss, see :class:`~mmdet_losses.MPDIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
+    check_modifiers("mpdiou_loss", KEYWORDS, modifiers)
     return box_iou_loss(pred, target, mpdiou_terms, img_shape=img_shape, **modifiers)
 
 
 def shape_iou_loss(pred: Tensor, target: Tensor, *, scale: float = 0.0, **modifiers: Unpack[Modifiers]) -> Tensor:
     """Shape-IoU loss, see :class:`~mmdet_losses.ShapeIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
+    check_modifiers("shape_iou_loss", KEYWORDS, modifiers)
     return box_iou_loss(pred, target, shape_terms, scale=scale, **modifiers)
 
 
@@ -310,3 +334,6 @@ BASES: dict[str, Terms] = {
     "powerful": powerful_terms,
 }
 """Terms of the members that the modified forms can have as ``base``."""
+
+TERM_OPTIONS = {terms: tuple(inspect.signature(terms).parameters)[1:] for terms in BASES.values()}
+"""Options of the terms, which the modified forms hand on to them."""

@@ -22,6 +22,7 @@ __all__ = [
 
 def foreground(label: Tensor, num_classes: int) -> Tensor:
     """Mask of the labels that are a class; all others, as MMDetection's ``num_classes``, are background."""
+    label = label.long()
     return (label >= 0) & (label < num_classes)
 
 
@@ -73,7 +74,7 @@ def seesaw_class_loss(
     """
     (pred,) = upcast(pred)
     classes = pred.shape[-1]
-    label = target.clamp(0, classes - 1).long()
+    label = target.long().clamp(0, classes - 1)
     with torch.no_grad():
         log_counts = counts.to(pred.dtype).clamp(min=1).log()
         mitigation = p * (log_counts - log_counts[label].unsqueeze(-1)).clamp(max=0)

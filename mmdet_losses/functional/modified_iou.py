@@ -9,8 +9,20 @@ import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
+from .arguments import check_choice, check_modifiers
 from .geometry import BoxPair, divide, peak_to_peak, squared_length
-from .iou import BASES, Focus, OverlapModifiers, box_iou_loss, eiou_loss, powerful_penalty, powerful_terms, raise_to
+from .iou import (
+    BASES,
+    TERM_OPTIONS,
+    Focus,
+    OverlapModifiers,
+    box_iou_loss,
+    eiou_loss,
+    powerful_penalty,
+    powerful_terms,
+    raise_to,
+    without,
+)
 
 __all__ = [
     "alpha_iou_loss",
@@ -29,6 +41,18 @@ __all__ = [
 ]
 
 
+VERSIONS = (1, 2, 3)
+FOCALS = (None, "focal", "focal-inv")
+OF_PAIRS = without("focus")
+"""Keywords of the functions that set the multiplier themselves."""
+
+
+def check_based(function: str, base: str, own: str, given: dict[str, Any]) -> None:
+    """Raise for a base that is none, and for a keyword that neither it nor :func:`box_iou_loss` takes."""
+    check_choice(function, "base", base, BASES)
+    check_modifiers(function, (*without(own), *TERM_OPTIONS[BASES[base]]), given)
+
+
 def product(first: Focus, second: Focus | None) -> Focus:
     """Product of two multipliers per row."""
     return first if second is None else lambda pair: first(pair) * second(pair)
@@ -44,6 +68,7 @@ def focal_eiou_loss(
     pred: Tensor, target: Tensor, *, gamma: float = 0.5, detach: bool = True, **modifiers: Unpack[OverlapModifiers]
 ) -> Tensor:
     """Focal-EIoU loss, see :class:`~mmdet_losses.FocalEIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
+    check_modifiers("focal_eiou_loss", OF_PAIRS, modifiers)
     return eiou_loss(pred, target, focus=partial(iou_focus, gamma=gamma, detach=detach), **modifiers)
 
 
@@ -83,6 +108,9 @@ def wise_iou_loss(
     **modifiers: Unpack[OverlapModifiers],
 ) -> Tensor:
     """Wise-IoU loss, see :class:`~mmdet_losses.WIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
+    check_choice("wise_iou_loss", "version", version, VERSIONS)
+    if "terms" not in modifiers:
+        check_modifiers("wise_iou_loss", OF_PAIRS, modifiers)
     focus = partial(wise_focus, mean=mean, version=version, alpha=alpha, delta=delta, gamma=gamma)
     return box_iou_loss(pred, target, focus=focus, **modifiers)
 
@@ -110,6 +138,8 @@ def powerful_iou_loss(
     **modifiers: Unpack[OverlapModifiers],
 ) -> Tensor:
     """Powerful-IoU loss, see :class:`~mmdet_losses.PowerfulIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
+    check_choice("powerful_iou_loss", "version", version, (1, 2))
+    check_modifiers("powerful_iou_loss", OF_PAIRS, modifiers)
     focus = powerful_multiplier(version, lambd, detach, focus)
     return box_iou_loss(pred, target, powerful_terms, focus=focus, **modifiers)
 
@@ -137,17 +167,21 @@ def unified_iou_loss(
     **modifiers: Unpack[OverlapModifiers],
 ) -> Tensor:
     """Unified-IoU loss, see :class:`~mmdet_losses.UnifiedIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
+    check_choice("unified_iou_loss", "focal", focal, FOCALS)
+    check_based("unified_iou_loss", base, "ratio", modifiers)
     focus = unified_multiplier(focal, gamma, focus)
     return box_iou_loss(pred, target, BASES[base], focus=focus, ratio=ratio, **modifiers)
 
 
 def alpha_iou_loss(pred: Tensor, target: Tensor, *, alpha: float = 3.0, base: str = "iou", **modifiers: Any) -> Tensor:
     """alpha-IoU loss, see :class:`~mmdet_losses.AlphaIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
+    check_based("alpha_iou_loss", base, "power", modifiers)
     return box_iou_loss(pred, target, BASES[base], power=alpha, **modifiers)
 
 
 def inner_iou_loss(pred: Tensor, target: Tensor, *, ratio: float = 0.7, base: str = "iou", **modifiers: Any) -> Tensor:
     """Inner-IoU loss, see :class:`~mmdet_losses.InnerIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
+    check_based("inner_iou_loss", base, "inner_ratio", modifiers)
     return box_iou_loss(pred, target, BASES[base], inner_ratio=ratio, **modifiers)
 
 
@@ -155,4 +189,5 @@ def focaler_iou_loss(
     pred: Tensor, target: Tensor, *, d: float = 0.0, u: float = 0.95, base: str = "iou", **modifiers: Any
 ) -> Tensor:
     """Focaler-IoU loss, see :class:`~mmdet_losses.FocalerIoULoss`; ``modifiers`` as in :func:`box_iou_loss`."""
+    check_based("focaler_iou_loss", base, "focaler", modifiers)
     return box_iou_loss(pred, target, BASES[base], focaler=(d, u), **modifiers)

@@ -10,10 +10,13 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import warnings
 from functools import cache
 from pathlib import Path
 
 import torch
+
+from .permissions import keep_from_others, make_folder, others_can_write
 
 SOURCES = Path(__file__).parent / "cpp"
 FLAGS = ("-std=c++17", "-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
@@ -33,6 +36,11 @@ def cache_folder() -> Path:
     """Where compiled kernels are kept."""
     if chosen := os.environ.get("MMDET_LOSSES_CACHE"):
         return Path(chosen) / "kernels"
+    return folder_at_home()
+
+
+def folder_at_home() -> Path:
+    """Where they are kept unless another folder is chosen."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "mmdet_losses" / "kernels"
 
@@ -91,7 +99,7 @@ def is_whole(path: Path) -> bool:
 
 def compile_into(name: str, path: Path) -> None:
     """Compile a source and move the result into place atomically, since several processes may do so at once."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{name}-") as folder:
         output = Path(folder) / path.name
         command = [*compiler()[0], *FLAGS, CONTRACTION[name], "-o", str(output), str(SOURCES / f"{name}.cpp")]
@@ -104,11 +112,62 @@ def compile_into(name: str, path: Path) -> None:
                     raise
         with output.open("ab") as file:
             file.write(hashlib.sha256(output.read_bytes()).digest())
+        keep_from_others(output)
         output.replace(path)
 
 
+@cache
+def tell_shared(kept: Path, reason: str) -> None:
+    """Warn once that what is kept somewhere is not used."""
+    warnings.warn(
+        f"the kernels of fused=True in {kept} are not used, since {reason}, and are compiled into a place of your own: "
+        "to keep them again, let nobody else write there (chmod go-w), or set MMDET_LOSSES_CACHE to a folder of your "
+        "own.",
+        stacklevel=2,
+    )
+
+
+def from_cache(name: str, folder: Path) -> ctypes.CDLL | None:
+    """The library of a source in a folder, compiled unless it is there; None where others can write the folder.
+
+    A file that others can write is removed. In a folder of one's own nobody can change it after it has been looked at.
+    """
+    if reason := others_can_write(folder):
+        tell_shared(folder, reason)
+        return None
+    make_folder(folder)
+    path = folder / library_path(name).name
+    if reason := others_can_write(path):
+        tell_shared(path, reason)
+        try:
+            path.unlink(missing_ok=True)
+        except PermissionError:  # in a folder like /tmp
+            return None
+    if not is_whole(path):
+        compile_into(name, path)
+    return ctypes.CDLL(str(path))
+
+
+def from_home(name: str) -> ctypes.CDLL | None:
+    """The library of a source in the home directory; None where it cannot be kept there."""
+    try:
+        return from_cache(name, folder_at_home())
+    except (OSError, RuntimeError):
+        return None
+
+
+def for_this_process(name: str) -> ctypes.CDLL:
+    """The library of a source, compiled into a temporary folder, which goes once it is loaded."""
+    with tempfile.TemporaryDirectory(prefix="mmdet_losses-") as folder:
+        if reason := others_can_write(Path(folder)):
+            raise BuildError(f"there is no temporary folder of one's own, since {reason}")
+        path = Path(folder, library_path(name).name)
+        compile_into(name, path)
+        return ctypes.CDLL(str(path))
+
+
 def load(name: str) -> ctypes.CDLL:
-    """The library of a source, compiled unless it is cached.
+    """The library of a source, compiled unless it is cached where only this user and root can write.
 
     Raises:
         BuildError: With the reason, where it cannot be built.
@@ -116,10 +175,8 @@ def load(name: str) -> ctypes.CDLL:
     if sys.platform != "linux":
         raise BuildError(f"they are not built on {sys.platform}")
     try:
-        path = library_path(name)
-        if not is_whole(path):
-            compile_into(name, path)
-        return ctypes.CDLL(str(path))
+        library = from_cache(name, cache_folder())
+        return library or from_home(name) or for_this_process(name)
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home directory
         raise BuildError(str(error)) from error
 

@@ -14,10 +14,11 @@ from typing_extensions import Self, dataclass_transform
 
 from ..functional.reduce import REDUCTIONS
 from ..kernels import Call, compute
-from .declared import BOOLEAN, Check, Configured, Option, declared, keep_options, option
+from .declared import BOOLEAN, LOSS_WEIGHT, Check, Configured, Option, declared, keep_options, option
 from .errors import ReductionError
 from .facts import Fact
-from .inputs import check_rows
+from .inputs import check_rows, kind_of
+from .look import look_at_targets
 from .options import check_reduction, options_of, unknown_option
 from .state import Stateful
 
@@ -33,7 +34,7 @@ CATALOGUE: dict[str, type[Loss]] = {}
 REDUCTION = Check(
     lambda value: isinstance(value, str) and value in REDUCTIONS,
     f"one of {', '.join(map(repr, REDUCTIONS))}",
-    ReductionError,
+    error=ReductionError,
 )
 
 
@@ -62,7 +63,7 @@ def published(*aliases: str) -> Callable[[type[L]], type[L]]:
 def check_floating(name: str, tensor: Any) -> None:
     """Raise for what is no floating-point tensor."""
     if not isinstance(tensor, Tensor):
-        raise ValueError(f"{name} must be a tensor, got {type(tensor).__name__}.")
+        raise ValueError(f"{name} must be a tensor, got {kind_of(tensor)}.")
     if not tensor.is_floating_point():
         raise ValueError(f"{name} must be a floating-point tensor, got {tensor.dtype}: convert it with .float().")
 
@@ -116,7 +117,7 @@ class Loss(Configured):
     writes_unreduced: ClassVar[bool] = False
     """Whether the class computes the unreduced loss in a method of its own."""
 
-    rules: ClassVar = {"reduction": Option(check=REDUCTION), "loss_weight": Option()}
+    rules: ClassVar = {"reduction": Option(check=REDUCTION), "loss_weight": Option(check=LOSS_WEIGHT)}
 
     debug: bool = option(default=False, kw_only=True)
     fused: bool = option(default=False, check=BOOLEAN, kw_only=True)
@@ -137,6 +138,8 @@ class Loss(Configured):
     ) -> None:
         super().__init__()
         keep_options(self, {"reduction": reduction, "loss_weight": loss_weight, "debug": debug, "fused": fused})
+        if self.boxes:
+            look_at_targets(self)
 
     @classmethod
     def options(cls) -> dict[str, inspect.Parameter]:

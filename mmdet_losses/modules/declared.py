@@ -8,11 +8,14 @@ in their order, and behind them, by keyword, those of its bases. Type checkers r
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection
+import math
+import numbers
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from typing_extensions import dataclass_transform
 
 from .errors import OptionError
@@ -27,48 +30,94 @@ class Check(NamedTuple):
     Attributes:
         holds: Whether a value is right; a ``TypeError`` says that it is not.
         expected: The same in words, behind "must be".
+        numeric: Whether it is a number, which the words may not say.
         error: What is raised for another value.
     """
 
     holds: Callable[[Any], bool]
     expected: str
+    numeric: bool = False
     error: type[ValueError] = OptionError
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number, or a real tensor of one element, which may be learned; True is none."""
+    if isinstance(value, Tensor):
+        return value.numel() == 1 and not value.is_complex() and value.dtype is not torch.bool
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value is a whole number; True is none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def are_numbers(values: Any) -> bool:
+    """Whether a value is a row of finite numbers, one or more, as a sequence, an array or a tensor."""
+    if isinstance(values, Tensor):
+        return values.ndim == 1 and values.numel() > 0 and bool(values.isfinite().all())
+    return not isinstance(values, str | Mapping) and len(values) > 0 and all(map(is_number, values))
 
 
 def at_least(low: float) -> Check:
     """``low`` or more."""
-    return Check(lambda value: value >= low, f"{low} or more")
+    return Check(lambda value: is_number(value) and value >= low, f"{low} or more", numeric=True)
 
 
 def more_than(low: float) -> Check:
     """More than ``low``."""
-    return Check(lambda value: value > low, f"more than {low}")
+    return Check(lambda value: is_number(value) and value > low, f"more than {low}", numeric=True)
 
 
 def between(low: float, high: float) -> Check:
     """From ``low`` to ``high``, both included."""
-    return Check(lambda value: low <= value <= high, f"from {low} to {high}")
+    return Check(lambda value: is_number(value) and low <= value <= high, f"from {low} to {high}", numeric=True)
 
 
 def one_of(values: Collection[Any]) -> Check:
-    """One of some values."""
-    return Check(lambda value: value in values, f"one of {', '.join(map(repr, values))}")
+    """One of some values; True is not the number 1."""
+    return Check(
+        lambda value: not isinstance(value, bool) and value in values, f"one of {', '.join(map(repr, values))}"
+    )
 
 
 def none_or(check: Check) -> Check:
     """None, or what ``check`` asks for."""
-    return Check(lambda value: value is None or check.holds(value), f"None or {check.expected}")
+    return Check(lambda value: value is None or check.holds(value), f"None or {check.expected}", check.numeric)
 
 
 def whole(low: int) -> Check:
     """A whole number of ``low`` or more."""
-    return Check(lambda value: isinstance(value, int) and value >= low, f"a whole number, {low} or more")
+    return Check(lambda value: is_whole(value) and value >= low, f"a whole number, {low} or more")
 
 
-SHARE = Check(lambda value: 0 < value <= 1, "more than 0 and at most 1")
+SHARE = Check(lambda value: is_number(value) and 0 < value <= 1, "more than 0 and at most 1", numeric=True)
 TRUE = Check(lambda value: value is True, "True")
 FALSE = Check(lambda value: value is False, "False")
 BOOLEAN = Check(lambda value: isinstance(value, bool), "True or False")
+LOSS_WEIGHT = Check(
+    lambda value: is_number(value) and (isinstance(value, Tensor) or value >= 0),
+    "0 or more",
+    numeric=True,
+)
+
+NUMBER = Check(is_number, "a number")
+WHOLE = Check(is_whole, "a whole number")
+FLAG = Check(lambda value: isinstance(value, int) and value in (0, 1), "True or False")
+PER_CLASS = Check(are_numbers, "one number per class")
+KINDS = {
+    "float": NUMBER,
+    "float | None": none_or(NUMBER),
+    "int": WHOLE,
+    "int | None": none_or(WHOLE),
+    "bool": FLAG,
+    "Sequence[float] | Tensor | None": none_or(PER_CLASS),
+    "float | Sequence[float] | Tensor | None": Check(
+        lambda value: value is None or is_number(value) or are_numbers(value),
+        "a number or one number per class, or None",
+    ),
+}
+"""What a value has to be by the annotation of its option, where the option has no check of its own."""
 
 
 class Option(NamedTuple):
@@ -81,6 +130,7 @@ class Option(NamedTuple):
         alias: Its name as a parameter, where that differs from the attribute's.
         convert: What the attribute holds of a value, where that is not the value itself.
         frozen: Why the attribute cannot be set after construction; empty where it can.
+        kind: What its annotation says, which counts where neither the class nor a base of it has a check.
     """
 
     default: Any = None
@@ -89,6 +139,7 @@ class Option(NamedTuple):
     alias: str | None = None
     convert: Callable[[Any], Any] | None = None
     frozen: str = ""
+    kind: Check | None = None
 
 
 def option(
@@ -104,6 +155,11 @@ def option(
     return Option(default, check, kw_only, alias, convert, frozen)
 
 
+def not_a_number(value: Any) -> str:
+    """Why a value is none, where the words of a check only say which numbers are right."""
+    return ", which is not finite" if isinstance(value, float) else ", which is no number"
+
+
 def check_value(name: str, value: Any, check: Check | None) -> None:
     """Raise for a value that an option does not take."""
     if check is not None:
@@ -112,7 +168,8 @@ def check_value(name: str, value: Any, check: Check | None) -> None:
         except (TypeError, ValueError, RuntimeError):
             holds = False
         if not holds:
-            raise check.error(f"{name} must be {check.expected}, got {value!r}.")
+            note = not_a_number(value) if check.numeric and not is_number(value) else ""
+            raise check.error(f"{name} must be {check.expected}, got {value!r}{note}.")
 
 
 class Configured(nn.Module):
@@ -169,8 +226,9 @@ def rules_of(cls: type) -> dict[str, Option]:
                 check=rule.check or found.check,
                 convert=rule.convert or found.convert,
                 frozen=rule.frozen or found.frozen,
+                kind=rule.kind or found.kind,
             )
-    return rules
+    return {name: rule._replace(check=rule.check or rule.kind) for name, rule in rules.items()}
 
 
 def computed(cls: type, name: str) -> bool:
@@ -191,13 +249,21 @@ def keep_options(module: nn.Module, values: dict[str, Any]) -> None:
             setattr(module, name, value)
 
 
+def with_kind(declaration: Option, annotation: Any) -> Option:
+    """An option without a check of its own, checked for what its annotation says, if its default is that."""
+    kind = KINDS.get(annotation.__name__ if isinstance(annotation, type) else str(annotation))
+    if declaration.check is not None or kind is None or not kind.holds(declaration.default):
+        return declaration
+    return declaration._replace(kind=kind)
+
+
 def own_options(cls: type) -> dict[str, Option]:
     """Take the options out of the body of a class, where their defaults would hide submodules and buffers."""
     found = {}
     for name, annotation in inspect.get_annotations(cls).items():
         if name in vars(cls) and "ClassVar" not in str(annotation):
             value = vars(cls)[name]
-            found[name] = value if isinstance(value, Option) else Option(value)
+            found[name] = with_kind(value if isinstance(value, Option) else Option(value), annotation)
             delattr(cls, name)
     return found
 

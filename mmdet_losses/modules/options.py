@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, TypedDict
 
@@ -51,12 +51,31 @@ def unknown_option(cls: type[nn.Module], name: str) -> OptionError:
             f"{cls.__name__} has no option {name!r}, since its constructor hands no keywords on: write "
             "`def __init__(self, ..., **shared)` and `super().__init__(..., **shared)`, or set it on the object."
         )
-    close = difflib.get_close_matches(name, known, 1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
     return OptionError(
-        f"{cls.__name__} has no option {name!r}.{hint} Its options are {', '.join(known)}. "
+        f"{cls.__name__} has no option {name!r}.{meant(name, known)} Its options are {', '.join(known)}. "
         "Where the option comes from a base config, write the slot with _delete_=True."
     )
+
+
+def meant(name: str, known: Mapping[str, inspect.Parameter]) -> str:
+    """What a keyword that a class does not take was probably meant for: its own word for it, or a word mistyped."""
+    if name == "class_weight" and "Sequence" in str(getattr(known.get("alpha"), "annotation", "")):
+        return " The weight of each class is alpha=[...] here, one number per channel of pred."
+    if name == "pos_weight" and "class_weight" in known:
+        return " The weight of the positives is class_weight=[...] here, one number per class."
+    owners = owners_of(name)
+    if owners:
+        return f" It is an option of {', '.join(owners[:3])}{' and others' if len(owners) > 3 else ''}."
+    close = difflib.get_close_matches(name, known, 1, 0.7)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def owners_of(name: str) -> list[str]:
+    """The losses that have an option of a name, which is then no mistyped word."""
+    from .base import CATALOGUE
+
+    classes = dict.fromkeys(CATALOGUE.values())
+    return [cls.__name__ for cls in classes if name in options_of(cls)]
 
 
 def check_reduction(name: str, reduction: Any) -> None:
@@ -65,7 +84,7 @@ def check_reduction(name: str, reduction: Any) -> None:
         raise ReductionError(f"{name} must be one of {', '.join(map(repr, REDUCTIONS))}, got {reduction!r}.")
 
 
-def check_option(name: str, value: Any, condition: bool, expected: str) -> None:
+def check_option(name: str, value: Any, condition: bool, expected: str, note: str = "") -> None:
     """Raise for an option's value outside of its range."""
     if not condition:
-        raise OptionError(f"{name} must be {expected}, got {value!r}.")
+        raise OptionError(f"{name} must be {expected}, got {value!r}{note}.")

@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import Unpack
 
 from ..functional.classification import sigmoid_cross_entropy
-from ..modules.declared import Check, Option, between, keep_options, none_or
+from ..modules.declared import Check, Option, are_numbers, between, keep_options, none_or
 from ..modules.options import Shared, check_option
 from .base import FLAVOR, CompositeLoss, Detections, summed
 from .decode import Predictions, boxes_of
@@ -21,20 +21,18 @@ __all__ = ["AnchorLoss"]
 
 Anchors = Sequence[Sequence[tuple[float, float]]]
 
-
-def fit(anchors: Anchors) -> bool:
-    """Whether every level has anchors, each with a width and a height."""
-    sizes = [size for level in anchors for size in level]
-    return bool(sizes) and all(len(size) == 2 and min(size) > 0 for size in sizes) and all(map(len, anchors))
+SIZE = Check(lambda size: are_numbers(size) and len(size) == 2 and min(size) > 0, "(width, height), both more than 0")
+ANCHORS = Check(
+    lambda levels: len(levels) > 0 and all(len(level) > 0 and all(map(SIZE.holds, level)) for level in levels),
+    "a list per level of (width, height) in pixels, more than 0",
+)
+STRIDES = Check(lambda value: are_numbers(value) and min(value) > 0, "numbers above 0, one for each level of anchors")
+SHARE_OR_NONE = none_or(between(0, 1))
 
 
 def numbered(anchors: Anchors) -> tuple[tuple[tuple[float, float], ...], ...]:
     """The anchors as floats."""
     return tuple(tuple((float(w), float(h)) for w, h in level) for level in anchors)
-
-
-ANCHORS = Check(fit, "a list per level of (width, height) in pixels, more than 0")
-STRIDES = Check(lambda value: all(stride > 0 for stride in value), "numbers above 0, one for each level of anchors")
 
 
 class AnchorLoss(CompositeLoss):
@@ -55,7 +53,7 @@ class AnchorLoss(CompositeLoss):
         "anchors": Option(check=ANCHORS, convert=numbered),
         "strides": Option(check=STRIDES, convert=lambda value: tuple(map(float, value))),
         "flavor": Option(check=FLAVOR),
-        "ignore_thr": Option(check=none_or(between(0, 1))),
+        "ignore_thr": Option(check=SHARE_OR_NONE),
     }
 
     def __init__(

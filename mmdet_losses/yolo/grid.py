@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..modules.base import Loss, published
-from ..modules.declared import at_least, more_than, one_of, option
+from ..modules.declared import at_least, more_than, one_of, option, whole
 from ..modules.errors import OptionError
 from .base import Detections, summed
 from .decode import Predictions, boxes_of, encode_offsets
@@ -101,13 +101,13 @@ class GridObjectnessLoss(BoxObjective):
     """
 
     stride: float = option(default=32, check=more_than(0))
-    lambda_box: float = 1.0
+    lambda_box: float = option(default=1.0, check=at_least(0))
     loss_box: Mapping | str | nn.Module = option(default="CIoULoss", convert=box_loss)
     loss_obj: Mapping | str | nn.Module | None = option(default=None, convert=binary_loss)
-    negative_weight: float = 1.0
+    negative_weight: float = option(default=1.0, check=at_least(0))
     average: str = option(default="cells", check=one_of(AVERAGES))
     loss_dfl: Mapping | str | nn.Module | None = option(default=None, convert=distance_loss)
-    reg_max: int = option(default=16, check=at_least(1))
+    reg_max: int = option(default=16, check=whole(1))
     reduction: str = "mean"
     loss_weight: float = 1.0
 

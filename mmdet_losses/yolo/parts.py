@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ..functional.reduce import may_select
 from ..modules.base import CATALOGUE, Loss
 from ..modules.errors import OptionError
+from ..modules.named import named
 from ..modules.state import Stateful
 from .base import CompositeLoss
 from .decode import Predictions
@@ -23,10 +24,10 @@ def build_loss(option: str, loss: Any, slots: Sequence[str]) -> Loss:
     if isinstance(loss, Mapping):
         options = dict(loss)
         kind = options.pop("type", None)
-        kind = CATALOGUE.get(kind.rpartition(".")[2]) if isinstance(kind, str) else kind
+        kind = named(kind, CATALOGUE)
         if kind is not None and "reduction" in options:
             raise OptionError(f"{option} must leave out reduction, which the objective sets, got {loss!r}.")
-        loss = kind(**options) if isinstance(kind, type) and issubclass(kind, Loss) else loss
+        loss = kind(**options) if kind is not None and issubclass(kind, Loss) else loss
     if not isinstance(loss, Loss) or loss.slot not in slots:
         raise OptionError(
             f"{option} must be a loss of slot {' or '.join(map(repr, slots))}, as dict(type=...), name or module, "

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..functional.classification import one_hot
 from ..modules.base import published
-from ..modules.declared import at_least, more_than, one_of, option
+from ..modules.declared import at_least, more_than, one_of, option, whole
 from .base import FLAVOR, CompositeLoss, Detections, summed
 from .decode import aligned_iou, centre_and_size, corners, encode_offsets
 from .encode import DenseTarget, encode, read_truths
@@ -66,11 +66,11 @@ class YOLOv1Loss(CompositeLoss):
     term_names = ("loss_coord", "loss_obj", "loss_noobj", "loss_cls")
 
     stride: float = option(default=64, check=more_than(0))
-    boxes_per_cell: int = option(default=2, check=at_least(1), alias="boxes")
-    lambda_coord: float = 5.0
-    lambda_obj: float = 1.0
-    lambda_noobj: float = 0.5
-    lambda_class: float = 1.0
+    boxes_per_cell: int = option(default=2, check=whole(1), alias="boxes")
+    lambda_coord: float = option(default=5.0, check=at_least(0))
+    lambda_obj: float = option(default=1.0, check=at_least(0))
+    lambda_noobj: float = option(default=0.5, check=at_least(0))
+    lambda_class: float = option(default=1.0, check=at_least(0))
     activation: str = option(default="linear", check=one_of(ACTIVATIONS))
     predict_sqrt: bool = True
     rescore: bool = True

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..modules.base import published
-from ..modules.declared import none_or, one_of, option
+from ..modules.declared import at_least, none_or, one_of, option
 from .anchors import AnchorLoss, Anchors
 from .base import summed
 from .decode import Predictions, aligned_iou, boxes_of, centre_and_size, encode_offsets, small_object_scale
@@ -77,11 +77,11 @@ class YOLOv2Loss(AnchorLoss):
 
     anchors: Anchors = COCO_ANCHORS
     strides: Sequence[float] = (32,)
-    lambda_coord: float = 1.0
-    lambda_obj: float = 5.0
-    lambda_noobj: float = 1.0
-    lambda_class: float = 1.0
-    lambda_prior: float = 0.0
+    lambda_coord: float = option(default=1.0, check=at_least(0))
+    lambda_obj: float = option(default=5.0, check=at_least(0))
+    lambda_noobj: float = option(default=1.0, check=at_least(0))
+    lambda_class: float = option(default=1.0, check=at_least(0))
+    lambda_prior: float = option(default=0.0, check=at_least(0))
     ignore_thr: float | None = 0.6
     rescore: bool = True
     units: str = option(default="offset", check=one_of(UNITS))

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..functional.classification import sigmoid_cross_entropy
 from ..modules.base import published
-from ..modules.declared import Check, option
-from .anchors import AnchorLoss, Anchors, logistic_objectness
+from ..modules.declared import Check, at_least, option
+from .anchors import SHARE_OR_NONE, AnchorLoss, Anchors, logistic_objectness
 from .base import summed
 from .decode import Predictions, encode_offsets, small_object_scale
 from .encode import DenseTarget, Truths
@@ -25,7 +25,10 @@ COCO_ANCHORS = (
 """darknet's yolov3.cfg and mmdet's YOLOV3Head, the coarsest level first."""
 BORDER = 1e-6
 IGNORE_THR = {"paper": 0.5, "darknet": 0.7}
-THRESHOLD = Check(lambda value: value in (None, "flavor") or 0 <= value <= 1, "None, 'flavor' or from 0 to 1")
+THRESHOLD = Check(
+    lambda value: (isinstance(value, str) and value == "flavor") or SHARE_OR_NONE.holds(value),
+    "None, 'flavor' or from 0 to 1",
+)
 
 
 @published()
@@ -75,11 +78,11 @@ class YOLOv3Loss(AnchorLoss):
 
     anchors: Anchors = COCO_ANCHORS
     strides: Sequence[float] = (32, 16, 8)
-    lambda_xy: float = 1.0
-    lambda_wh: float = 1.0
-    lambda_obj: float = 1.0
-    lambda_noobj: float = 1.0
-    lambda_class: float = 1.0
+    lambda_xy: float = option(default=1.0, check=at_least(0))
+    lambda_wh: float = option(default=1.0, check=at_least(0))
+    lambda_obj: float = option(default=1.0, check=at_least(0))
+    lambda_noobj: float = option(default=1.0, check=at_least(0))
+    lambda_class: float = option(default=1.0, check=at_least(0))
     ignore_thr: float | str | None = option(default="flavor", check=THRESHOLD)
     coord_scale: bool = True
     flavor: str = "darknet"

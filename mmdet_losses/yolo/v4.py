@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from ..functional.classification import sigmoid_cross_entropy
 from ..modules.base import Loss, published
-from ..modules.declared import between, none_or, option
+from ..modules.declared import at_least, between, none_or, option
 from ..modules.errors import OptionError
 from ..modules.options import check_option
-from .anchors import AnchorLoss, Anchors, logistic_objectness
+from .anchors import SHARE_OR_NONE, AnchorLoss, Anchors, logistic_objectness
 from .base import summed
 from .decode import Predictions, boxes_of
 from .encode import DenseTarget, Truths, ignore_overlapping, with_objectness
@@ -93,11 +93,11 @@ class YOLOv4Loss(AnchorLoss, BoxObjective):
     anchors: Anchors = COCO_ANCHORS
     strides: Sequence[float] = (32, 16, 8)
     loss_box: Mapping | str | nn.Module = option(default="CIoULoss", convert=decoded_loss)
-    lambda_box: float | None = None
-    lambda_obj: float = 1.0
-    lambda_noobj: float = 1.0
-    lambda_class: float = 1.0
-    iou_thr: float | None = option(default=0.213, check=none_or(between(0, 1)))
+    lambda_box: float | None = option(default=None, check=none_or(at_least(0)))
+    lambda_obj: float = option(default=1.0, check=at_least(0))
+    lambda_noobj: float = option(default=1.0, check=at_least(0))
+    lambda_class: float = option(default=1.0, check=at_least(0))
+    iou_thr: float | None = option(default=0.213, check=SHARE_OR_NONE)
     scale_x_y: float | Sequence[float] = (1.05, 1.1, 1.2)
     label_smoothing: float = option(default=0.0, check=between(0, 1))
     ignore_thr: float | None = 0.7
@@ -108,10 +108,7 @@ class YOLOv4Loss(AnchorLoss, BoxObjective):
     def check_options(self) -> None:
         super().check_options()
         levels = len(self.strides)
-        try:
-            fits = len(self.scales) == levels and all(scale >= 1 for scale in self.scales)
-        except TypeError:
-            fits = False
+        fits = len(self.scales) == levels and all(map(at_least(1).holds, self.scales))
         check_option("scale_x_y", self.scale_x_y, fits, f"a number of 1 or more, or {levels}, one for each level")
 
     @property

@@ -1,6 +1,10 @@
 """Errors name the argument, what was expected and what came."""
 
+import copy
 import inspect
+import pickle
+import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -103,6 +107,43 @@ def test_shape_of_classification_target(case):
     for bad in wrong:
         with pytest.raises(ValueError, match=r"target|label|score"):
             case.build()(pred, bad)
+
+
+@over(BOX_CASES + SIDE_CASES + COORDINATE_CASES)
+def test_labels_where_boxes_are_needed(case):
+    """A loss of boxes in a classification slot."""
+    labels = torch.zeros(N, dtype=torch.long)
+    for channels in (4, 80):
+        with pytest.raises(ValueError, match=r"target.*as labels have.*loss_cls, write a classification loss"):
+            case.build()(torch.zeros(N, channels), labels)
+
+
+@over(BOX_CASES + SIDE_CASES + COORDINATE_CASES)
+def test_all_pairs(case):
+    pred, target = case.batch(N)
+    with pytest.raises(ValueError, match=r"target must have the shape of pred, .*matched pairs.*not all pairs"):
+        case.build()(pred[:5], target[:3])
+
+
+@over(CASES)
+def test_boxes_of_mmdetection_and_what_is_no_tensor(case):
+    class HorizontalBoxes:
+        """As MMDetection's, which hold their tensor."""
+
+        def __init__(self, tensor):
+            self.tensor = tensor
+
+    pred, target = case.batch(N)
+    boxes = HorizontalBoxes(pred)
+    for args in ((boxes, target), (pred, boxes), (pred, target, boxes)):
+        with pytest.raises((TypeError, ValueError), match=r"got HorizontalBoxes: pass its \.tensor"):
+            case.build()(*args)
+
+
+def test_seesaw_in_a_one_stage_head():
+    for loss, channels in ((ml.SeesawLoss(num_classes=3), 5), (ml.EQLV2Loss(num_classes=3), 4)):
+        with pytest.raises(ValueError, match=rf"pred must have shape \(n, {channels}\).*for two-stage heads"):
+            loss(torch.zeros(N, 3), torch.zeros(N, dtype=torch.long))
 
 
 def test_integer_labels_where_qualities_are_needed():
@@ -218,6 +259,8 @@ def test_accepted_spellings():
 
 @over(BOX_CASES + SIDE_CASES + COORDINATE_CASES)
 def test_debug_names_the_first_bad_row(case):
+    # boxes are drawn larger than the image of a case
+    case = replace(case, options={**case.options, "img_shape": (1e4, 1e4)}) if case.name == "MPDIoULoss" else case
     loss = case.build(debug=True)
     pred, target = case.batch(N)
     assert torch.equal(loss(pred, target), case.build()(pred, target))
@@ -230,6 +273,45 @@ def test_debug_names_the_first_bad_row(case):
     target[5, 0] = torch.inf
     with pytest.raises(ValueError, match=r"target .*row 5"):
         loss(pred, target, weight)
+
+
+@over(BOX_CASES + SIDE_CASES)
+def test_debug_names_the_first_box_that_ends_before_it_begins(case):
+    """Boxes (x, y, w, h), and centres with sizes, are the usual ones."""
+    pred, target = torch.tensor([[[0.0, 0, 9, 9], [50, 50, 90, 90]], [[0.0, 0, 8, 9], [50, 50, 80, 90]]])
+    # the image of a case is smaller
+    case = replace(case, options={**case.options, "img_shape": (1e4, 1e4)}) if case.name == "MPDIoULoss" else case
+    loss = case.build(debug=True)
+    for name, side, bad in (("pred", "x2 < x1", (50, 50, 10, 10)), ("target", "y2 < y1", (0.5, 0.5, 0.6, 0.3))):
+        inputs = {"pred": pred.clone(), "target": target.clone()}
+        inputs[name][1] = torch.tensor(bad)
+        with pytest.raises(ValueError, match=rf"{name} .*{side} in row 1: boxes are \(x1, y1, x2, y2\)"):
+            loss(*inputs.values())
+        value = loss(*inputs.values(), torch.tensor([1.0, 0.0]))
+        assert value == case.build()(*inputs.values(), torch.tensor([1.0, 0.0]))
+        case.build()(*inputs.values())
+    point = pred[:, [0, 1, 0, 1]]
+    loss(point, target)
+
+
+def test_size_of_the_image():
+    boxes = torch.tensor([[0.0, 0, 9, 9], [0, 0, 1300, 700]])
+    with pytest.warns(UserWarning, match=r"img_shape is not given, so MPDIoULoss .* write img_shape=\(height, width\)"):
+        ml.MPDIoULoss()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for loss in (ml.MPDIoULoss((640, 640), debug=True), ml.MPDIoULoss(img_shape=[1300, 640], debug=True)):
+            loss = pickle.loads(pickle.dumps(copy.deepcopy(loss)))
+            with pytest.raises(ValueError, match=r"target must hold boxes in an image of .*, got .* in row 1"):
+                loss(boxes, boxes)
+            assert loss(boxes, boxes, torch.tensor([1.0, 0.0])) == 0
+        assert ml.MPDIoULoss((700, 1300), debug=True)(boxes, boxes) == 0
+
+
+@over(CLS_CASES)
+def test_debug_changes_no_value(case):
+    pred, target = case.batch(N)
+    assert torch.equal(case.build(debug=True)(pred, target), case.build()(pred, target))
 
 
 def test_debug_names_the_first_bad_label():

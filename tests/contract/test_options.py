@@ -10,6 +10,7 @@ from cases import one_per_class, over
 
 import mmdet_losses as ml
 from mmdet_losses import GIoULoss, L1Loss, OptionError
+from mmdet_losses.modules.options import unknown_option
 
 PRED, TARGET = torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[5.0, 5, 15, 15]])
 GIOU = 1.0793650793650793  # 1 - 25 / 175 + 50 / 225
@@ -68,6 +69,37 @@ def test_subclass_that_hands_nothing_on_says_what_to_add() -> None:
 def test_unknown_option_names_a_near_one() -> None:
     with pytest.raises(OptionError, match=r"L1Loss has no option 'loss_wieght'\. Did you mean 'loss_weight'\?"):
         L1Loss(loss_wieght=1.0)
+
+
+def test_option_of_another_loss_is_no_mistyped_word() -> None:
+    """``class_weight`` was taken for ``loss_weight``."""
+    classes = dict.fromkeys(ml.CATALOGUE.values())
+    words = {name for cls in classes for name in cls.options()}
+    for cls in classes:
+        for name in words - set(cls.options()) - set(cls.fixed):
+            said = str(unknown_option(cls, name))
+            assert "Did you mean" not in said
+            owners = said.partition("It is an option of ")[2].partition(".")[0].removesuffix(" and others")
+            assert owners or "=[...] here" in said
+            assert all(name in ml.CATALOGUE[owner].options() for owner in owners.split(", ") if owner)
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "remedy"),
+    [
+        ("FocalLoss", "class_weight", r"The weight of each class is alpha=\[...\] here"),
+        ("FocalCustomLoss", "class_weight", r"The weight of each class is alpha=\[...\] here"),
+        ("Poly1CrossEntropyLoss", "class_weight", r"The weight of each class is alpha=\[...\] here"),
+        ("CrossEntropyLoss", "pos_weight", r"The weight of the positives is class_weight=\[...\] here"),
+        ("QualityFocalLoss", "class_weight", "It is an option of CrossEntropyLoss, "),
+        ("FocalLoss", "gama", "Did you mean 'gamma'"),
+        ("SmoothL1Loss", "betta", "Did you mean 'beta'"),
+        ("GIoULoss", "lossweight", "Did you mean 'loss_weight'"),
+    ],
+)
+def test_what_an_unknown_option_was_meant_for(name: str, option: str, remedy: str) -> None:
+    with pytest.raises(OptionError, match=rf"{name} has no option '{option}'\. {remedy}"):
+        ml.CATALOGUE[name](**{option: [1.0, 2.0]})
 
 
 @pytest.mark.parametrize("value", [1, None, "yes"])

@@ -7,14 +7,14 @@ there before the processes part: only they, in 0.15 s, and this package are impo
 
 import gc
 import json
+import logging
 import os
 import sys
 import traceback
 
 import mmcv.ops  # noqa: F401
 import mmdet.evaluation  # noqa: F401
-import mmengine.logging
-import mmengine.runner
+import mmengine.runner  # noqa: F401
 import sklearn.mixture  # noqa: F401
 from mmdet.registry import MODELS
 from mmengine.config import Config
@@ -22,6 +22,11 @@ from mmengine.registry import MODELS as ROOT
 from mmengine.registry import DefaultScope
 
 LINES = []
+
+
+class Lines(logging.Handler):
+    def emit(self, record):
+        LINES.append(record.getMessage())
 
 
 def import_functional():
@@ -106,7 +111,7 @@ def in_a_process(action):
 
 
 if __name__ == "__main__":
-    mmengine.logging.print_log = lambda message, *args, **kwargs: LINES.append(message)
+    logging.basicConfig(level=logging.INFO, handlers=[Lines()])
     assert not {"mmdet.models", "mmdet_losses"} & set(sys.modules)
     gc.freeze()
     explore([], list(STEPS))

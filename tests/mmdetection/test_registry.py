@@ -1,8 +1,7 @@
 """Names: what is registered when, what is one class, and what remains where parts of MMDetection are missing."""
 
-import pickle
-import subprocess
-import sys
+import ast
+import re
 import textwrap
 from pathlib import Path
 
@@ -11,43 +10,10 @@ from cases import REQUIRED
 from mmdet.models.losses import CIoULoss as MMDetCIoULoss
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.registry import MODELS as ROOT
+from processes import BLOCK, run_and_hear, run_forks, run_python
 
 import mmdet_losses
 from mmdet_losses import registry
-
-
-def run_python(code, *flags):
-    """Standard output of a fresh interpreter; fails with its standard error."""
-    result = subprocess.run(
-        [sys.executable, *flags, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
-def run_forks(*codes):
-    """Each code in a process of its own, in which all but this package and MMDetection's models is imported already."""
-    run_python(
-        f"""
-        import sys
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
-        from import_orders import in_a_process
-        for code in {[textwrap.dedent(code) for code in codes]!r}:
-            in_a_process(lambda: exec(code, {{}}))
-        """
-    )
-
-
-BLOCK = """
-    import importlib.abc, sys
-
-    class Block(importlib.abc.MetaPathFinder):
-        def find_spec(self, name, path=None, target=None):
-            if name in BLOCKED:
-                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-    sys.meta_path.insert(0, Block())
-"""
 
 
 @pytest.mark.parametrize("name", registry.LOSSES)
@@ -100,16 +66,6 @@ def test_importing_loads_torch_alone():
         )
 
 
-@pytest.mark.parametrize("name", registry.INHERITED)
-def test_there_is_one_class_and_it_is_one_that_heads_test_for(name):
-    loss = registry.LOSSES[name]
-    assert loss is getattr(mmdet_losses, name) is getattr(mmdet_losses.modules, name) is mmdet_losses.CATALOGUE[name]
-    assert issubclass(loss, registry.stock(name))
-    assert not isinstance(registry.stock(name)(), loss)
-    # pickles of the first version name the class of that time
-    assert pickle.loads(f"cmmdet_losses.registry\n{name}\n.".encode()) is loss
-
-
 def test_a_loss_inside_an_objective_is_of_the_class_too():
     box = mmdet_losses.GridObjectnessLoss(loss_box="SmoothL1Loss").loss_box
     assert type(box) is mmdet_losses.SmoothL1Loss
@@ -117,36 +73,45 @@ def test_a_loss_inside_an_objective_is_of_the_class_too():
 
 def test_objects_and_classes_from_before_mmdetection_came():
     run_python(
-        """
-        import copy, pickle, sys, torch
-        import mmdet_losses as ml
-        from mmdet_losses.modules.options import options_of
+        f"REQUIRED = {REQUIRED!r}"
+        + textwrap.dedent(
+            """
+            import copy, pickle, sys, torch
+            import mmdet_losses as ml
+            from mmdet_losses.modules.options import options_of
 
-        class Mine(ml.SmoothL1Loss):
-            def __init__(self, scale=2.0, **shared):
-                super().__init__(**shared)
-                self.scale = scale
+            class Mine(ml.SmoothL1Loss):
+                def __init__(self, scale=2.0, **shared):
+                    super().__init__(**shared)
+                    self.scale = scale
 
-        pred, target = torch.tensor([[0.0, 0.0, 2.0, 2.0]], requires_grad=True), torch.ones(1, 4)
-        losses = [ml.SmoothL1Loss(beta=0.5), Mine(beta=0.5), ml.QualityFocalLoss(beta=1.0)]
-        dumped, held = pickle.dumps(losses), [dict(loss.__dict__) for loss in losses]
-        compiled = torch.compile(losses[0], backend="eager", fullgraph=True)
-        values = compiled(pred, target), losses[1](pred, target)
-        options = [type(loss).options() for loss in losses]
-        assert not {"mmdet", "mmcv", "mmengine"} & set(sys.modules)
+            pred, target = torch.tensor([[0.0, 0.0, 2.0, 2.0]], requires_grad=True), torch.ones(1, 4)
+            losses = [ml.SmoothL1Loss(beta=0.5), Mine(beta=0.5), ml.QualityFocalLoss(beta=1.0)]
+            losses += [loss(**REQUIRED.get(name, {})) for name, loss in ml.CATALOGUE.items()]
+            dumped, held = pickle.dumps(losses), [dict(loss.__dict__) for loss in losses]
+            compiled = torch.compile(losses[0], backend="eager", fullgraph=True)
+            values = compiled(pred, target), losses[1](pred, target)
+            options = [type(loss).options() for loss in losses]
+            assert not {"mmdet", "mmcv", "mmengine"} & set(sys.modules)
 
-        from mmdet.models.losses import QualityFocalLoss, SmoothL1Loss
+            import mmdet.models.losses
 
-        options_of.cache_clear()
-        assert options == [type(loss).options() for loss in losses]
-        assert values == (compiled(pred, target), losses[1](pred, target))
-        theirs = (SmoothL1Loss, SmoothL1Loss, QualityFocalLoss)
-        fresh = [ml.SmoothL1Loss(beta=0.5), Mine(beta=0.5), ml.QualityFocalLoss(beta=1.0)]
-        for group in (losses, pickle.loads(dumped), copy.deepcopy(losses), pickle.loads(pickle.dumps(losses)), fresh):
-            for loss, old, stock, state in zip(group, losses, theirs, held):
-                assert type(loss) is type(old) and isinstance(loss, stock)
-                assert all(getattr(loss, name) == state[name] for name in loss.option_names() if name in state)
-        """
+            options_of.cache_clear()
+            assert options == [type(loss).options() for loss in losses]
+            assert values == (compiled(pred, target), losses[1](pred, target))
+            own = mmdet.models.losses
+            theirs = [own.SmoothL1Loss, own.SmoothL1Loss, own.QualityFocalLoss]
+            theirs += [getattr(own, name, torch.nn.Module) for name in ml.CATALOGUE]
+            assert sum(cls is not torch.nn.Module for cls in theirs) == 3 + 23
+            fresh = [ml.SmoothL1Loss(beta=0.5), Mine(beta=0.5), ml.QualityFocalLoss(beta=1.0)]
+            fresh += [loss(**REQUIRED.get(name, {})) for name, loss in ml.CATALOGUE.items()]
+            copies = pickle.loads(dumped), copy.deepcopy(losses), pickle.loads(pickle.dumps(losses))
+            for group in (losses, fresh, *copies):
+                for loss, old, stock, state in zip(group, losses, theirs, held):
+                    assert type(loss) is type(old) and isinstance(loss, stock)
+                    assert all(getattr(loss, name) == state[name] for name in loss.option_names() if name in state)
+            """
+        )
     )
 
 
@@ -161,16 +126,27 @@ def test_objects_and_classes_from_before_mmdetection_came():
 def test_bare_names_in_processes_that_begin_with_nothing(imports):
     """Every order: test_import_orders.py."""
     code = f"{imports}\nfrom mmdet.registry import MODELS\nprint(type(MODELS.build(dict(type='CIoULoss'))))"
-    out = run_python(code)
+    out, (said, *built) = run_and_hear(code)
     assert "mmdet_losses.modules.boxes.members.CIoULoss" in out
-    assert out.count("in place of MMDetection's") == 1
+    assert "in place of MMDetection's" in said and "in place of MMDetection's" not in "".join(built)
 
 
-def test_one_line_says_what_is_replaced():
-    line = next(line for line in run_python("import mmdet_losses, mmdet.models").splitlines() if "in place of" in line)
+def test_one_short_line_on_standard_error_says_that_names_are_replaced():
+    """Standard output is the program's; the names are for whoever asks."""
+    out, (line,) = run_and_hear("import mmdet_losses, mmdet.models")
+    assert out == ""
+    assert line.endswith(
+        f" - INFO - {len(registry.STOCK)} losses in place of MMDetection's, "
+        f"{len(registry.LOSSES) - len(registry.STOCK)} new names."
+    )
+    assert len(line) < 120
+    ask = "import logging; logging.getLogger('mmdet_losses').setLevel(logging.{}); import mmdet_losses, mmdet.models"
+    out, (short, names) = run_and_hear(ask.format("DEBUG"))
+    assert out == "" and short.endswith(line.partition(" - ")[2])
     for name in registry.STOCK:
-        assert name in line.split("new:")[0]
-    assert "FocalEIoULoss" in line.split("new:")[1]
+        assert name in names.split("new:")[0]
+    assert "FocalEIoULoss" in names.split("new:")[1]
+    assert run_and_hear(ask.format("WARNING")) == ("", [])
 
 
 def test_scoped_name_needs_no_import_and_makes_later_bare_names_ours():
@@ -186,6 +162,60 @@ def test_scoped_name_needs_no_import_and_makes_later_bare_names_ours():
     result = next(line for line in out.splitlines() if line.startswith("RESULT"))
     ours = "mmdet_losses.modules.boxes.members"
     assert result.split()[1:] == ["mmdet.models.losses.iou_loss", ours, ours]
+
+
+def registered_by_decorator():
+    """Name of MMEngine's registry and class, of all that the package's files register that way."""
+    for file in Path(mmdet_losses.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ClassDef):
+                for registry in re.findall(
+                    r"(\w+)\.register_module\(", " ".join(map(ast.unparse, node.decorator_list))
+                ):
+                    yield registry, node.name
+
+
+def test_all_that_is_registered_has_a_scoped_name_that_needs_no_import():
+    named = set(registered_by_decorator())
+    assert named >= {("HOOKS", "LossStateHook"), ("DATASETS", "ShapesDataset"), ("MODELS", "GridCellHead")}
+    run_forks(
+        *(
+            f"""
+            import sys
+            assert "mmdet_losses" not in sys.modules
+            import {origin}
+            found = {origin}.{registry}.get("mmdet_losses.{name}")
+            assert found.__name__ == "{name}" and found.__module__.startswith("mmdet_losses."), found
+            assert {origin}.{registry}.get("mmdet_losses.{name}") is found
+            for unknown in ("mmdet_losses.Unknown", "mmdet_losses.ResNet", "mmdet_losses.CocoDataset"):
+                try:
+                    {origin}.{registry}.build(dict(type=unknown))
+                except (KeyError, RuntimeError):
+                    pass
+                else:
+                    raise AssertionError(unknown)
+            """
+            for registry, name in sorted(named)
+            for origin in ("mmengine.registry", "mmdet.registry")
+        )
+    )
+
+
+def test_a_scoped_hook_in_a_runner_s_config_needs_no_import():
+    run_forks(
+        """
+        import tempfile, torch
+        from mmengine.registry import DefaultScope
+        from mmengine.runner import Runner
+        from mmengine.model import BaseModel
+        class Model(BaseModel):
+            def forward(self, *args, **kwargs): pass
+        hooks = [dict(type="mmdet_losses.LossStateHook"), dict(type="mmdet_losses.FusedLossHook")]
+        runner = Runner(Model(), tempfile.mkdtemp(), custom_hooks=hooks, default_scope="mmdet", log_level="ERROR")
+        names = [type(hook).__module__ for hook in runner.hooks]
+        assert names.count("mmdet_losses.hooks") == 2, names
+        """
+    )
 
 
 def test_what_needs_mmdetection_brings_it_in():

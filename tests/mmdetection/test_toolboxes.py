@@ -252,6 +252,37 @@ def test_it_says_so_where_a_head_is_built_in_that_scope(child, monkeypatch):
     assert error.value.args[0].count("It is a loss of mmdet_losses") == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("CIOULoss", "CIoULoss"),
+        ("focalloss", "FocalLoss"),
+        ("FocalLos", "FocalLoss"),
+        ("mmdet_losses.CIOULoss", "mmdet_losses.CIoULoss"),
+        ("DiceLos", "DiceLoss"),
+    ],
+)
+def test_a_mistyped_name_says_what_is_near(name, meant):
+    for config in (
+        dict(type=name),
+        dict(HEAD_ON_DELTAS, type="RetinaHead", loss_bbox=dict(type=name), loss_cls=dict(type="FocalLoss")),
+    ):
+        with pytest.raises(KeyError, match=rf"{name} is not in the mmdet::.*Did you mean {meant}( or \w+)*\?") as error:
+            MMDET_MODELS.build(config)
+        assert error.value.args[0].count("Did you mean") == 1
+
+
+def test_a_mistyped_name_in_another_scope(child):
+    with pytest.raises(KeyError, match=r"CIOULoss is not in .*Did you mean mmdet_losses\.CIoULoss\?"):
+        child.build(dict(type="CIOULoss"))
+    with stock_losses():
+        with pytest.raises(KeyError, match=r"Did you mean CIoULoss\?"):
+            MMDET_MODELS.build(dict(type="CIOULoss"))
+        with pytest.raises(KeyError) as error:
+            MMDET_MODELS.build(dict(type="PowerfulIOULoss"))
+        assert "PowerfulIoULoss" not in error.value.args[0]
+
+
 def test_other_unknown_names_are_mmengine_s_matter(child):
     for models, name in [(child, "NoSuchLoss"), (child, "RetinaHead"), (ROOT, "NoSuchLoss")]:
         with pytest.raises(KeyError) as error:
@@ -397,3 +428,18 @@ def test_it_works_where_mmdetection_is_not(blocked):
         assert Models.module_dict["CIoULoss"] is mmdet_losses.CIoULoss
         """
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("CIOULoss", "CIoULoss"), ("FocalLos", None), ("FocaLoss", "FocalLoss"), ("ZLoss", None)],
+)
+def test_a_name_that_is_close_to_a_loss_is_told(name, meant):
+    from mmdet.registry import MODELS as MMDET
+
+    with pytest.raises(KeyError) as error:
+        MMDET.build(dict(type=name))
+    message = str(error.value)
+    assert f"{name} is not in the mmdet::model registry" in message
+    assert ("Did you mean" in message) is (meant is not None)
+    assert meant is None or f"Did you mean {meant}" in message

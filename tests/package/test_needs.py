@@ -20,7 +20,7 @@ DISTRIBUTIONS = {"cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyy
 """Distributions of modules with another name."""
 STAND_INS = {"opencv-python": "opencv-python-headless"}
 """What `tools/run` installs in place of a distribution."""
-WITH_OTHERS = {"typing_extensions": "torch", "pycocotools": "mmdet"}
+WITH_OTHERS = {"typing_extensions": "torch", "pycocotools": "mmdet", "numpy": "mmengine"}
 """Modules that come with what is declared."""
 ABSENT = {"a_module_that_is_missing"}
 """Modules whose import has to fail."""

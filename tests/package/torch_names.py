@@ -15,6 +15,7 @@ LISTED = Path(__file__).with_suffix(".txt")
 NEWER = {
     "torch.compiler.is_compiling": "functional/compiling.py",
     "torch.library.custom_op": "functional/ranking.py",
+    "torch.serialization.add_safe_globals": "checkpoints.py",
 }
 """Names that the oldest torch lacks, each with the one file that may use it, since it asks first."""
 NOT_OF_TENSORS = {("functional/harmonized.py", "torch.Tensor.index")}

@@ -183,6 +183,72 @@ def test_a_damaged_wheel_is_built_again(tool: Tool):
     assert tool.cached() == [wheel] and zipfile.is_zipfile(wheel)
 
 
+def forge(tool: Tool) -> Path:
+    """Put another wheel, which would be installed, in the place of the cached one."""
+    (wheel,) = tool.cached()
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("mmcv/forged.py", "")
+    return wheel
+
+
+def installed_wheels(tool: Tool) -> list[str]:
+    return [call["args"][-1] for call in tool.calls("-m", "pip", "install") if call["args"][-1].endswith(".whl")]
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o664])
+def test_a_wheel_that_others_can_write_is_not_installed(tool: Tool, mode: int):
+    assert tool.run("true").returncode == 0
+    wheel = forge(tool)
+    wheel.chmod(mode)
+    result = tool.run("true", MMDET_LOSSES_VENV=str(tool.home / "other"))
+    assert result.returncode == 0
+    (said,) = [line for line in result.stderr.splitlines() if "will not be installed" in line]
+    assert f"{wheel} will not be installed, since others can write {wheel} " in said and "MMDET_LOSSES_CACHE" in said
+    assert str(wheel) not in installed_wheels(tool)
+    assert zipfile.ZipFile(wheel).namelist() == ["mmcv/__init__.py"] and not wheel.stat().st_mode & 0o022
+
+
+@pytest.mark.parametrize("place", ["cache", "wheels", "folder"])
+def test_a_wheel_in_a_folder_that_others_can_write_is_not_installed(tool: Tool, place: str):
+    """It is built in the environment, which keeps nothing of it."""
+    assert tool.run("true").returncode == 0
+    wheel = forge(tool)
+    folder = {"cache": tool.wheels.parent, "wheels": tool.wheels, "folder": wheel.parent}[place]
+    folder.chmod(0o777)
+    other = tool.home / "other"
+    result = tool.run("true", MMDET_LOSSES_VENV=str(other))
+    assert result.returncode == 0
+    (said,) = [line for line in result.stderr.splitlines() if "will not be installed" in line]
+    assert f"since others can write {folder} (drwxrwxrwx)" in said
+    first, second = installed_wheels(tool)
+    assert first.startswith(f"{tool.wheels}/") and second.startswith(f"{other}/")
+    assert zipfile.ZipFile(wheel).namelist() == ["mmcv/forged.py"]
+    assert not list(other.rglob("*.whl")) and not (other / "mmcv").exists()
+
+
+def test_half_a_build_that_others_can_write_is_not_used(tool: Tool):
+    process = tool.start("true", FAKE_BUILD="hang")
+    building = tool.home / "building"
+    wait_for(lambda: building.exists() and building.read_text())
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    (scratch,) = tool.wheels.glob("*/build")
+    assert scratch.stat().st_mode & 0o777 == 0o700
+    scratch.chmod(0o777)
+    assert tool.run("true").returncode == 0
+    assert (tool.home / "objects").read_text() == "[]\n[]\n"
+
+
+def test_nobody_else_can_write_the_cache(tool: Tool):
+    before = os.umask(0)
+    try:
+        assert tool.run("true").returncode == 0
+    finally:
+        os.umask(before)
+    (wheel,) = tool.cached()
+    assert not any(path.stat().st_mode & 0o022 for path in (wheel, *wheel.parents[:3]))
+
+
 def test_the_cache_key_holds_what_a_wheel_depends_on(tool: Tool):
     worlds = [
         {},

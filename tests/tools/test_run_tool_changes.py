@@ -24,10 +24,12 @@ def tool(tmp_path: Path) -> Tool:
 
 @pytest.fixture
 def checkout(tool: Tool) -> Path:
-    """A copy of the tool and of pyproject.toml that a test may change."""
+    """A copy of the tool, of what it reads of the package, and of pyproject.toml that a test may change."""
     folder = tool.home / "checkout"
-    (folder / "tools").mkdir(parents=True)
+    for name in ("tools", "mmdet_losses/kernels"):
+        (folder / name).mkdir(parents=True)
     shutil.copy(ROOT / "pyproject.toml", folder)
+    shutil.copy(ROOT / "mmdet_losses/kernels/permissions.py", folder / "mmdet_losses/kernels")
     shutil.copytree(ROOT / "tools" / "environment", folder / "tools" / "environment")
     shutil.copy(ROOT / "tools" / "run", folder / "tools")
     tool.script = folder / "tools" / "run"

@@ -27,6 +27,8 @@ from tool_runtime.errors import ToolError, report_errors
 from tool_runtime.preflight import config_errors
 from tool_runtime.trial import Trial
 
+from mmdet_losses.hooks import FusedLossHook
+
 CONFIG = "configs/retinanet/retinanet_r18_fpn_giou_1xb4-4e_shapes.py"
 EPOCHS = 4
 # a loss with a statistic, so that what is saved and resumed has one
@@ -211,14 +213,16 @@ def test_head_for_another_number_of_classes(data_root: Path, tmp_path: Path) -> 
     assert "Traceback" not in output and "Epoch(train)" not in output
 
 
-def test_the_hook_of_statistics_is_added_where_it_is_missing() -> None:
+def test_the_hook_of_fused_losses_is_added_where_it_is_missing() -> None:
     for hooks, expected in (
-        (None, ["LossStateHook"]),
-        ([dict(type="EMAHook")], ["EMAHook", "LossStateHook"]),
-        ([dict(type="LossStateHook"), dict(type="EMAHook")], ["LossStateHook", "EMAHook"]),
+        (None, ["FusedLossHook"]),
+        ([dict(type="EMAHook")], ["EMAHook", "FusedLossHook"]),
+        ([dict(type="FusedLossHook"), dict(type="EMAHook")], ["FusedLossHook", "EMAHook"]),
+        ([dict(type="mmdet_losses.FusedLossHook")], ["mmdet_losses.FusedLossHook"]),
+        ([dict(type=FusedLossHook)], [FusedLossHook]),
     ):
         cfg = Config(dict(custom_hooks=hooks) if hooks else {})
-        runtime.add_hook(cfg, "LossStateHook")
+        runtime.add_hook(cfg, "FusedLossHook")
         assert [hook["type"] for hook in cfg.custom_hooks] == expected
 
 
@@ -292,10 +296,12 @@ def test_every_registered_loss_is_listed(monkeypatch: pytest.MonkeyPatch, capsys
     from mmdet_losses.registry import LOSSES, MODELS
 
     lines = list_losses(monkeypatch, capsys)
-    table = lines[1 : lines.index("")]
-    assert [line.split()[0] for line in table] == list(LOSSES) == list(MODELS.module_dict)
-    focal = next(line for line in table if line.startswith("FocalLoss "))
-    assert "gamma=2.0, alpha=0.25" in focal and "1708.02002" in focal and focal.split()[1] == "cls"
+    table = lines[: lines.index("")]
+    assert [line.split()[0] for line in table if line[0] != " "] == list(LOSSES) == list(MODELS.module_dict)
+    assert max(map(len, lines)) <= 100
+    first = next(number for number, line in enumerate(table) if line.startswith("FocalLoss "))
+    focal = " ".join("\n".join(table[first : first + 4]).split())
+    assert focal.startswith("FocalLoss cls Focal loss: ") and "gamma=2.0, alpha=0.25" in focal and "1708.02002" in focal
 
     markdown = list_losses(monkeypatch, capsys, "--format", "markdown")
     rows = [line for line in markdown if line.startswith("| `")]
@@ -303,10 +309,15 @@ def test_every_registered_loss_is_listed(monkeypatch: pytest.MonkeyPatch, capsys
 
 
 def test_list_can_be_filtered(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    table = list_losses(monkeypatch, capsys, "ciou")
-    assert [line.split()[0] for line in table[1:-2]] == ["CIoULoss"]
-    table = list_losses(monkeypatch, capsys, "dfl")
-    assert [line.split()[0] for line in table[1:-2]] == ["DistributionFocalLoss"]
+    for word, names in {
+        "ciou": ["CIoULoss"],
+        "dfl": ["DistributionFocalLoss"],
+        "yolov": ["YOLOv1Loss", "YOLOv2Loss", "YOLOv3Loss", "YOLOv4Loss"],
+        "composite": ["GridObjectnessLoss", "YOLOv1Loss", "YOLOv2Loss", "YOLOv3Loss", "YOLOv4Loss"],
+        "small": ["NWDLoss", "WassersteinLoss"],
+    }.items():
+        lines = list_losses(monkeypatch, capsys, word)
+        assert [line.split()[0] for line in lines[: lines.index("")] if line[0] != " "] == names
     with pytest.raises(SystemExit):
         list_losses(monkeypatch, capsys, "foccal")
     assert "did you mean FocalLoss or VariFocalLoss" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from . import leftovers, mmcv_units
 from .failures import Failure
+from .permissions import others_can_write
 from .progress import Steps
 
 RECIPE = 1  # raise it when the prepared sources of an interrupted build must not be used any more
@@ -138,9 +139,15 @@ class Sources:
 
 @contextlib.contextmanager
 def scratch_folder(folder: Path) -> Iterator[Path]:
-    """A folder for one build, kept when the build is interrupted so that the next one goes on from there."""
+    """A folder for one build, kept when the build is interrupted so that the next one goes on from there.
+
+    What others than the user and root could have changed since is not used.
+    """
     scratch = folder / "build"
     leftovers.end_processes("TMPDIR", str(scratch))
+    if others_can_write(scratch):
+        shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         yield scratch
     except BaseException as error:

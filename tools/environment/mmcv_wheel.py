@@ -13,6 +13,7 @@ from pathlib import Path
 from . import mmcv_build
 from .failures import Failure
 from .locks import Lock
+from .permissions import keep_from_others, make_folder, others_can_write
 from .progress import Steps
 from .torch_build import Toolkit, Torch, build_environ, check_compiler
 
@@ -30,6 +31,11 @@ NO_CUDA_OPS = (
     "      Does not: NMS, so validation and test (on the CPU: CUDA_VISIBLE_DEVICES= tools/run ...);\n"
     "      RoIAlign, so two-stage detectors; deformable convolution.\n"
     "      For all of it: install the CUDA {major} toolkit, delete {folder}, and run the same command again."
+)
+
+NOT_USED = (
+    "{what} will not be installed, since {reason}, so mmcv is built again: for a cache, let nobody else write there "
+    "(chmod go-w), or choose a folder of your own with MMDET_LOSSES_CACHE=FOLDER."
 )
 
 
@@ -50,6 +56,9 @@ def install(
 ) -> None:
     """Install mmcv into the environment, from the cache or built now.
 
+    A cache or a wheel that others than the user and root can write is not used. Without a cache of one's own the wheel
+    is built in the environment and not kept.
+
     Args:
         steps: Where progress is shown.
         python: The environment's interpreter.
@@ -65,13 +74,20 @@ def install(
         steps.note(NO_CUDA_OPS.format(major=torch.cuda.split(".")[0], folder=python.parents[1]))
     folder = cache / cache_key(mmcv, version, torch, toolkit)
     devices = ["cpu", *(["cuda"] if toolkit and torch.archs else [])]
+    shared = others_can_write(folder)
+    if shared:
+        steps.note(NOT_USED.format(what=f"the wheels in {cache}", reason=shared))
+        folder = python.parents[1] / "mmcv"
+    make_folder(folder)
     lock = Lock(folder.with_name(folder.name + ".lock"), f"the wheel of mmcv {mmcv}")
     lock.exclusive()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob("build-*"):  # of versions that made a new folder for each build
             shutil.rmtree(left, ignore_errors=True)
-        for wheel in folder.glob("mmcv-*.whl"):
+        for wheel in () if shared else folder.glob("mmcv-*.whl"):
+            if reason := others_can_write(wheel):
+                steps.note(NOT_USED.format(what=wheel, reason=reason))
+                continue
             with steps.step(f"mmcv {mmcv}, from the cache"), contextlib.suppress(Failure):
                 install_and_use(steps, python, wheel, devices, environ)
                 return
@@ -90,7 +106,11 @@ def install(
                 build,
                 lambda wheel: install_and_use(steps, python, wheel, devices, environ),
             )
-            os.replace(wheel, folder / wheel.name)
+            if not shared:
+                keep_from_others(wheel)
+                os.replace(wheel, folder / wheel.name)
+        if shared:
+            shutil.rmtree(folder, ignore_errors=True)
     finally:
         lock.release()
 

@@ -181,9 +181,10 @@ def tie_forks() -> None:
 
 
 def add_hook(cfg: Config, name: str) -> None:
-    """Add a hook, unless the config has it."""
+    """Add a hook, unless the config has it, also in a scope or as a class."""
     hooks = list(cfg.get("custom_hooks") or [])
-    if not any(hook.get("type") == name for hook in hooks if isinstance(hook, dict)):
+    kinds = [hook.get("type") for hook in hooks if isinstance(hook, dict)]
+    if not any(getattr(kind, "__name__", str(kind)).rpartition(".")[2] == name for kind in kinds):
         cfg.custom_hooks = [*hooks, dict(type=name)]
 
 
@@ -196,7 +197,6 @@ def build_runner(cfg: Config) -> Runner:
     if cfg.get("load_from") and "://" not in cfg.load_from and not Path(cfg.load_from).expanduser().is_file():
         raise ToolError(f"checkpoint {cfg.load_from} does not exist")
     check_losses(cfg)
-    add_hook(cfg, "LossStateHook")
     distributed.setup_cpu(cfg)
     with config_errors(cfg.filename):
         if "runner_type" in cfg:

@@ -13,9 +13,20 @@ from ... import functional as F
 from ...functional.iou import Terms
 from ...functional.reduce import mean_of_columns
 from ..base import Loss
-from ..declared import Check, Option, at_least, declared, keep_options, more_than, none_or, option, take_options
+from ..declared import (
+    Check,
+    Option,
+    are_numbers,
+    at_least,
+    declared,
+    keep_options,
+    more_than,
+    none_or,
+    option,
+    take_options,
+)
 from ..facts import Fact
-from ..inputs import check_boxes, row_weight
+from ..inputs import check_boxes, check_corners, row_weight
 from ..options import Shared
 from ..state import Stateful
 from .focus import build_focus
@@ -47,7 +58,10 @@ class BoxLoss(Loss):
         return loss.reshape(pred.shape[:-1])
 
     def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
-        super().check_values(inputs, None if weight is None else mean_of_columns(weight))
+        weight = None if weight is None else mean_of_columns(weight)
+        super().check_values(inputs, weight)
+        for name, boxes in zip(("pred", "target"), inputs, strict=True):
+            check_corners(f"{type(self).__name__}: {name}", boxes, weight)
 
 
 class Modifiers(Shared, total=False):
@@ -60,7 +74,8 @@ class Modifiers(Shared, total=False):
 
 
 INTERVAL = Check(
-    lambda value: len(value) == 2 and 0 <= value[0] < value[1] <= 1, "an interval (d, u) with 0 <= d < u <= 1"
+    lambda value: are_numbers(value) and len(value) == 2 and 0 <= value[0] < value[1] <= 1,
+    "an interval (d, u) with 0 <= d < u <= 1",
 )
 
 
@@ -83,7 +98,7 @@ class IoUTypeLoss(BoxLoss):
         focaler: Focaler-IoU's interval ``(d, u)``: the overlap is ``clamp((overlap - d) / (u - d), 0, 1)``
             (https://arxiv.org/abs/2401.10525), ``(0.0, 0.95)`` as its code; None leaves it as it is.
         focus: A multiplier of each row, for example ``dict(type='IoUFocus', gamma=0.5)``.
-        debug: Names the first row with a value that is not finite.
+        debug: Names the first row with a value that is not finite, or a box that ends before it begins.
     """
 
     function = staticmethod(F.box_iou_loss)

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from ... import functional as F
+from ..base import Loss
 from ..declared import SHARE, Configured, at_least, declared, more_than, one_of, option
 from ..errors import OptionError
+from ..named import named
 from ..state import Stateful
 
 __all__ = ["IoUFocus", "PowerfulFocus", "WiseFocus"]
@@ -51,8 +53,8 @@ class WiseFocus(Configured, Stateful):
     ``b**gamma``, version 3 by ``b / (delta * alpha**(b - delta))``, which favours boxes of ordinary quality.
 
     The mean is the buffer ``iou_mean``, which starts at 1 and is saved with the model. It is taken over the rows whose
-    weight is not 0 of all training calls and processes of an iteration, once at its end, when ``LossStateHook`` or
-    ``commit_statistics`` commits it; a call with a row that is not finite is left out.
+    weight is not 0 of all training calls and processes of an iteration, once at its end; a call with a row that is not
+    finite is left out. See "Losses with running statistics" in docs/losses.md.
 
     Paper: https://arxiv.org/abs/2301.10051.
 
@@ -74,11 +76,14 @@ class WiseFocus(Configured, Stateful):
     momentum: float = option(default=0.01, check=SHARE, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.version == 1:
-            self.keep_sums()
-        else:
-            self.register_buffer("iou_mean", torch.ones(()))
+        if self.version != 1:
+            self.keep_buffers(iou_mean=())
             self.keep_sums(cost=(), count=())
+            self.reset_statistics()
+
+    def reset_statistics(self) -> None:
+        if self.version != 1:
+            self.iou_mean.fill_(1)
 
     def check_options(self) -> None:
         super().check_options()
@@ -164,12 +169,15 @@ FOCUSES: dict[str, type[nn.Module]] = {
 
 
 def build_focus(focus: Mapping | nn.Module | None) -> nn.Module | None:
-    """A ``focus`` slot from its config, ``dict(type='IoUFocus', ...)``; modules and None pass through."""
+    """A ``focus`` slot from its config, ``dict(type='IoUFocus', ...)``; modules and None pass through.
+
+    The type is a name, a dotted path or a class, as it is elsewhere.
+    """
     if focus is None or isinstance(focus, nn.Module):
         return focus
     options = dict(focus) if isinstance(focus, Mapping) else {}
-    kind = FOCUSES.get(options.pop("type", None))
-    if kind is None:
+    kind = named(options.pop("type", None), FOCUSES)
+    if kind is None or not issubclass(kind, nn.Module) or issubclass(kind, Loss):
         raise OptionError(f"focus must be None or dict(type=...) with a type of {', '.join(FOCUSES)}, got {focus!r}.")
     return kind(**options)
 

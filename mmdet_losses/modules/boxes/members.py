@@ -7,12 +7,14 @@ import warnings
 from typing import Any
 
 from ... import functional as F
+from ...functional.iou import IOU_MODES
 from ..base import published
-from ..declared import Check, at_least, between, more_than, none_or, one_of, option
+from ..declared import FLAG, Check, at_least, between, more_than, none_or, one_of, option
 from ..facts import fact
 from ..options import check_option
 from .family import IoUTypeLoss
 from .focus import PowerfulFocus
+from .image_shape import SIZE, YOLO_SHAPE, check_inside, image_shape
 
 __all__ = [
     "CIoULoss",
@@ -31,17 +33,16 @@ LARGEST_SHAPE = (2.0, (1 - math.exp(-2)) ** 4 / 2)
 EQUAL_SHAPE = (1.0, (1 - math.exp(-1)) ** 4)
 """Largest terms of Shape-IoU, with any scale and with scale 0."""
 
-IOU_MODES = ("linear", "square", "log")
-
 NO_POINT = Check(
     lambda value: value is None,
     "left out, since EIoULoss is Efficient-IoU here (arXiv 2101.08158): write type='ExtendedIoULoss' for Extended-IoU, "
     "which mmdet calls EIoULoss and which has it",
 )
 
-NEGATIVE = Check(bool, "True or left out, since with the other sign the loss falls as boxes move apart")
-
-SIZE = Check(lambda size: len(size) == 2 and min(size) > 0, "(height, width), both more than 0")
+NEGATIVE = Check(
+    lambda value: FLAG.holds(value) and bool(value),
+    "True or left out, since with the other sign the loss falls as boxes move apart",
+)
 
 
 @published()
@@ -277,8 +278,8 @@ class MPDIoULoss(IoUTypeLoss):
     Paper: https://arxiv.org/abs/2307.07662. mmdet does not have it.
 
     Args:
-        img_shape: Height and width that images have in the network, in pixels; (640, 640) as the YOLO ports. With
-            images of several sizes, the largest.
+        img_shape: Height and width that images have in the network, in pixels; (640, 640) as the YOLO ports, with a
+            warning where it is not given. With images of several sizes, the largest.
         reduction: See :class:`~mmdet_losses.modules.base.Loss`.
         loss_weight: Multiplies the loss.
         **modifiers: ``power``, ``inner_ratio``, ``focaler``, ``focus`` and ``debug`` of :class:`IoUTypeLoss`.
@@ -296,10 +297,17 @@ class MPDIoULoss(IoUTypeLoss):
     paper = "https://arxiv.org/abs/2307.07662"
     scale_invariant = False
 
-    img_shape: tuple[float, float] = option(default=(640, 640), check=SIZE, convert=tuple)
+    img_shape: tuple[float, float] = option(default=YOLO_SHAPE, check=SIZE)
     reduction: str = "mean"
     loss_weight: float = 1.0
     eps: float = option(default=1e-6, kw_only=True)
+
+    def __post_init__(self) -> None:
+        self.img_shape = image_shape(self.img_shape, type(self).__name__)
+
+    def check_values(self, inputs: tuple[Any, ...], weight: Any) -> None:
+        super().check_values(inputs, weight)
+        check_inside(f"{type(self).__name__}: target", inputs[1], self.img_shape, weight)
 
 
 @published()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
 from ... import functional as F
+from ...functional.compiling import is_compiling
 from ...functional.iou import Terms
 from ..base import CATALOGUE, published
 from ..declared import at_least, declared, more_than, none_or, one_of, option
@@ -203,9 +203,9 @@ class WIoULoss(IoUTypeLoss):
     enclosing box, ``b = (1 - IoU) / mean``, and ``mean`` a running mean of ``1 - IoU``; ``c`` and the factor of ``b``
     are detached. The same as ``IoULoss(mode='linear', focus=dict(type='WiseFocus', ...))``.
 
-    Versions 2 and 3 keep a statistic: add ``custom_hooks = [dict(type='LossStateHook')]`` to the config
-    (``tools/train.py`` does), or call ``mmdet_losses.commit_statistics(model)`` after each iteration. It is gathered
-    over all calls and processes of an iteration and used from the next one on. Scoring calls (``eval()``, no gradient,
+    Versions 2 and 3 keep a statistic. It is gathered over all calls and processes of an iteration and used from the
+    next one on; only a training loop of one's own in several processes has to call
+    ``mmdet_losses.commit_statistics(model)`` for that. Scoring calls (``eval()``, no gradient,
     ``reduction_override='none'``) leave it alone, and rows of weight 0 do not count.
 
     Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Below e in version 1,
@@ -311,8 +311,8 @@ class UnifiedIoULoss(BasedIoULoss, Annealed):
 
     Grown boxes make differences between bad predictions count more, shrunk boxes those between good ones. The ratio is
     ``2 - 1.5 t`` (``'linear'``), ``1.25 + 0.75 cos(pi t)`` (``'cosine'``) or ``2 / (1 + 3 t)`` (``'fraction'``), with
-    ``t`` the share of the training that is done: add ``custom_hooks = [dict(type='LossStateHook')]`` to the config
-    (``tools/train.py`` does), or call ``set_progress(t)``. The ratio is a buffer that is saved with the model.
+    ``t`` the share of the training that is done, which MMEngine's runner tells it; a training loop of one's own calls
+    ``set_progress(t)``. The ratio is a buffer that is saved with the model.
 
     Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. At most what the base
     is, 3 for CIoU.
@@ -359,7 +359,12 @@ class UnifiedIoULoss(BasedIoULoss, Annealed):
 
     def __post_init__(self) -> None:
         if self.ratio is None:
-            self.register_buffer("annealed_ratio", torch.tensor(SCHEDULES[self.schedule](0.0)))
+            self.keep_buffers(annealed_ratio=())
+            self.reset_statistics()
+
+    def reset_statistics(self) -> None:
+        if self.ratio is None:
+            self.annealed_ratio.fill_(SCHEDULES[self.schedule](0.0))
 
     def check_options(self) -> None:
         super().check_options()
@@ -370,8 +375,18 @@ class UnifiedIoULoss(BasedIoULoss, Annealed):
             )
 
     def set_progress(self, progress: float) -> None:
+        self.by_hand = True
         if self.ratio is None:
             self.annealed_ratio.fill_(SCHEDULES[self.schedule](min(max(progress, 0.0), 1.0)))
+
+    @property
+    def observes(self) -> bool:
+        return self.ratio is None or super().observes
+
+    def observe(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> None:
+        super().observe(pred, target, weight)
+        if not is_compiling():
+            self.called = True
 
     @property
     def current_ratio(self) -> float | Tensor:

@@ -10,7 +10,7 @@ from ... import functional as F
 from ..base import Loss, published
 from ..declared import at_least, more_than, one_of, option
 from ..facts import fact
-from ..inputs import check_boxes, element_weight
+from ..inputs import check_boxes, check_corners, element_weight
 from .family import BoxLoss
 
 __all__ = ["BoundedIoULoss", "ExtendedIoULoss", "NWDLoss", "WassersteinLoss"]
@@ -41,7 +41,7 @@ class ExtendedIoULoss(BoxLoss):
         reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
         loss_weight: Multiplies the loss; default as mmdet.
         smooth_point: Where the square ends; 0.1 as mmdet.
-        debug: Names the first row with a value that is not finite.
+        debug: Names the first row with a value that is not finite, or a box that ends before it begins.
 
     Example:
         >>> import torch
@@ -84,7 +84,7 @@ class BoundedIoULoss(Loss):
             loss 0 at a perfect match.
         reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
         loss_weight: Multiplies the loss; default as mmdet (its configs use 10).
-        debug: Names the first row with a value that is not finite.
+        debug: Names the first row with a value that is not finite, or a box that ends before it begins.
 
     Example:
         >>> import torch
@@ -118,7 +118,10 @@ class BoundedIoULoss(Loss):
         return loss.reshape(pred.shape)
 
     def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
-        super().check_values(inputs, None if weight is None else weight.abs().amax(-1))
+        weight = None if weight is None else weight.abs().amax(-1)
+        super().check_values(inputs, weight)
+        for name, boxes in zip(("pred", "target"), inputs, strict=True):
+            check_corners(f"{type(self).__name__}: {name}", boxes, weight)
 
 
 @published("WassersteinLoss")
@@ -145,7 +148,7 @@ class NWDLoss(BoxLoss):
         gamma: Of ``'norm_sqrt'``, 1 or more; 1, with which a perfect match is 0, as the fork's function
             (its class has 2).
         constant: Of ``'exp'``, in pixels: the mean size of the objects, 12.8 for AI-TOD.
-        debug: Names the first row with a value that is not finite.
+        debug: Names the first row with a value that is not finite, or a box that ends before it begins.
 
     Example:
         >>> import torch

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from ..base import Loss
-from ..inputs import check_labels_or_dense, check_rows, element_weight
+from ..inputs import as_labels_or_dense, check_rows, element_weight
 from ..options import check_option
 from .per_class import numbers_beside
 
@@ -28,8 +28,9 @@ class ClassificationLoss(Loss):
 
     def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
         super().check_values(inputs, weight)
-        pred, target = inputs[:2]
-        if target.ndim < pred.ndim:
+        pred, *targets = inputs
+        if targets and targets[0].ndim < pred.ndim:
+            target = targets[0]
             last = self.last_label(pred)
             good = (target >= 0) & (target <= last)
             expected = f"labels from 0 to {last}" + (", which is background" if self.use_sigmoid else "")
@@ -68,7 +69,7 @@ class FocalForm(ClassificationLoss):
     """Base of losses that take labels or a dense target, and weights per row, per element or flattened."""
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        check_labels_or_dense(pred, target)
+        target = as_labels_or_dense(pred, target)
         if isinstance(weight, Tensor) and weight.ndim == 1 and weight.numel() == pred.numel():
             weight = weight.reshape(pred.shape)
         return (pred, target), element_weight(weight, pred)

@@ -14,12 +14,13 @@ from typing_extensions import Unpack
 from ... import functional as F
 from ...functional.reduce import all_between, may_select
 from ..base import check_floating, published
-from ..declared import Check, Option, between, keep_options, one_of, option
+from ..declared import FLAG, Check, Option, between, check_value, keep_options, none_or, one_of, option, whole
 from ..errors import OptionError
 from ..facts import fact
 from ..inputs import (
-    check_labels,
-    check_labels_or_dense,
+    as_labels,
+    as_labels_or_dense,
+    check_not_labels,
     check_rows,
     check_same_shape,
     element_weight,
@@ -174,10 +175,11 @@ class CrossEntropyLoss(ClassificationLoss):
         weight = row_weight(weight, lead)
         logits = pred if pred.ndim == 2 else pred.movedim(1, -1).flatten(0, -2)
         if isinstance(target, Tensor) and target.is_floating_point():
+            check_not_labels(pred, target)
             check_same_shape(pred, target)
             return (logits, target.movedim(1, -1).flatten(0, -2)), weight, None
-        check_labels("target", target, lead)
-        label = target if target.ndim == 1 else target.reshape(-1)
+        label = as_labels("target", target, lead)
+        label = label if label.ndim == 1 else label.reshape(-1)
         if not 0 <= ignored < classes and all_between(label, 0, classes - 1):
             return (logits, label), weight, None
         valid = label != ignored
@@ -192,7 +194,7 @@ class CrossEntropyLoss(ClassificationLoss):
 
     def align_sigmoid(self, pred: Tensor, target: Tensor, weight: Tensor | None, ignored: int) -> Aligned:
         """Logits with labels or a dense target, the elements' weight, and which elements count."""
-        check_labels_or_dense(pred, target)
+        target = as_labels_or_dense(pred, target)
         self.check_per_class(pred, axes=1)
         if self.label_smoothing and self.smoothing_form == "uniform" and pred.ndim < 2:
             raise ValueError(
@@ -213,7 +215,7 @@ class CrossEntropyLoss(ClassificationLoss):
         """The mask of each row's class with its target, and the weight of that class."""
         if label is None:
             raise ValueError("weight must be the class of each mask, (n,), with use_mask=True, got None.")
-        check_labels("weight (the class of each mask)", label, pred.shape[:1])
+        label = as_labels("weight (the class of each mask)", label, pred.shape[:1])
         self.check_per_class(pred, 1)
         mask = pred[torch.arange(len(pred), device=pred.device), label]
         check_same_shape(mask, target)
@@ -223,7 +225,8 @@ class CrossEntropyLoss(ClassificationLoss):
 
     def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
         # Labels of the softmax form have been looked at; the base class knows a background label.
-        super().check_values(inputs if self.use_sigmoid else inputs[:1], weight)
+        known = not self.use_sigmoid and not inputs[1].is_floating_point()
+        super().check_values(inputs[:1] if known else inputs, weight)
 
     @property
     def function(self) -> Callable[..., Tensor]:
@@ -238,6 +241,7 @@ class CrossEntropyLoss(ClassificationLoss):
         return {**options, "smoothing_mode": self.smoothing_form} if self.use_sigmoid else options
 
 
+LESS_THAN_1 = Check(lambda value: is_number(value) and 0 <= value < 1, "from 0 to less than 1", numeric=True)
 SHARES: dict[str, Callable[[float], float]] = {
     "original": lambda e: e,
     "classy_vision": lambda e: e / (1 + e),
@@ -284,8 +288,8 @@ class LabelSmoothLoss(CrossEntropyLoss):
     fixed = ("use_mask", "class_weight", "ignore_index", "avg_non_ignore", "label_smoothing", "smoothing_mode")
 
     rules: ClassVar = {
-        "label_smooth_val": Option(check=Check(lambda value: 0 <= value < 1, "from 0 to less than 1")),
-        "num_classes": Option(),
+        "label_smooth_val": Option(check=LESS_THAN_1),
+        "num_classes": Option(check=none_or(whole(1))),
         "mode": Option(check=one_of(SHARES), frozen="it decides the form of the loss"),
     }
 
@@ -301,6 +305,7 @@ class LabelSmoothLoss(CrossEntropyLoss):
     ) -> None:
         # first, since options of the base are computed from them
         keep_options(self, {"label_smooth_val": label_smooth_val, "num_classes": num_classes, "mode": mode})
+        check_value("use_sigmoid", use_sigmoid, none_or(FLAG))
         if use_sigmoid is None:
             use_sigmoid = mode == "multi_label"
         self.check_mode(use_sigmoid)

@@ -11,9 +11,9 @@ from torch import Tensor
 from ... import functional as F
 from ...functional.reduce import may_select
 from ..base import published
-from ..declared import BOOLEAN, TRUE, Check, Option, at_least, keep_options, option
+from ..declared import BOOLEAN, FLAG, TRUE, Check, Option, at_least, keep_options, option
 from ..facts import fact
-from ..inputs import check_labels_or_dense, check_rows, row_weight
+from ..inputs import as_labels_or_dense, check_rows, row_weight
 from ..options import check_option
 from .base import FocalForm
 from .per_class import are_numbers, is_number, kept_numbers
@@ -23,6 +23,7 @@ __all__ = ["AsymmetricLoss", "FocalLoss", "Poly1CrossEntropyLoss", "Poly1FocalLo
 ALPHA = Check(
     lambda value: value is None or is_number(value) or are_numbers(value, -math.inf), "a number or one number per class"
 )
+CLIP = Check(lambda value: is_number(value) and 0 <= value < 1, "0 or more and less than 1", numeric=True)
 
 
 @published()
@@ -95,7 +96,7 @@ class FocalLoss(FocalForm):
             return super().align(pred, target, weight)
         if pred.ndim < 2:
             raise ValueError(f"pred must have shape (n, c) for a softmax, got {tuple(pred.shape)}.")
-        check_labels_or_dense(pred, target)
+        target = as_labels_or_dense(pred, target)
         lead, classes = pred.shape[:-1], pred.shape[-1]
         weight = row_weight(weight, lead)
         pred, labelled = pred.flatten(0, -2), target.ndim < pred.ndim
@@ -143,7 +144,7 @@ class Poly1FocalLoss(FocalLoss):
     paper = "https://arxiv.org/abs/2204.12511"
     bounds = fact((-1.0, math.inf), lambda loss: (0.0 if loss.weigh_poly else min(0.0, loss.epsilon), math.inf))
 
-    rules: ClassVar = {"epsilon": Option(check=at_least(-1)), "weigh_poly": Option()}
+    rules: ClassVar = {"epsilon": Option(check=at_least(-1)), "weigh_poly": Option(check=FLAG)}
 
     def __init__(
         self, use_sigmoid: bool = True, epsilon: float = 1.0, *, weigh_poly: bool = False, **options: Any
@@ -228,7 +229,7 @@ class AsymmetricLoss(FocalForm):
     use_sigmoid: bool = option(default=True, check=TRUE)
     gamma_neg: float = option(default=4.0, check=at_least(0))
     gamma_pos: float = option(default=1.0, check=at_least(0))
-    clip: float = option(default=0.05, check=Check(lambda value: 0 <= value < 1, "0 or more and less than 1"))
+    clip: float = option(default=0.05, check=CLIP)
     reduction: str = "mean"
     loss_weight: float = 1.0
     activated: bool = False

@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 from ... import functional as F
 from ...functional.longtail import foreground
 from ..base import published
-from ..declared import TRUE, Check, Option, at_least, option
+from ..declared import TRUE, Check, Option, at_least, option, whole
 from ..errors import OptionError
 from ..options import Shared
 from .base import FocalForm
@@ -22,7 +22,7 @@ from .per_class import are_numbers, kept_numbers
 
 __all__ = ["CrossEntropyCustomLoss", "EqualizationLoss", "FocalCustomLoss"]
 
-CLASSES = Check(lambda value: value >= 1, "that of the head, 1 or more")
+CLASSES = Check(whole(1).holds, "that of the head, a whole number of 1 or more", numeric=True)
 FREQUENCIES = Check(
     lambda value: are_numbers(value, 0, 1),
     "the share of the images that hold each class, one number from 0 to 1 per class",

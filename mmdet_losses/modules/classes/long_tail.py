@@ -15,7 +15,7 @@ from ...functional.longtail import count_labels, equalization_v2_gradients, fore
 from ...functional.reduce import blank, drop_junk, weighted_loss
 from ..base import check_floating, published
 from ..declared import FALSE, SHARE, TRUE, Check, Option, at_least, keep_options, more_than, option
-from ..inputs import check_labels, either, row_weight
+from ..inputs import as_labels, either, row_weight
 from ..options import Shared, check_option
 from ..state import Stateful
 from .base import ClassificationLoss
@@ -49,9 +49,10 @@ class RegionLoss(Stateful, HeadChannels, ClassificationLoss):
         if pred.ndim != 2 or pred.shape[1] != channels:
             raise ValueError(
                 f"pred must have shape (n, {channels}), {self.extra_channels} more than num_classes="
-                f"{self.num_classes} of {type(self).__name__}, got {tuple(pred.shape)}."
+                f"{self.num_classes} of {type(self).__name__}, got {tuple(pred.shape)}: it is for "
+                "two-stage heads, which ask it for their channels; for one-stage heads there is EqualizedFocalLoss."
             )
-        check_labels("target", target, pred.shape[:1])
+        target = as_labels("target", target, pred.shape[:1])
         return (pred, target), row_weight(weight, pred.shape[:1])
 
 
@@ -69,7 +70,7 @@ class SeesawLoss(RegionLoss):
     ``return_dict=False``; ``'none'`` gives ``(n,)`` each.
 
     Statistics: ``cum_samples``, the samples of each class and of background so far, over all processes, committed
-    after each iteration; the loss uses the counts of the iterations before. Needs ``LossStateHook``.
+    after each iteration; the loss uses the counts of the iterations before.
 
     Paper: https://arxiv.org/abs/2008.10032. Differs from mmdet: it counts in each call, also in evaluation and without
     gradients, before it uses the counts, on each process for itself, and rows of weight 0 too; its mean without
@@ -114,8 +115,12 @@ class SeesawLoss(RegionLoss):
     return_dict: bool = True
 
     def __post_init__(self) -> None:
-        self.register_buffer("cum_samples", torch.zeros(self.num_classes + 1))
+        self.keep_buffers(cum_samples=(self.num_classes + 1,))
         self.keep_sums(samples=(self.num_classes + 1,))
+        self.reset_statistics()
+
+    def reset_statistics(self) -> None:
+        self.cum_samples.zero_()
 
     def forward(
         self,
@@ -141,7 +146,7 @@ class SeesawLoss(RegionLoss):
         inputs, weight = self.align(pred, target, weight)
         if self.debug:
             self.check_values(inputs, weight)
-        objects = foreground(target, self.num_classes)
+        objects = foreground(inputs[1], self.num_classes)
         object_weight = torch.where(objects, 1.0 if weight is None else weight, 0.0)
         divide = dict(reduction=reduction, avg_factor=avg_factor)
         with without_autocast(pred.device.type):
@@ -180,12 +185,19 @@ class SeesawLoss(RegionLoss):
 class GradientRatio(Stateful):
     """Mixin of losses that follow the gradients of positives and of negatives of each class."""
 
-    def keep_ratio(self, num_classes: int, start: float) -> None:
+    first_ratio: ClassVar[float]
+    """The ratio that every class starts with."""
+
+    def keep_ratio(self, num_classes: int) -> None:
         """Declare the buffers, which have MMDetection's names."""
-        for name in ("pos_grad", "neg_grad"):
-            self.register_buffer(name, torch.zeros(num_classes))
-        self.register_buffer("pos_neg", torch.full((num_classes,), start))
+        self.keep_buffers(pos_grad=(num_classes,), neg_grad=(num_classes,), pos_neg=(num_classes,))
         self.keep_sums(positive=(num_classes,), negative=(num_classes,))
+        self.reset_statistics()
+
+    def reset_statistics(self) -> None:
+        self.pos_grad.zero_()
+        self.neg_grad.zero_()
+        self.pos_neg.fill_(self.first_ratio)
 
     def commit(self, positive: Tensor, negative: Tensor) -> None:
         """Add the gradients; a class that has had none keeps the ratio that it started with."""
@@ -207,7 +219,7 @@ class EQLV2Loss(GradientRatio, RegionLoss):
     being background; weight ``(n,)`` or ``(n, 1)``; ``'none'`` gives ``(n,)``, each the sum over the channels.
 
     Statistics: ``pos_grad``, ``neg_grad`` and their ratio ``pos_neg``, over all processes, committed after each
-    iteration. Needs ``LossStateHook``.
+    iteration.
 
     Paper: https://arxiv.org/abs/2012.08548. Differs from mmdet: weight, ``avg_factor``, reduction and ``class_weight``
     count (ignored there, always the mean over rows), and ``BBoxHead`` tests with the sigmoids and the background that
@@ -240,6 +252,7 @@ class EQLV2Loss(GradientRatio, RegionLoss):
     per_class = ("class_weight",)
     paper = "https://arxiv.org/abs/2012.08548"
     extra_channels = 1
+    first_ratio = 100.0
 
     use_sigmoid: bool = option(default=True, check=TRUE)
     reduction: str = "mean"
@@ -249,12 +262,12 @@ class EQLV2Loss(GradientRatio, RegionLoss):
     use_distributed: bool = False
     mu: float = 0.8
     alpha: float = option(default=4.0, check=at_least(0))
-    gamma: int = option(default=12, check=at_least(0))
+    gamma: float = option(default=12, check=at_least(0))
     vis_grad: bool = False
     test_with_obj: bool = True
 
     def __post_init__(self) -> None:
-        self.keep_ratio(self.num_classes, 100.0)
+        self.keep_ratio(self.num_classes)
 
     def check_options(self) -> None:
         super().check_options()
@@ -295,7 +308,7 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
     ``'none'`` gives ``(n, c)``.
 
     Statistics: ``pos_grad``, ``neg_grad`` and their ratio ``pos_neg``, of the weighted loss before it is averaged, over
-    all levels and processes, committed after each iteration. Needs ``LossStateHook``.
+    all levels and processes, committed after each iteration.
 
     Paper: https://arxiv.org/abs/2201.02593. mmdet does not have it. The authors' code takes the gradients from a
     backward hook, after the division by the number of positives; here they are computed in closed form, before it.
@@ -321,6 +334,7 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
     function = staticmethod(F.equalized_focal_loss)
     paper = "https://arxiv.org/abs/2201.02593"
     fixed = ("activated",)
+    first_ratio = 1.0
 
     rules: ClassVar = {
         "use_sigmoid": Option(check=TRUE),
@@ -343,7 +357,7 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
     ) -> None:
         super().__init__(use_sigmoid, gamma, alpha, reduction, loss_weight, **shared)
         keep_options(self, {"num_classes": num_classes, "scale_factor": scale_factor})
-        self.keep_ratio(num_classes, 1.0)
+        self.keep_ratio(num_classes)
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
         if pred.ndim == 0 or pred.shape[-1] != self.num_classes:

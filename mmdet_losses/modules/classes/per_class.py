@@ -30,12 +30,12 @@ def are_numbers(values: Any, least: float = 0, most: float = math.inf) -> bool:
     if isinstance(values, Tensor) and values.is_meta:
         return values.ndim == 1
     values = listed(values)
-    return len(values) >= 0 and all(least <= value <= most and math.isfinite(value) for value in values)
+    return len(values) > 0 and all(least <= value <= most and math.isfinite(value) for value in values)
 
 
 def is_number(value: Any) -> bool:
     """Whether an option has one number for all classes."""
-    return isinstance(value, (int, float))
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 WEIGHTS = Check(

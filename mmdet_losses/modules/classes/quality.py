@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from torch import Tensor
 
 from ... import functional as F
 from ..base import published
 from ..declared import TRUE, at_least, option
-from ..inputs import check_labels, check_same_shape, check_target, element_weight, row_weight
+from ..inputs import as_labels, check_same_shape, check_target, element_weight, kind_of, row_weight
 from .base import ClassificationLoss
 
 __all__ = ["QualityFocalLoss", "VariFocalLoss", "VarifocalLoss"]
@@ -77,9 +78,11 @@ class QualityFocalLoss(ClassificationLoss):
 
     The quality ``q`` is the IoU of the box at the class of a positive and 0 elsewhere.
 
-    Shapes: ``pred`` logits ``(n, c)`` (or ``(*, c)``); ``target`` a tuple of labels ``(n,)``, any label outside
-    ``[0, c)`` being background, and qualities ``(n,)``, or dense qualities of pred's shape; weight ``(n,)`` or
-    ``(n, 1)``; ``'none'`` gives ``(n,)``. 0 where ``p = q`` everywhere.
+    Shapes: ``pred`` logits ``(n, c)``; ``target`` a tuple of labels ``(n,)``, any label outside ``[0, c)`` being
+    background, and qualities ``(n,)``, or dense qualities of pred's shape; weight ``(n,)`` or ``(n, 1)``; ``'none'``
+    gives ``(n,)``. Dense maps ``(n, c, *)`` have their classes in the second axis, as in mmdet, weight ``(n, *)`` or
+    ``(n, 1, *)`` and ``'none'`` ``(n, *)``; logits of more axes with labels, or with a weight ``(*, 1)`` of each row,
+    as YOLOv3's head has it, have them in the last. 0 where ``p = q`` everywhere.
 
     Paper: Generalized Focal Loss, https://arxiv.org/abs/2006.04388. Differs from mmdet: half predictions with float
     qualities work (an error there); see also "All losses" in docs/deviations.md. The registered class is also an
@@ -114,6 +117,14 @@ class QualityFocalLoss(ClassificationLoss):
     def tame(self) -> bool:
         return not self.activated
 
+    def evaluate(self, pred: Tensor, target: Any, weight: Tensor | None, avg_factor: Any, reduction: str) -> Tensor:
+        if holds_maps(pred, target, weight):
+            # what follows has the classes last
+            if isinstance(weight, Tensor) and weight.ndim == pred.ndim:
+                weight = weight.movedim(1, -1)
+            pred, target = pred.movedim(1, -1), target.movedim(1, -1)
+        return super().evaluate(pred, target, weight, avg_factor, reduction)
+
     def align(
         self, pred: Tensor, target: Tensor | Sequence[Tensor], weight: Tensor | None
     ) -> tuple[tuple[Tensor, ...], Tensor | None]:
@@ -131,11 +142,9 @@ class QualityFocalLoss(ClassificationLoss):
             targets = (target.flatten(0, -2),)
         else:
             if not isinstance(target, (tuple, list)) or len(target) != 2:
-                raise ValueError(
-                    f"target must be a tuple of labels and qualities, or a tensor, got {type(target).__name__}."
-                )
+                raise ValueError(f"target must be a tuple of labels and qualities, or a tensor, got {kind_of(target)}.")
             label, score = target
-            check_labels("target[0]", label, lead)
+            label = as_labels("target[0]", label, lead)
             check_target(score)
             if score.shape != lead:
                 raise ValueError(f"target[1] must have shape {tuple(lead)}, got {tuple(score.shape)}.")
@@ -144,3 +153,10 @@ class QualityFocalLoss(ClassificationLoss):
 
     def shaped(self, loss: Tensor, pred: Tensor) -> Tensor:
         return loss.reshape(pred.shape[:-1])
+
+
+def holds_maps(pred: Any, target: Any, weight: Any) -> bool:
+    """Whether a dense target of three axes or more has its classes in the second one: no weight says that rows come."""
+    if not isinstance(target, Tensor) or not isinstance(pred, Tensor) or target.shape != pred.shape or pred.ndim < 3:
+        return False
+    return not (isinstance(weight, Tensor) and weight.shape == (*pred.shape[:-1], 1))

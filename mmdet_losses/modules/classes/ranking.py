@@ -11,7 +11,7 @@ from ... import functional as F
 from ...functional.classification import dense_target
 from ..base import published
 from ..declared import TRUE, at_least, option
-from ..inputs import check_labels_or_dense, element_weight
+from ..inputs import as_labels_or_dense, element_weight
 from .base import ClassificationLoss
 
 __all__ = ["APLoss", "RankSortLoss", "RankingLoss"]
@@ -37,7 +37,7 @@ class RankingLoss(ClassificationLoss):
     def align(
         self, pred: Tensor, target: Tensor, weight: Tensor | None
     ) -> tuple[tuple[Tensor, Tensor, Tensor], Tensor | None]:
-        check_labels_or_dense(pred, target)
+        target = as_labels_or_dense(pred, target)
         ignored = target < 0
         if target.ndim < pred.ndim:
             ignored = ignored.unsqueeze(-1).expand_as(pred)
