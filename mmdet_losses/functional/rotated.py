@@ -11,7 +11,7 @@ from torch import Tensor
 from .dtype import upcast
 from .geometry import unit_of
 
-__all__ = ["GaussianPair", "gaussian_pair"]
+__all__ = ["Gaussian", "GaussianPair", "gaussian_pair"]
 
 LEAST_SIDE = 1e-9
 """A side counts as at least this share of the pair's longest side, so that a box without area has a covariance."""
@@ -20,15 +20,16 @@ FAR = 1e18
 
 
 class RotatedPair(NamedTuple):
-    """Two sets of ``n`` rotated boxes, one tensor ``(n,)`` for each number; lengths in units of the longest side.
+    """Two sets of ``n`` rotated boxes, one tensor ``(n,)`` for each number.
 
     Attributes:
-        size: Width and height of the prediction.
-        target_size: Width and height of the target.
-        offset: Centre of the prediction minus centre of the target, along the axes of the image.
+        size: Width and height of the prediction, in the unit of the original boxes; 0 or more.
+        target_size: Width and height of the target, alike.
+        offset: Centre of the prediction minus centre of the target along the axes of the image, in longest sides.
         angle: Angle of the prediction.
         target_angle: Angle of the target.
-        unit: Longest side of the two boxes, in the unit of the original boxes; detached.
+        unit: Longest side of the two boxes, and 1 where there is none; detached.
+        scale: Its reciprocal.
     """
 
     size: tuple[Tensor, Tensor]
@@ -37,25 +38,25 @@ class RotatedPair(NamedTuple):
     angle: Tensor
     target_angle: Tensor
     unit: Tensor
+    scale: Tensor
 
 
 def rotated_pair(pred: Tensor, target: Tensor, farthest: float = FAR) -> RotatedPair:
-    """Boxes ``(n, 5)`` in the unit of their longest side, so that nothing overflows; sides below 0 count as 0.
+    """Boxes ``(n, 5)`` and the unit of their longest side, in which nothing overflows; sides below 0 are 0.
 
     Args:
         pred: Predicted boxes ``(cx, cy, w, h, angle)``, the angle in radians.
         target: Target boxes of the same layout, shape and unit.
-        farthest: Clamps the offset of the centres, in sides.
+        farthest: Clamps the offset of the centres, in longest sides.
     """
     pred, target = upcast(pred, target)
     x, y, width, height, angle = pred.unbind(-1)
-    x_gt, y_gt, width_gt, height_gt, angle_gt = target.unbind(-1)
-    sides = (width, height, width_gt, height_gt)
-    unit = unit_of(reduce(torch.maximum, sides).detach())
+    x_gt, y_gt, wide, high, angle_gt = target.unbind(-1)
+    width, height, wide, high = (torch.relu(side) for side in (width, height, wide, high))
+    unit = unit_of(reduce(torch.maximum, (width, height, wide, high)).detach())
     scale = unit.reciprocal()
-    width, height, width_gt, height_gt = (torch.relu(side) * scale for side in sides)
     offset = tuple(((one - other) * scale).clamp(-farthest, farthest) for one, other in ((x, x_gt), (y, y_gt)))
-    return RotatedPair((width, height), (width_gt, height_gt), offset, angle, angle_gt, unit)
+    return RotatedPair((width, height), (wide, high), offset, angle, angle_gt, unit, scale)
 
 
 def turned(vector: tuple[Tensor, Tensor], angle: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,47 +65,92 @@ def turned(vector: tuple[Tensor, Tensor], angle: Tensor) -> tuple[Tensor, Tensor
     return x * cos + y * sin, y * cos - x * sin
 
 
-class GaussianPair(NamedTuple):
-    """Rotated boxes as Gaussians with standard deviations of half their sides, ``n`` pairs.
-
-    Lengths are in units of the longest side. Width and height of the target are exchanged, and its angle turned by a
-    right angle, where the longer side of one box is called width and that of the other height. That is the same box,
-    and then every sum below is of terms that are not negative: nothing cancels, and two equal boxes are exactly 0
-    apart.
+class Gaussian(NamedTuple):
+    """Rotated boxes as Gaussians with standard deviations of half their sides, ``(n,)`` each, in longest sides.
 
     Attributes:
-        size: Width and height of the prediction.
-        target_size: Width and height of the target.
-        along: Offset of the centres along the sides of the prediction.
-        target_along: Offset of the centres along the sides of the target.
-        turn: ``sin(a)**2 (w**2 - h**2) (W**2 - H**2)``, with ``a`` the angle between the boxes: what turning adds.
-        sin2: ``sin(a)**2``.
+        long: The longer side.
+        short: The shorter side.
+        flat: ``long**2 - short**2``.
+        share: ``flat / long**2``.
+        across: Offset of the centres along the shorter side.
+    """
+
+    long: Tensor
+    short: Tensor
+    flat: Tensor
+    share: Tensor
+    across: Tensor
+
+
+class GaussianPair(NamedTuple):
+    """Pairs of rotated boxes as Gaussians, in longest sides of the pair.
+
+    Both are described by their longer and their shorter side, whatever is called width. What depends on the angle is a
+    mean of two parts, as if the longer sides were parallel and as if they were at right angles, each of terms that are
+    0 or more. So nothing cancels, and two equal boxes are exactly 0 apart.
+
+    Attributes:
+        pred: The predictions.
+        target: The targets.
+        offset: Offset of the centres, along the axes of the image.
+        sides: Sides of the prediction, ``(4, n)``: the longer and the shorter, twice.
+        other_sides: Sides of the target that they are parallel to, ``(4, n)``: those of parallel longer sides, then
+            those of longer sides at right angles.
+        change: ``sides - other_sides``, from before they were rounded.
+        mix: Shares of the two parts, ``(2, n)``: ``cos**2`` and ``sin**2`` of the angle between the longer sides.
         unit: Longest side of the two boxes, in the unit of the original boxes; detached.
     """
 
-    size: tuple[Tensor, Tensor]
-    target_size: tuple[Tensor, Tensor]
-    along: tuple[Tensor, Tensor]
-    target_along: tuple[Tensor, Tensor]
-    turn: Tensor
-    sin2: Tensor
+    pred: Gaussian
+    target: Gaussian
+    offset: tuple[Tensor, Tensor]
+    sides: Tensor
+    other_sides: Tensor
+    change: Tensor
+    mix: Tensor
     unit: Tensor
 
 
 def gaussian_pair(pred: Tensor, target: Tensor) -> GaussianPair:
     """Aligned rotated boxes ``(n, 5)`` as Gaussians, see :class:`GaussianPair`."""
     pair = rotated_pair(pred, target)
-    width, height, wide, high = (
-        torch.threshold(side, LEAST_SIDE, LEAST_SIDE) for side in (*pair.size, *pair.target_size)
-    )
-    along, (across, down) = (turned(pair.offset, angle) for angle in (pair.angle, pair.target_angle))
-    crossed = (width - height) * (wide - high) < 0
-    wide, high = torch.where(crossed, high, wide), torch.where(crossed, wide, high)
-    across, down = torch.where(crossed, down, across), torch.where(crossed, across, down)
+    (width, height), (wide, high), unit, scale = pair.size, pair.target_size, pair.unit, pair.scale
+    # four sides of 0 count as 1: the boxes are points, of which the distance is compared
+    nothing = reduce(torch.maximum, (width, height, wide, high)) <= torch.finfo(unit.dtype).tiny
+    least = torch.where(nothing, 1.0, LEAST_SIDE * unit).detach()
+    width, height, wide, high = (torch.maximum(side, least) for side in (width, height, wide, high))
+    (x, y), (x_gt, y_gt) = (turned(pair.offset, angle) for angle in (pair.angle, pair.target_angle))
+    upright, target_upright = height > width, high > wide
+    long, short = torch.where(upright, height, width), torch.where(upright, width, height)
+    tall, thin = torch.where(target_upright, high, wide), torch.where(target_upright, wide, high)
     between = pair.angle - pair.target_angle
-    sin2 = torch.where(crossed, between.cos(), between.sin()).square()
-    turn = sin2 * ((width - height) * (width + height)) * ((wide - high) * (wide + high))
-    return GaussianPair((width, height), (wide, high), along, (across, down), turn, sin2, pair.unit)
+    cos, sin = between.cos(), between.sin()
+    across = upright ^ target_upright
+    mix = torch.stack((torch.where(across, sin, cos), torch.where(across, cos, sin))).square()
+    sides, other_sides = torch.stack((long, short, long, short)), torch.stack((tall, thin, thin, tall))
+    return GaussianPair(
+        gaussian(long, short, torch.where(upright, x, y), scale),
+        gaussian(tall, thin, torch.where(target_upright, x_gt, y_gt), scale),
+        pair.offset,
+        sides * scale,
+        other_sides * scale,
+        (sides - other_sides) * scale,
+        mix,
+        unit,
+    )
+
+
+def gaussian(long: Tensor, short: Tensor, across: Tensor, scale: Tensor) -> Gaussian:
+    """The parts of a :class:`Gaussian`; the difference of the sides is taken before they are scaled and rounded."""
+    difference, long, short = (long - short) * scale, long * scale, short * scale
+    flat = difference * (long + short)
+    return Gaussian(long, short, flat, flat / long.square(), across)
+
+
+def in_parts(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Values of the four pairs of sides, as those of the longer and of the shorter sides, ``(2, n)`` each."""
+    return values.unflatten(0, (2, 2)).unbind(1)
 
 
 def bounded(quotient: Tensor) -> Tensor:

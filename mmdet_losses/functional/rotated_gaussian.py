@@ -8,7 +8,7 @@ from torch import Tensor
 
 from .dtype import upcast
 from .geometry import saturate
-from .rotated import GaussianPair, bounded, gaussian_pair
+from .rotated import GaussianPair, bounded, gaussian_pair, in_parts
 
 __all__ = [
     "gaussian_distance_loss",
@@ -39,27 +39,22 @@ def excess(x: Tensor) -> Tensor:
     return torch.where(near, (series + SERIES[-1]) * small.square(), torch.expm1(x) - x)
 
 
-def log_ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """``ln(numerator / denominator)`` of positive lengths, accurate where they are nearly equal."""
-    grows = numerator > denominator
-    change = (numerator - denominator) / torch.where(grows, denominator, -numerator)
-    return torch.where(grows, 1.0, -1.0) * torch.log1p(change)
+def log_ratio(change: Tensor, side: Tensor, target_side: Tensor) -> Tensor:
+    """``ln(target_side / side)`` where ``change`` is ``side - target_side``, accurate where that is small."""
+    grows = change < 0
+    part = change.abs() / torch.where(grows, side, target_side)
+    return torch.where(grows, 1.0, -1.0) * torch.log1p(part)
 
 
 def bhattacharyya(pair: GaussianPair) -> tuple[Tensor, Tensor]:
-    """``ln`` of it is the shape term: ``det(S + T) / (4 sqrt(det S det T)) - 1``; and ``D (S + T)^-1 D``, ``(n,)``.
-
-    The offset is in units of the standard deviations of ``w**2`` and ``h**2`` as variances.
-    """
-    (width, height), (wide, high) = pair.size, pair.target_size
-    of_width = (width - wide).square() / (2 * width * wide)
-    of_height = (height - high).square() / (2 * height * high)
-    shape = of_width + of_height + of_width * of_height + pair.turn / (width * height) / (4 * wide * high)
-    determinant = (width.square() + wide.square()) * (height.square() + high.square()) + pair.turn
-    scale = determinant.rsqrt()
-    (x, y), (x_gt, y_gt) = pair.along, pair.target_along
-    parts = (x * height, y * width, x_gt * high, y_gt * wide)
-    return shape, sum(bounded(part * scale).square() for part in parts)
+    """``det(S + T) / (4 sqrt(det S det T)) - 1`` and ``D^T (S + T)^-1 D``, with squared sides as variances."""
+    long, short = in_parts(pair.change.square() / (2 * pair.sides * pair.other_sides))
+    shape = ((long + short + long * short) * pair.mix).sum(0)
+    long, short = in_parts(pair.sides.square() + pair.other_sides.square())
+    scale = (long * short * pair.mix).sum(0).rsqrt()
+    boxes = (pair.pred, pair.target)
+    offset = sum(bounded(part * box.short * scale).square() for box in boxes for part in pair.offset)
+    return shape, offset + sum(bounded(box.across * box.long * scale).square() * box.share for box in boxes)
 
 
 def probiou_loss(pred: Tensor, target: Tensor, *, mode: str = "l1") -> Tensor:
@@ -70,23 +65,14 @@ def probiou_loss(pred: Tensor, target: Tensor, *, mode: str = "l1") -> Tensor:
     return root(saturate(distance)) if mode == "l1" else distance
 
 
-def divergence(
-    size: tuple[Tensor, Tensor], of_size: tuple[Tensor, Tensor], along: tuple[Tensor, Tensor], turn: Tensor, alpha: float
-) -> Tensor:
-    """Kullback-Leibler divergence of a Gaussian of ``of_size`` from one of ``size``, whose covariance is inverted."""
-    (width, height), (wide, high), (x, y) = size, of_size, along
-    offset = bounded(x / width).square() + bounded(y / height).square()
-    shape = excess(2 * log_ratio(wide, width)) + excess(2 * log_ratio(high, height))
-    area = width * height
-    return 2 / alpha**2 * offset + (shape + turn / area / area) / 2
-
-
-def divergences(pair: GaussianPair, alpha: float) -> tuple[Tensor, Tensor]:
-    """The divergence with the covariance of the prediction inverted, and with that of the target."""
-    return (
-        divergence(pair.size, pair.target_size, pair.along, pair.turn, alpha),
-        divergence(pair.target_size, pair.size, pair.target_along, pair.turn, alpha),
-    )
+def divergence(pair: GaussianPair, alpha: float, swap: bool = False) -> Tensor:
+    """Kullback-Leibler divergence; the covariance of the prediction is inverted, or with ``swap`` the target's."""
+    box = pair.target if swap else pair.pred
+    offset = sum(bounded(part / box.long).square() for part in pair.offset)
+    offset = offset + bounded(box.across / box.short).square() * box.share
+    ratio = log_ratio(pair.change, pair.sides, pair.other_sides)
+    long, short = in_parts(excess(-2 * ratio if swap else 2 * ratio))
+    return 2 / alpha**2 * offset + ((long + short) * pair.mix).sum(0) / 2
 
 
 def kld_loss(
@@ -101,12 +87,11 @@ def kld_loss(
 ) -> Tensor:
     """Kullback-Leibler divergence loss, see :class:`~mmdet_losses.KLDLoss`; ``(n, 5)`` boxes to ``(n,)``."""
     pair = gaussian_pair(pred, target)
-    if order == "pred":
-        distance = divergence(pair.size, pair.target_size, pair.along, pair.turn, alpha)
-    elif order == "target":
-        distance = divergence(pair.target_size, pair.size, pair.target_along, pair.turn, alpha)
+    if order in ("pred", "target"):
+        distance = divergence(pair, alpha, swap=order == "target")
     else:
-        distance = (torch.maximum if order == "max" else torch.minimum)(*divergences(pair, alpha))
+        extreme = torch.maximum if order == "max" else torch.minimum
+        distance = extreme(divergence(pair, alpha), divergence(pair, alpha, swap=True))
     return loss_of_distance(root(distance) if sqrt else distance, fun, tau)
 
 
@@ -114,8 +99,8 @@ def jd_loss(
     pred: Tensor, target: Tensor, *, fun: str = "log1p", tau: float = 1.0, alpha: float = 1.0, sqrt: bool = True
 ) -> Tensor:
     """Jeffreys divergence loss, see :class:`~mmdet_losses.JDLoss`; ``(n, 5)`` boxes to ``(n,)``."""
-    first, second = divergences(gaussian_pair(pred, target), alpha)
-    distance = first / 2 + second / 2
+    pair = gaussian_pair(pred, target)
+    distance = divergence(pair, alpha) / 2 + divergence(pair, alpha, swap=True) / 2
     return loss_of_distance(root(distance) if sqrt else distance, fun, tau)
 
 
@@ -130,16 +115,14 @@ def gwd_loss(
 ) -> Tensor:
     """Gaussian Wasserstein distance loss, see :class:`~mmdet_losses.GWDLoss`; ``(n, 5)`` boxes to ``(n,)``."""
     pair = gaussian_pair(pred, target)
-    (width, height), (wide, high), (x, y) = pair.size, pair.target_size, pair.along
-    straight = width * wide + height * high
-    crossed = width * high + height * wide
-    turned = torch.sqrt((1 - pair.sin2) * straight.square() + pair.sin2 * crossed.square())
-    shape = (width - wide).square() + (height - high).square() + 2 * pair.turn / (straight + turned)
-    distance = root(x.square() + y.square() + alpha**2 / 4 * shape)
-    if normalize:
-        distance = distance / (width * height).mul(wide * high).sqrt().sqrt()
-    else:
-        distance = distance * pair.unit
+    box, other = pair.pred, pair.target
+    straight, crossed = sum(in_parts(pair.sides * pair.other_sides))
+    at_angle = torch.sqrt((pair.mix * torch.stack((straight, crossed)).square()).sum(0))
+    turn = 2 * pair.mix[1] * box.flat * other.flat / (straight + at_angle)
+    shape = pair.change[:2].square().sum(0) + turn
+    distance = root(sum(part.square() for part in pair.offset) + alpha**2 / 4 * shape)
+    mean_side = (box.long * box.short * (other.long * other.short)).sqrt().sqrt()
+    distance = distance / mean_side if normalize else distance * pair.unit
     return loss_of_distance(distance, fun, tau)
 
 
@@ -172,11 +155,13 @@ def kfiou_loss(
 def kalman_loss(pred: Tensor, target: Tensor, fun: str) -> Tensor:
     """The part of KFIoU loss that compares sizes and angles."""
     pair = gaussian_pair(pred, target)
-    (width, height), (wide, high) = pair.size, pair.target_size
     shape, _ = bhattacharyya(pair)
-    ratio = torch.sqrt(width / wide) * torch.sqrt(height / high)
+    area, target_area = pair.pred.long * pair.pred.short, pair.target.long * pair.target.short
+    # in terms that are small where the areas are nearly equal
+    change = pair.change[0] * pair.pred.short + pair.target.long * pair.change[1]
+    mean = torch.sqrt(area) * torch.sqrt(target_area)
     # 1 / KFIoU = 4 sqrt(1 + shape) (1 + unequal) - 1, and 3 at a match
-    unequal = (ratio - 1).square() / (2 * ratio)
+    unequal = (change / (torch.sqrt(area) + torch.sqrt(target_area))).square() / (2 * mean)
     beyond = 4 * (shape / (1 + torch.sqrt(1 + shape)) * (1 + unequal) + unequal)
     if fun == "ln":
         return torch.log(3 + beyond)

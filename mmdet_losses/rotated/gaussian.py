@@ -31,9 +31,7 @@ class DistanceLoss(RotatedBoxLoss):
     """Base of what turns a distance of Gaussians into a loss by ``fun`` and ``tau``."""
 
     best = fact(0.0, least)
-    bounds = Fact(
-        lambda cls: (0.0, 1.0), lambda loss: (loss.best, 1.0 if loss.tau >= 1 else math.inf)
-    )
+    bounds = Fact(lambda cls: (0.0, 1.0), lambda loss: (loss.best, 1.0 if loss.tau >= 1 else math.inf))
 
 
 @published()

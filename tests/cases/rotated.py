@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from .bad import BAD_BOXES
 from .case import Case
 from .draw import uniform
+from .regimes import REGIMES, anywhere, draw_boxes
 
 Pairs = tuple[Tensor, Tensor]
 
@@ -92,7 +92,25 @@ ROTATED_CASES = [
 REQUIRED = {"GDLoss": {"loss_type": "kld"}}
 """Options without a default that could be used."""
 
-BAD_ROTATED = {name: tuple(as_rotated(torch.tensor([box]).double(), 0.3)[0].tolist() for box in pair) for name, pair in BAD_BOXES.items()}
+BAD_ROTATED = {
+    name: [as_rotated(torch.tensor([box], dtype=torch.float64), 0.3)[0].tolist() for box in pair]
+    for name, pair in BAD_BOXES.items()
+}
 """The boxes of ``bad.py``, at an angle."""
 
-RIGHT_ANGLE = math.pi / 2
+
+APART = {
+    "touching": 0.8,
+    "overlap": 0.2,
+    "close": 0.02,
+    "contained": 0.3,
+    "disjoint": 1.0,
+    "tiny": 0.2,
+    "huge": 0.2,
+    "draw_boxes": 0.4,
+}
+"""Angle between the boxes of a pair."""
+ROTATED_REGIMES = {
+    regime.__name__: turned(regime, APART.get(regime.__name__, 0.1)) for regime in (*REGIMES, anywhere, draw_boxes)
+}
+"""The regimes of ``regimes.py`` with boxes that are turned, by name; none of them touch then."""

@@ -7,6 +7,7 @@ from cases import (
     CASES,
     CLS_CASES,
     COORDINATE_CASES,
+    ROTATED_CASES,
     ROWWISE_CASES,
     SIDE_CASES,
     map_target,
@@ -149,18 +150,18 @@ def test_value_of_weight_zero_leaves_the_others_alone(case, path):
     assert (grad[DELETED] == 0).all()
 
 
-@over(BOX_CASES)
-def test_box_of_four_zero_weights_is_deleted(case, path):
+@over(BOX_CASES + ROTATED_CASES)
+def test_box_of_zero_weights_is_deleted(case, path):
     loss = case.build()
     pred, target = case.batch(N)
     for call in CALLS:
-        value, grad = run(loss, *spoil(pred, target, DELETED), WEIGHT[:, None].expand(N, 4), **call)
+        value, grad = run(loss, *spoil(pred, target, DELETED), WEIGHT[:, None].expand(pred.shape), **call)
         expected_value, expected_grad = run(loss, pred, target, WEIGHT, **call)
         torch.testing.assert_close(value, expected_value, rtol=1e-6, atol=1e-9)
         torch.testing.assert_close(grad, expected_grad, rtol=1e-6, atol=1e-9)
 
 
-@over(BOX_CASES)
+@over(BOX_CASES + ROTATED_CASES)
 def test_anchors_of_a_retinanet(case, path):
     """Nearly all rows have weight 0 and the target (0, 0, 0, 0); some predictions have run away."""
     pred, target = case.batch(400)
