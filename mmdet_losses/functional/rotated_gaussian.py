@@ -166,7 +166,7 @@ def kalman_loss(pred: Tensor, target: Tensor, fun: str) -> Tensor:
     if fun == "ln":
         return torch.log(3 + beyond)
     loss = (2 + beyond) / (3 + beyond)
-    return torch.expm1(loss) if fun == "exp" else loss
+    return torch.exp(loss) - 1 if fun == "exp" else loss
 
 
 def loss_of_distance(distance: Tensor, fun: str, tau: float) -> Tensor:

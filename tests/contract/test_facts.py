@@ -55,7 +55,7 @@ def test_facts_are_declared(case):
 
 @over(CASES)
 def test_bounds(case):
-    low, high = case.loss_class.bounds
+    low, high = case.build().bounds
     batches = [case.batch(N, torch.float64, seed=5)]
     if case.kind in ("box", "sides"):
         batches.append(far_boxes(N))
