@@ -6,7 +6,7 @@ as soon as ``mmdet.models`` is imported too, before or after.
 
 from typing import TYPE_CHECKING
 
-from . import modules, rotated, yolo
+from . import mmrotate, modules, rotated, yolo  # noqa: F401  mmrotate waits for MMRotate
 from .modules import *  # noqa: F403
 from .registry import register_loss
 from .rotated import *  # noqa: F403

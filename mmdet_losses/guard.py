@@ -23,6 +23,7 @@ from mmdet.models.dense_heads import (
 from mmdet.models.roi_heads.bbox_heads import BBoxHead
 
 from .log import warn
+from .mmrotate import check_rotated_head
 from .modules import Loss
 from .slots import check_slots
 
@@ -60,7 +61,7 @@ def honours_flag(head: Any) -> bool:
 def wants_boxes(loss: Any) -> bool | None:
     """True for a loss of boxes, False for one of coordinates, None for one that is not known."""
     if isinstance(loss, Loss):
-        return loss.boxes if loss.slot == "bbox" else None
+        return {"bbox": loss.boxes, "rbox": True}.get(loss.slot)
     package, _, file = type(loss).__module__.rpartition(".")
     if package != "mmdet.models.losses" or file not in STOCK_BOX_LOSSES + STOCK_COORDINATE_LOSSES:
         return None
@@ -90,6 +91,7 @@ def check_head(head: Any) -> None:
     """
     check_slots(head)
     check_unit(head)
+    check_rotated_head(head)
     if not honours_flag(head):
         return
     loss = getattr(head, "loss_bbox", None)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from . import modules, yolo  # noqa: F401  the objectives enter the catalogue
+from . import modules, rotated, yolo  # noqa: F401  the rooms enter the catalogue
 from .import_hook import when_imported
 from .log import log
 from .modules import QualityFocalLoss, SmoothL1Loss  # noqa: F401  pickles of version 0.1 name them here
