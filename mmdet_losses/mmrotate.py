@@ -46,8 +46,9 @@ def check_rotated_head(head: Any) -> None:
         )
     if kind == "kfiou" and not isinstance(loss, KFIoULoss):
         raise ValueError(
-            f"{names} takes decoded boxes alone, but the head passes it deltas and boxes (loss_bbox_type='kfiou'). Take "
-            f"that option off the config of {type(head).__name__} and add reg_decoded_bbox=True, or choose KFIoULoss."
+            f"{names} takes decoded boxes alone, but the head passes it deltas and boxes (loss_bbox_type='kfiou'). "
+            f"Take that option off the config of {type(head).__name__} and add reg_decoded_bbox=True, or choose "
+            "KFIoULoss."
         )
 
 

@@ -125,9 +125,7 @@ def gaussian_pair(pred: Tensor, target: Tensor) -> GaussianPair:
     long, short = torch.where(upright, height, width), torch.where(upright, width, height)
     tall, thin = torch.where(target_upright, high, wide), torch.where(target_upright, wide, high)
     between = pair.angle - pair.target_angle
-    cos, sin = between.cos(), between.sin()
-    across = upright ^ target_upright
-    mix = torch.stack((torch.where(across, sin, cos), torch.where(across, cos, sin))).square()
+    sin2 = torch.where(upright ^ target_upright, between.cos(), between.sin()).square()
     sides, other_sides = torch.stack((long, short, long, short)), torch.stack((tall, thin, thin, tall))
     return GaussianPair(
         gaussian(long, short, torch.where(upright, x, y), scale),
@@ -136,7 +134,8 @@ def gaussian_pair(pred: Tensor, target: Tensor) -> GaussianPair:
         sides * scale,
         other_sides * scale,
         (sides - other_sides) * scale,
-        mix,
+        # not cos**2: of a circle both parts are equal, and the gradient in the angle is exactly 0
+        torch.stack((1 - sin2, sin2)),
         unit,
     )
 
