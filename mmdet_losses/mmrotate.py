@@ -12,7 +12,6 @@ from .import_hook import when_imported
 from .log import log
 from .modules import CATALOGUE
 from .rotated import KFIoULoss, RotatedBoxLoss
-from .toolboxes import owner
 
 ROTATED = {name: cls for name, cls in CATALOGUE.items() if issubclass(cls, RotatedBoxLoss)}
 """Every name of a loss of rotated boxes and its class."""
@@ -20,6 +19,8 @@ ROTATED = {name: cls for name, cls in CATALOGUE.items() if issubclass(cls, Rotat
 
 def register_with_mmrotate() -> None:
     """Register the losses of rotated boxes under the names that MMRotate has not; called when its models are there."""
+    from .toolboxes import owner
+
     registry = import_module("mmrotate.registry").MODELS
     free = {name: cls for name, cls in ROTATED.items() if owner(registry, name) is None}
     for name, cls in free.items():

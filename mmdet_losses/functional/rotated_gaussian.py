@@ -42,8 +42,8 @@ def excess(x: Tensor) -> Tensor:
 def log_ratio(change: Tensor, side: Tensor, target_side: Tensor) -> Tensor:
     """``ln(target_side / side)`` where ``change`` is ``side - target_side``, accurate where that is small."""
     grows = change < 0
-    part = change.abs() / torch.where(grows, side, target_side)
-    return torch.where(grows, 1.0, -1.0) * torch.log1p(part)
+    ratio = torch.log1p(change.abs() / torch.where(grows, side, target_side))
+    return torch.where(grows, ratio, -ratio)
 
 
 def bhattacharyya(pair: GaussianPair) -> tuple[Tensor, Tensor]:
