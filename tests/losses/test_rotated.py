@@ -14,6 +14,7 @@ from torch import Tensor
 
 import mmdet_losses as ml
 from mmdet_losses import functional as F
+from mmdet_losses.functional.rotated_gaussian import excess
 
 PAIRS = {
     "R1": ([0, 0, 10, 4, 0], [1, 1, 10, 4, 0.3]),
@@ -226,6 +227,16 @@ def test_boxes_without_area(case, dtype):
     assert torch.equal(case.build(reduction="none")(*clamped), value)
 
 
+@pytest.mark.parametrize("x", [0.0, 1e-9, -1e-5, 0.03, -0.0999, 0.1001, -0.3, 2.0, -30.0, 40.0])
+def test_exponential_without_its_line_has_all_digits(x):
+    mpmath = pytest.importorskip("mpmath")
+    with mpmath.workdps(40):
+        exact, slope = float(mpmath.expm1(x) - x), float(mpmath.expm1(x))
+    value, gradient = run(lambda leaf, _: excess(leaf), tensor([x]), tensor([0.0]))
+    assert value.item() == pytest.approx(exact, rel=5e-14, abs=0)
+    assert gradient.item() == pytest.approx(slope, rel=5e-13, abs=0)
+
+
 def test_a_side_counts_as_a_share_of_the_longest():
     """KLD of a point from a box of 10 by 10, whose sides count as 1e-8: the log of 1e9 is in it."""
     target = tensor([[0, 0, 10, 10, 0]])
@@ -254,6 +265,17 @@ def test_overlap_is_that_of_polygons():
     disjoint = F.rotated_iou(pred, target)[common == 0]
     assert (disjoint == 0).all()
     assert torch.allclose(F.rotated_iou(pred.float(), target.float()).double(), common / union, rtol=0, atol=1e-6)
+
+
+def test_overlap_is_never_more_than_all():
+    """Of boxes that are equal up to rounding, described in other ways."""
+    boxes, _ = draw_rotated(torch.Generator().manual_seed(4), 20_000)
+    same = boxes[:, [0, 1, 3, 2, 4]]
+    same[:, 4] += math.pi / 2
+    for dtype in (torch.float32, torch.float64):
+        iou = F.rotated_iou(boxes.to(dtype), same.to(dtype))
+        assert iou.max() <= 1
+        assert iou.min() > 1 - 1e4 * torch.finfo(dtype).eps
 
 
 def test_overlap_of_upright_boxes_is_the_iou():
