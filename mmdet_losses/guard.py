@@ -16,6 +16,7 @@ from .heads.kinds import BELONGS, BOXES, COORDINATES, DESCRIBED, SCORES, kind_of
 from .heads.mmdetection import known, passed_to
 from .heads.passed import DECODED, UNUSED, Passed
 from .log import warn
+from .mmrotate import check_rotated_head
 from .modules import Loss
 from .slots import check_slots, slots_of
 
@@ -39,6 +40,7 @@ def check_head(head: Any) -> None:
         if certain:
             raise ValueError(message)
     check_slots(head)
+    check_rotated_head(head)
     for message, _ in found:
         warn(message)
 

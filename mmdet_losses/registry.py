@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from . import modules, yolo  # noqa: F401  the objectives enter the catalogue
+from . import modules, rotated, yolo  # noqa: F401  the rooms enter the catalogue
 from .foreign import HOMES, Home, let_others_register, lives_in_mmdet, owner, tell
 from .import_hook import when_imported
 from .inherit import inherit

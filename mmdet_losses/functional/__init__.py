@@ -19,6 +19,9 @@ from . import (
     pairs,
     ranking,
     reduce,
+    rotated,
+    rotated_gaussian,
+    rotated_overlap,
 )
 from .beyond_iou import *
 from .classification import *
@@ -32,6 +35,9 @@ from .modified_iou import *
 from .pairs import *
 from .ranking import *
 from .reduce import *
+from .rotated import *
+from .rotated_gaussian import *
+from .rotated_overlap import *
 
 if not TYPE_CHECKING:
     # Type checkers follow the star imports.
@@ -48,5 +54,8 @@ if not TYPE_CHECKING:
         pairs,
         ranking,
         reduce,
+        rotated,
+        rotated_gaussian,
+        rotated_overlap,
     )
     __all__ = [name for file in files for name in file.__all__]

@@ -125,7 +125,7 @@ def test_length_in_pixels_on_boxes_in_pixels_is_fine(head, name, warnings_of_gua
 def test_what_the_guard_knows_of_losses():
     for case in one_per_class():
         loss = case.build()
-        assert guard.wants_boxes(loss) is (loss.boxes if loss.slot == "bbox" else None)
+        assert guard.wants_boxes(loss) is (True if loss.slot == "rbox" else loss.boxes if loss.slot == "bbox" else None)
     for name in ("CIoULoss", "EIoULoss", "IoULoss", "BoundedIoULoss"):
         assert guard.wants_boxes(stock(name)()) is True
     for name in ("L1Loss", "SmoothL1Loss", "MSELoss", "BalancedL1Loss"):
