@@ -6,9 +6,10 @@ as soon as ``mmdet.models`` is imported too, before or after.
 
 from typing import TYPE_CHECKING
 
-from . import modules, yolo
+from . import mmrotate, modules, rotated, yolo  # noqa: F401  mmrotate waits for MMRotate
 from .modules import *  # noqa: F403
 from .registry import register_loss
+from .rotated import *  # noqa: F403
 from .toolboxes import register_into
 from .yolo import *  # noqa: F403
 
@@ -16,4 +17,4 @@ __version__ = "0.1.0"
 
 if not TYPE_CHECKING:
     # Type checkers follow the star imports.
-    __all__ = [*modules.__all__, *yolo.__all__, "register_into", "register_loss"]
+    __all__ = [*modules.__all__, *rotated.__all__, *yolo.__all__, "register_into", "register_loss"]

@@ -9,8 +9,8 @@ from functools import wraps
 from typing import Any
 
 from .changed_meaning import tell_changed_meaning
-from .registry import LOSSES, has_mmdet, mmdet_names
-from .slots import check_slots
+from .guard import check_head
+from .registry import LOSSES, mmdet_names
 
 UNKNOWN = re.compile(r"([\w.]+) is not in the ([^\s:]+)::\S+ registry")
 """How MMEngine begins to say that a registry, of the scope that follows, does not have a name."""
@@ -52,13 +52,8 @@ def explain_unknown_name(error: KeyError) -> None:
 
 
 def look_at(built: Any) -> None:
-    """Check what was built, if it is a head; MMDetection's own checks wait for its heads."""
-    if has_mmdet():
-        from .guard import check_head
-
-        check_head(built)
-    else:
-        check_slots(built)
+    """Check what was built, if it is a head."""
+    check_head(built)
 
 
 def watch(registry: Any, look: Callable[[Any], None]) -> None:
@@ -81,7 +76,7 @@ def watch(registry: Any, look: Callable[[Any], None]) -> None:
         except KeyError as error:
             explain_unknown_name(error)
             raise
-        tell_changed_meaning(args[0] if args else kwargs.get("cfg"), built)
+        tell_changed_meaning(args[0] if args else kwargs.get("cfg"), type(built))
         look(built)
         return built
 

@@ -31,10 +31,15 @@ CHANGED = {
 """Names that mean another loss than in MMDetection, with the option by which a config chooses, and what is said."""
 
 
-def tell_changed_meaning(config: Any, built: Any) -> None:
-    """Say so once per name, where a config under MMDetection's name does not itself choose this package's loss."""
-    name = type(built).__name__
-    if name not in CHANGED or type(built) is not PUBLISHED[name] or not has_mmdet():
+def tell_changed_meaning(config: Any, kind: type) -> None:
+    """Say so once per name, where a config under MMDetection's name does not itself choose this package's loss.
+
+    Args:
+        config: The config as it was written.
+        kind: The class that is built of it.
+    """
+    name = kind.__name__
+    if name not in CHANGED or kind is not PUBLISHED[name] or not has_mmdet():
         return
     option, said = CHANGED[name]
     if isinstance(config, Mapping) and named_as_in_mmdet(config.get("type"), name) and option not in config:

@@ -1,121 +1,142 @@
-"""Looks at a head's box loss where the head is built.
+"""Looks at the losses of a head where the head is built.
 
-Stops the commonest mistake with IoU-type losses, that boxes are asked for and deltas come, and warns where a loss that
-compares boxes with a length gets them in another unit.
+Stops the commonest mistakes, boxes asked for where deltas come and a loss in a slot that it is not made for, and warns
+where a loss trains on something, but hardly on what is meant.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from mmdet.models.dense_heads import (
-    AnchorHead,
-    CenterNetUpdateHead,
-    CondInstBboxHead,
-    FCOSHead,
-    FSAFHead,
-    GFLHead,
-    GuidedAnchorHead,
-    LDHead,
-    RPNHead,
-    TOODHead,
-)
-from mmdet.models.roi_heads.bbox_heads import BBoxHead
+from torch import nn
 
+from .heads.flags import misplaced, sigmoid_mismatch, softmax_of_sigmoids
+from .heads.kinds import BELONGS, BOXES, COORDINATES, DESCRIBED, SCORES, kind_of, ranks
+from .heads.mmdetection import known, passed_to
+from .heads.passed import DECODED, UNUSED, Passed
 from .log import warn
+from .mmrotate import check_rotated_head
 from .modules import Loss
-from .slots import check_slots
+from .slots import check_slots, slots_of
 
-STOCK_BOX_LOSSES = ("iou_loss",)
-STOCK_COORDINATE_LOSSES = ("balanced_l1_loss", "ghm_loss", "mse_loss", "smooth_l1_loss")
-"""Files of mmdet's own losses, for those that have no counterpart here."""
-
-CALLERS = tuple(kind.loss_by_feat for kind in (AnchorHead, FSAFHead, GuidedAnchorHead, RPNHead))
-"""What calls ``AnchorHead.loss_by_feat_single``, where the flag is read."""
+DEFAULTS = ("CrossEntropyLoss", "FocalLoss", "IoULoss", "SmoothL1Loss")
+"""What the constructors of MMDetection's bases put into slots that a head does not use."""
 
 
-IN_STRIDES = tuple(kind.loss_by_feat_single for kind in (GFLHead, LDHead, TOODHead))
-"""Loss computations that divide boxes by the stride of their level."""
+def check_head(head: Any) -> None:
+    """Check that a head passes its losses what they are made for; anything that is no head passes through.
 
-IN_MIXED_UNITS = tuple(kind.loss_by_feat for kind in (FCOSHead, CondInstBboxHead, CenterNetUpdateHead))
-"""Loss computations that add distances in strides to points in pixels, the first two with ``norm_on_bbox`` only."""
+    What could be meant is logged as a warning: a coordinate loss on decoded boxes, a loss with a length in pixels on
+    boxes in another unit, a mean where the head expects a sum, a ranking within a level.
 
-ANOTHER_HEAD = "use a head that passes pixels, such as ATSSHead"
-
-
-def honours_flag(head: Any) -> bool:
-    """Whether ``reg_decoded_bbox`` decides what reaches the head's box loss.
-
-    It does where mmdet's own loss computation is used as it is; a head that overrides it (GFL, LD, DDOD, ATSS,
-    VFNet, DII, ...) decodes, or does not, by rules of its own.
+    Raises:
+        ValueError: For what cannot be meant, such as an IoU-type loss on deltas or a classification loss on boxes.
     """
-    kind = type(head)
-    if isinstance(head, AnchorHead):
-        inherited = kind.loss_by_feat_single is AnchorHead.loss_by_feat_single
-        return inherited and kind.loss_by_feat in CALLERS
-    inherited = isinstance(head, BBoxHead) and kind.loss_and_target is BBoxHead.loss_and_target
-    return inherited and kind.loss is BBoxHead.loss
+    if not isinstance(head, nn.Module) or isinstance(head, Loss):
+        return
+    found = [*said_of_slots(head), *said_of_flags(head)]
+    for message, certain in found:
+        if certain:
+            raise ValueError(message)
+    check_slots(head)
+    check_rotated_head(head)
+    for message, _ in found:
+        warn(message)
+
+
+def said_of_flags(head: Any) -> Iterator[tuple[str, bool]]:
+    """Sentences on sigmoid and softmax, each with whether it is certain."""
+    for message, certain in (sigmoid_mismatch(head), (softmax_of_sigmoids(head), False)):
+        if message:
+            yield message, certain
+
+
+def said_of_slots(head: Any) -> Iterator[tuple[str, bool]]:
+    """Sentences on the losses in the slots of a head, each with whether it is certain."""
+    for slot, loss in slots_of(head):
+        passed = passed_to(head, slot)
+        message, certain = misplaced(head, slot, loss) if passed is None else against(head, slot, loss, passed)
+        if message:
+            yield message, certain
+        elif passed is not None:
+            said = (other_unit(head, slot, loss, passed), parted(head, slot, loss, passed), reduced(head, slot, loss))
+            yield from ((text, False) for text in said if text)
+
+
+def named(head: Any, slot: str, loss: Any) -> str:
+    """A loss in its slot, as a message begins with it."""
+    return f"{slot}={type(loss).__name__} of {type(head).__name__}"
+
+
+def against(head: Any, slot: str, loss: Any, passed: Passed) -> tuple[str, bool]:
+    """What speaks against a loss in a slot of which it is known what it gets, and whether it is certain."""
+    names, kind = named(head, slot, loss), kind_of(loss)
+    if passed is UNUSED:
+        own = kind is not None and type(loss).__name__ not in DEFAULTS
+        return (f"{names} is never called: the head passes it nothing. Leave it out." if own else ""), False
+    if kind is None or kind in passed.fits:
+        return "", False
+    if kind in passed.odd and kind == COORDINATES and BOXES in passed.fits:
+        deltas = "Set reg_decoded_bbox=False for deltas, or choose" if passed is DECODED else "Choose"
+        return (
+            f"{names} {DESCRIBED[kind]}, but the head passes it {passed.what}: its value depends on the size of the "
+            f"objects. {deltas} an IoU-type loss such as GIoULoss.",
+            False,
+        )
+    if kind in passed.odd:
+        return "", False
+    to_boxes = kind == BOXES and SCORES not in passed.fits
+    remedy = passed.instead if to_boxes else instead_of(kind, passed)
+    remedy = remedy.format(head=type(head).__name__, slot=slot)
+    return f"{names} {DESCRIBED[kind]}, but the head passes it {passed.what}. {remedy}.", True
+
+
+def instead_of(kind: str, passed: Passed) -> str:
+    """What to choose in place of a loss that is not one of boxes."""
+    if BOXES in passed.fits:
+        choice = "Choose an IoU-type loss such as GIoULoss"
+    elif passed.fits == (COORDINATES,):
+        choice = "Choose a coordinate loss such as L1Loss"
+    else:
+        choice = passed.instead
+    return f"{choice}. {BELONGS[kind][:-1]}"
+
+
+def other_unit(head: Any, slot: str, loss: Any, passed: Passed) -> str:
+    """A sentence where a box loss whose options hold a length in pixels gets boxes in another unit."""
+    unit = loss.unit if isinstance(loss, Loss) else ""
+    if not (unit and passed.unit):
+        return ""
+    return (
+        f"{named(head, slot, loss)} compares boxes with a length in {unit}, but the head {passed.unit}: the length "
+        "means another one on every level. For another loss, choose one that is the same in every unit, such as "
+        f"GIoULoss; to keep this one, {passed.in_pixels}."
+    )
+
+
+def parted(head: Any, slot: str, loss: Any, passed: Passed) -> str:
+    """A sentence where a loss ranks the logits of a call, and a call gets a part of the batch."""
+    if not (passed.calls and ranks(loss)):
+        return ""
+    return (
+        f"{named(head, slot, loss)} ranks all logits of a call, but the head calls it once per {passed.calls}: objects "
+        f"are ranked within their {passed.calls} alone, and their scores do not compare. Use a head that passes the "
+        "whole batch at once, FCOSHead or VFNetHead, or a loss that does not rank, such as FocalLoss."
+    )
+
+
+def reduced(head: Any, slot: str, loss: Any) -> str:
+    """A sentence where a head needs one value per element, though its constructor does not say so."""
+    entry = known(type(head))
+    if entry is None or entry.reduces != "none" or getattr(loss, "reduction", "none") == "none":
+        return ""
+    return (
+        f"{named(head, slot, loss)} returns one number (reduction={loss.reduction!r}), but this head needs one value "
+        f'per element, and stops without it. Add reduction="none" to the config of {slot}.'
+    )
 
 
 def wants_boxes(loss: Any) -> bool | None:
     """True for a loss of boxes, False for one of coordinates, None for one that is not known."""
-    if isinstance(loss, Loss):
-        return loss.boxes if loss.slot == "bbox" else None
-    package, _, file = type(loss).__module__.rpartition(".")
-    if package != "mmdet.models.losses" or file not in STOCK_BOX_LOSSES + STOCK_COORDINATE_LOSSES:
-        return None
-    return file in STOCK_BOX_LOSSES
-
-
-def wrong_unit(head: Any) -> tuple[str, str]:
-    """What unit, other than pixels, the boxes have that a head passes to its box loss, and how to get pixels."""
-    kind = type(head)
-    if getattr(kind, "loss_by_feat_single", None) in IN_STRIDES:
-        return "divides them by the stride of their level", ANOTHER_HEAD
-    if getattr(kind, "loss_by_feat", None) in IN_MIXED_UNITS and getattr(head, "norm_on_bbox", True):
-        remedy = "set norm_on_bbox=False" if hasattr(head, "norm_on_bbox") else ANOTHER_HEAD
-        return "passes points in pixels and sizes in strides", remedy
-    return "", ""
-
-
-def check_head(head: Any) -> None:
-    """Check that a head passes its box loss what the loss is made for; anything else passes through.
-
-    A coordinate loss on decoded boxes, a loss with a length in pixels on boxes in another unit, and a mean where the
-    head expects a sum are logged as warnings.
-
-    Raises:
-        ValueError: For an IoU-type loss on a head that regresses deltas, and for a loss that returns one tensor where
-            the head unpacks two.
-    """
-    check_slots(head)
-    check_unit(head)
-    if not honours_flag(head):
-        return
-    loss = getattr(head, "loss_bbox", None)
-    boxes, decoded = wants_boxes(loss), head.reg_decoded_bbox
-    names = f"loss_bbox={type(loss).__name__} of {type(head).__name__}"
-    if boxes is True and not decoded:
-        raise ValueError(
-            f"{names} needs decoded boxes, but the head passes it deltas (reg_decoded_bbox=False). Add "
-            f"reg_decoded_bbox=True to the config of {type(head).__name__}, or choose a coordinate loss such as L1Loss."
-        )
-    if boxes is False and decoded:
-        warn(
-            f"{names} is a loss of coordinates, but the head passes it decoded boxes in pixels "
-            "(reg_decoded_bbox=True): its value depends on the size of the objects. Set reg_decoded_bbox=False for "
-            "deltas, or choose an IoU-type loss."
-        )
-
-
-def check_unit(head: Any) -> None:
-    """Warn where a box loss whose options hold a length in pixels gets boxes in another unit."""
-    loss = getattr(head, "loss_bbox", None)
-    unit = loss.unit if isinstance(loss, Loss) else ""
-    found, remedy = wrong_unit(head) if unit else ("", "")
-    if found:
-        warn(
-            f"loss_bbox={type(loss).__name__} of {type(head).__name__} compares boxes with a length in {unit}, but the "
-            f"head {found}: the length means another one on every level. For another loss, choose one that is the same "
-            f"in every unit, such as GIoULoss; to keep this one, {remedy}."
-        )
+    return {BOXES: True, COORDINATES: False}.get(kind_of(loss))

@@ -15,10 +15,10 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from . import modules, yolo  # noqa: F401  the objectives enter the catalogue
+from . import modules, rotated, yolo  # noqa: F401  the rooms enter the catalogue
+from .foreign import HOMES, Home, let_others_register, lives_in_mmdet, owner, tell
 from .import_hook import when_imported
+from .inherit import inherit
 from .log import log
 from .modules import QualityFocalLoss, SmoothL1Loss  # noqa: F401  pickles of version 0.1 name them here
 
@@ -40,9 +40,6 @@ REASONS = {
 }
 """Packages that a process may do without, and what is said of it."""
 
-INHERITED = ("QualityFocalLoss", "SmoothL1Loss")
-"""Names whose class becomes a subclass of mmdet's, since its DETR family and DynamicRoIHead ask isinstance for it."""
-
 PUBLISHED: dict[str, type[modules.Loss]] = dict(sorted(modules.CATALOGUE.items()))
 """Every name of this package and its class, aliases included."""
 
@@ -53,14 +50,10 @@ UNCHECKED: set[str] = set()
 """Names of :func:`register_loss` that may not replace mmdet's, from before mmdet's were known."""
 
 ARRIVED: dict[str, Any] = {}
-"""What MMEngine and MMDetection bring: ``MODELS``, ``STOCK`` and ``MISSING``, once they are known."""
+"""What MMEngine and MMDetection bring: ``MODELS``, ``STOCK``, ``HOME`` and ``MISSING``, once they are known."""
 
-
-class OfMMDetection(nn.Module):
-    """Stands before MMDetection's class among the bases of one of ours, so that its constructor does not run."""
-
-    def __init__(self) -> None:
-        nn.Module.__init__(self)
+INSIDE: list[None] = []
+"""One element for each ``stock_losses`` that the program is in."""
 
 
 def __getattr__(name: str) -> Any:
@@ -100,6 +93,9 @@ def missing() -> str:
 def stock(name: str) -> type:
     """mmdet's own class of a name that this package replaces, for comparisons.
 
+    In a config it is ``type="mmdet_losses.stock.CIoULoss"``: the class itself, as ``type=``, is exchanged for this
+    package's.
+
     Args:
         name: A registered name, for example ``'CIoULoss'``.
 
@@ -119,14 +115,29 @@ def stock_losses() -> Iterator[None]:
     """Within it, bare names build mmdet's own classes; names that mmdet does not have are unknown."""
     if reason := missing():
         raise ValueError(f"stock losses cannot be used: {reason}.")
-    own, known = ARRIVED["STOCK"], mmdet_names()
-    for name in LOSSES:
-        known.pop(name, None)
-    known.update(own)
+    own, known, placed = ARRIVED["STOCK"], mmdet_names(), ARRIVED["HOME"].placed
+    found = {name: known.get(name) for name in (*LOSSES, *own)}
+    within = {name: own.get(name, None if cls is placed.get(name) else cls) for name, cls in found.items()}
+    put_back(known, within)
+    INSIDE.append(None)
     try:
         yield
     finally:
-        register(LOSSES)
+        INSIDE.pop()
+        put_back(known, {name: cls for name, cls in found.items() if known.get(name) is within[name]})
+
+
+def put_back(known: dict[str, type], classes: Mapping[str, type | None]) -> None:
+    """Let names mean classes, or nothing where the class is None."""
+    for name, cls in classes.items():
+        known.pop(name, None)
+        if cls is not None:
+            known[name] = cls
+
+
+def replaced_classes() -> dict[str, type]:
+    """mmdet's own classes that this package's are built for, by name; none within :func:`stock_losses`."""
+    return {} if INSIDE else ARRIVED.get("STOCK", {})
 
 
 def has_mmdet() -> bool:
@@ -139,24 +150,38 @@ def mmdet_names() -> dict[str, type]:
     return sys.modules["mmdet.registry"].MODELS.module_dict if has_mmdet() else {}
 
 
-def register(losses: Mapping[str, type[modules.Loss]]) -> None:
-    """Put losses into mmdet's registry under their names, and keep what it has of its own."""
-    from mmdet.registry import MODELS
+def register(losses: Mapping[str, type[modules.Loss]], force: bool = False) -> None:
+    """Put losses into mmdet's registry under their names, in place of its own.
 
-    stock = ARRIVED.setdefault("STOCK", {})
+    A name that somebody else has there, or above it, stays theirs but with ``force``, and a warning says so.
+    """
+    home: Home = ARRIVED["HOME"]
+    left = {}
     for name, cls in losses.items():
-        own = MODELS.module_dict.get(name)
-        if own is not None and not (isinstance(own, type) and issubclass(own, modules.Loss)):
-            stock[name] = own
-        if name in INHERITED and name in stock:
-            inherit(cls, stock[name])
-        MODELS.register_module(name=name, module=cls, force=True)
+        found = owner(home.registry, name)
+        if own := own_class(name):
+            home.replaced[name] = own
+            inherit(cls, own)
+        for base in cls.__mro__:
+            for other in vars(base).get("stands_for", ()):
+                inherit(base, own_class(other))
+        ours = (None, home.placed.get(name), *PUBLISHED.values(), *LOSSES.values())
+        if not (force or lives_in_mmdet(found) or any(found is one for one in ours)):
+            left[name] = found
+            continue
+        home.registry.register_module(name=name, module=cls, force=True)
+        home.placed[name] = cls
+    new = {name: cls for name, cls in left.items() if name not in home.left}
+    home.left.update(new)
+    if new:
+        tell(new)
 
 
-def inherit(cls: type[modules.Loss], own: type) -> None:
-    """Make a loss a subclass of mmdet's, for code that asks isinstance, without taking anything from it."""
-    if not issubclass(cls, own):
-        cls.__bases__ += tuple(base for base in (OfMMDetection, own) if base not in cls.__bases__)
+def own_class(name: str) -> type | None:
+    """mmdet's class of a name: the one that it registered, or that somebody else took the name from."""
+    registered = ARRIVED["HOME"].registry.module_dict.get(name)
+    found = (registered, ARRIVED["STOCK"].get(name), getattr(sys.modules.get("mmdet.models.losses"), name, None))
+    return next((cls for cls in found if lives_in_mmdet(cls)), None)
 
 
 def register_loss(*aliases: str, force: bool = False) -> Callable[[type[modules.Loss]], type[modules.Loss]]:
@@ -187,7 +212,7 @@ def register_loss(*aliases: str, force: bool = False) -> Callable[[type[modules.
             for name in names:
                 ARRIVED["MODELS"].register_module(name=name, module=cls, force=True)
         if has_mmdet():
-            register(names)
+            register(names, force)
         update(names)
         return cls
 
@@ -205,11 +230,14 @@ def check_free(taken: Iterator[str]) -> None:
 
 def register_with_mmengine() -> None:
     """Make the scope's registries, and explain unknown names in MMEngine's tree; called when MMEngine's are there."""
-    from mmengine.registry import MODELS
+    from mmengine.registry import MODELS, Registry
 
     from .building import look_at, watch_tree
+    from .exchange import exchange
     from .scope import make_scope
 
+    exchange(Registry)
+    let_others_register(Registry)
     ARRIVED["MODELS"] = child = make_scope(bring_heads=missing)
     for name, cls in LOSSES.items():
         child.register_module(name=name, module=cls)
@@ -221,14 +249,18 @@ def register_with_mmdet() -> None:
     from mmdet.registry import MODELS
 
     from .building import look_at, watch_tree
+    from .exchange import warn_of_earlier_losses
     from .yolo import heads  # noqa: F401  registers the heads
 
     check_free(name for name in sorted(UNCHECKED) if name in MODELS.module_dict)
+    own = ARRIVED["STOCK"] = {}
+    ARRIVED["HOME"] = Home(MODELS, replaced=own, take=lambda names: register({name: LOSSES[name] for name in names}))
+    HOMES.append(ARRIVED["HOME"])
     register(PUBLISHED)
-    register(LOSSES)
+    register({name: cls for name, cls in LOSSES.items() if cls is not PUBLISHED.get(name)}, force=True)
     ARRIVED["MISSING"] = ""
     watch_tree(MODELS.root, look_at)
-    own = ARRIVED["STOCK"]
+    warn_of_earlier_losses()
     new = [name for name in LOSSES if name not in own]
     log(f"{len(own)} losses in place of MMDetection's, {len(new)} new names.")
     log(f"in place of MMDetection's: {', '.join(own)}; new: {', '.join(new)}.", logging.DEBUG)
@@ -239,12 +271,13 @@ def register_hooks() -> None:
     import_module(".hooks", __package__)
 
 
-def allow_checkpoints() -> None:
-    """Let checkpoints of MMEngine's load; called when its runner is there, which loads and saves them."""
+def serve_runners() -> None:
+    """Let MMEngine's runners commit statistics, and their checkpoints load; called when they are there."""
+    import_module(".runners", __package__)
     import_module(".checkpoints", __package__).allow_checkpoint_classes()
 
 
 when_imported("mmengine.registry", register_with_mmengine)
 when_imported("mmengine.hooks", register_hooks)
+when_imported("mmengine.runner", serve_runners)
 when_imported("mmdet.models", register_with_mmdet)
-when_imported("mmengine.runner", allow_checkpoints)

@@ -2,13 +2,15 @@
 
 MMEngine imports ``mmdet_losses.registry`` when it meets the scope, and looks the name up in the scope's own registry.
 Losses are in it. The others are registered with MMEngine or MMDetection by modules that need these, which are imported
-when such a name is looked up.
+when such a name is looked up. A longer name, such as ``stock.CIoULoss``, is what a module of this package has: MMEngine
+would look for it in a package named ``stock``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 from mmengine.registry import DATASETS, HOOKS, MODELS, Registry
@@ -27,7 +29,13 @@ class OwnRegistry(Registry):
         self.bring = bring
 
     def get(self, key: str) -> Any:
-        return super().get(key) or self.find_elsewhere(key.rpartition(".")[2])
+        path = key.removeprefix("mmdet_losses.")
+        if "." in path:
+            try:
+                return resolve_name(f"mmdet_losses.{path}")
+            except (ImportError, AttributeError, ValueError):
+                pass
+        return super().get(key) or self.find_elsewhere(path.rpartition(".")[2])
 
     def find_elsewhere(self, name: str) -> Any:
         """A class of this package in another registry of the tree; None where there is none of the name."""

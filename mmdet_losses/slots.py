@@ -23,7 +23,7 @@ TENSOR_ALONE = ("mmdet_losses", "mmdet")
 def slots_of(head: Any) -> Iterator[tuple[str, nn.Module]]:
     """Every loss that a module holds, with the name of its slot."""
     if isinstance(head, nn.Module):
-        yield from ((name, loss) for name, loss in head.named_children() if name.startswith("loss"))
+        yield from ((name, loss) for name, loss in head.named_children() if name.startswith(("loss", "initial_loss")))
 
 
 def slot_default(kind: type, slot: str) -> tuple[type | None, Mapping[str, Any]]:

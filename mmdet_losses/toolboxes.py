@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from .building import look_at, watch
+from .exchange import exchange
+from .foreign import HOMES, Home, let_others_register, owner
 from .log import log
 from .modules import Loss
 from .registry import LOSSES
@@ -22,19 +23,8 @@ class Registered(NamedTuple):
     """Names that mean somebody else's class, which keeps them."""
 
 
-@dataclass
-class Target:
-    """A registry that the losses were put into, and will be put into when more of them are registered."""
-
-    registry: Any
-    force: bool = False
-    placed: dict[str, type[Loss]] = field(default_factory=dict)
-    """What was put into it."""
-    left: set[str] = field(default_factory=set)
-    """Names that somebody else has in it, and that the log has told of."""
-
-
-TARGETS: list[Target] = []
+TARGETS: list[Home] = []
+"""The registries that :func:`register_into` was called with."""
 
 
 def register_into(registry: Any, force: bool = False) -> Registered:
@@ -71,8 +61,11 @@ def register_into(registry: Any, force: bool = False) -> Registered:
     import_its_modules(registry)
     target = next((one for one in TARGETS if one.registry is registry), None)
     if target is None:
-        target = Target(registry)
+        target = Home(registry)
         TARGETS.append(target)
+        HOMES.append(target)
+        exchange(type(registry))
+        let_others_register(type(registry))
         watch(registry, look_at)
     target.force |= force
     return put(target, LOSSES)
@@ -97,7 +90,7 @@ def import_its_modules(registry: Any) -> None:
         registry.import_from_location()
 
 
-def put(target: Target, losses: Mapping[str, type[Loss]]) -> Registered:
+def put(target: Home, losses: Mapping[str, type[Loss]]) -> Registered:
     """Register losses under their names, but for those that somebody else has; a log line says what is new."""
     registry = target.registry
     left = () if target.force else tuple(name for name in losses if is_foreign(target, name))
@@ -111,22 +104,7 @@ def put(target: Target, losses: Mapping[str, type[Loss]]) -> Registered:
     return Registered(tuple(name for name in losses if name not in left), left)
 
 
-def owner(registry: Any, name: str) -> Any:
-    """What a bare name means in a registry: the class there or in its nearest parent, None where it means nothing."""
-    for one in lineage(registry):
-        if name in one.module_dict:
-            return one.module_dict[name]
-    return None
-
-
-def lineage(registry: Any) -> Iterator[Any]:
-    """A registry, its parent, and so on up to the root."""
-    while registry is not None:
-        yield registry
-        registry = getattr(registry, "parent", None)
-
-
-def is_foreign(target: Target, name: str) -> bool:
+def is_foreign(target: Home, name: str) -> bool:
     """Whether a name means somebody else's class in a registry."""
     found, ours = owner(target.registry, name), (target.placed.get(name), *LOSSES.values())
     return found is not None and not any(found is one for one in ours)

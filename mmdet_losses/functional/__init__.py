@@ -23,6 +23,9 @@ from . import (
     quality_aware,
     ranking,
     reduce,
+    rotated,
+    rotated_gaussian,
+    rotated_overlap,
 )
 from .beyond_iou import *
 from .classification import *
@@ -40,6 +43,9 @@ from .pairs import *
 from .quality_aware import *
 from .ranking import *
 from .reduce import *
+from .rotated import *
+from .rotated_gaussian import *
+from .rotated_overlap import *
 
 if not TYPE_CHECKING:
     # Type checkers follow the star imports.
@@ -60,5 +66,8 @@ if not TYPE_CHECKING:
         quality_aware,
         ranking,
         reduce,
+        rotated,
+        rotated_gaussian,
+        rotated_overlap,
     )
     __all__ = [name for file in files for name in file.__all__]

@@ -253,9 +253,10 @@ def quality_focal_loss(
     *,
     beta: float = 2.0,
     activated: bool = False,
+    class_weight: Tensor | None = None,
 ) -> Tensor:
     """Quality focal loss, see :class:`~mmdet_losses.QualityFocalLoss`: :func:`quality_focal_terms` summed per row."""
-    return quality_focal_terms(pred, target, score, beta=beta, activated=activated).sum(-1)
+    return quality_focal_terms(pred, target, score, beta=beta, activated=activated, class_weight=class_weight).sum(-1)
 
 
 def quality_focal_terms(
@@ -265,6 +266,7 @@ def quality_focal_terms(
     *,
     beta: float = 2.0,
     activated: bool = False,
+    class_weight: Tensor | None = None,
 ) -> Tensor:
     """Quality focal loss per class, before the sum over the classes.
 
@@ -274,6 +276,7 @@ def quality_focal_terms(
         score: The score, where ``target`` is the label alone.
         beta: Power of the modulating factor.
         activated: Whether ``pred`` holds probabilities.
+        class_weight: ``(c,)``.
 
     Returns:
         Tensor ``(n, c)``, float32 (float64 where an input is).
@@ -288,11 +291,18 @@ def quality_focal_terms(
         prob, loss = pred, binary_cross_entropy_of_probability(pred, target)
     else:
         prob, _, loss = logistic(pred, target)
-    return modulate_distance(target - prob, beta) * loss
+    loss = modulate_distance(target - prob, beta) * loss
+    return loss if class_weight is None else class_weight.to(loss) * loss
 
 
 def varifocal_loss(
-    pred: Tensor, target: Tensor, *, alpha: float = 0.75, gamma: float = 2.0, iou_weighted: bool = True
+    pred: Tensor,
+    target: Tensor,
+    *,
+    alpha: float = 0.75,
+    gamma: float = 2.0,
+    iou_weighted: bool = True,
+    class_weight: Tensor | None = None,
 ) -> Tensor:
     """Varifocal loss, see :class:`~mmdet_losses.VarifocalLoss`.
 
@@ -302,6 +312,7 @@ def varifocal_loss(
         alpha: Weight of negatives.
         gamma: Power of the modulating factor of negatives.
         iou_weighted: Whether positives are weighted by their quality.
+        class_weight: ``(c,)``.
 
     Returns:
         Tensor of the shape of ``pred``, float32 (float64 where an input is).
@@ -311,7 +322,8 @@ def varifocal_loss(
     prob, _, loss = logistic(pred, target)
     positive = target if iou_weighted else torch.ones_like(target)
     negative = alpha * modulate_distance(prob - target, gamma)
-    return torch.where(target > 0, positive, negative) * loss
+    loss = torch.where(target > 0, positive, negative) * loss
+    return loss if class_weight is None else class_weight.to(loss) * loss
 
 
 def gaussian_focal_loss(

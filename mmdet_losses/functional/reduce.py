@@ -103,11 +103,11 @@ def mostly_kept(weight: Tensor, num_rows: int) -> bool:
 
 
 def mean_of_columns(weight: Tensor) -> Tensor:
-    """Weight per row, ``(n,)``: the mean over the coordinates of a weight ``(n, 4)``, or the weight itself."""
+    """Weight per row, ``(n,)``: the mean over the coordinates of ``(n, 4)`` or ``(n, 5)``, or the weight itself."""
     if weight.ndim == 1:
         return weight
     (weight,) = upcast(weight)
-    if weight.numel() <= SHORT:
+    if weight.numel() <= SHORT or weight.shape[1] != 4:
         return weight.mean(1)
     # for many rows, a mean over so short an axis takes three times as long
     left, right = (weight[:, ::2] + weight[:, 1::2]).unbind(1)

@@ -218,8 +218,10 @@ def cross_entropy(
     return None if class_weight is not None or label_smoothing else elements(CROSS_ENTROPY, pred, targets)
 
 
-def quality(pred: Tensor, targets: Sequence[Tensor], *, beta: float, activated: bool) -> Planned | None:
-    planned = None if activated or beta != 2 else elements(QUALITY, pred, targets)
+def quality(
+    pred: Tensor, targets: Sequence[Tensor], *, beta: float, activated: bool, class_weight: Tensor | None = None
+) -> Planned | None:
+    planned = None if activated or beta != 2 or class_weight is not None else elements(QUALITY, pred, targets)
     if planned is None:
         return None
     plan, label, target = planned
@@ -227,10 +229,16 @@ def quality(pred: Tensor, targets: Sequence[Tensor], *, beta: float, activated: 
 
 
 def varifocal(
-    pred: Tensor, targets: Sequence[Tensor], *, alpha: float, gamma: float, iou_weighted: bool
+    pred: Tensor,
+    targets: Sequence[Tensor],
+    *,
+    alpha: float,
+    gamma: float,
+    iou_weighted: bool,
+    class_weight: Tensor | None = None,
 ) -> Planned | None:
     kind = VARIFOCAL if iou_weighted else UNWEIGHTED_VARIFOCAL
-    return elements(kind, pred, targets, alpha) if gamma == 2 else None
+    return elements(kind, pred, targets, alpha) if gamma == 2 and class_weight is None else None
 
 
 def smooth_l1(pred: Tensor, targets: Sequence[Tensor], *, beta: float) -> Planned | None:

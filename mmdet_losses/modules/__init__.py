@@ -4,6 +4,7 @@
 import sys
 from typing import TYPE_CHECKING
 
+from .averaging import *
 from .base import *
 from .boxes.family import *
 from .boxes.focus import *

@@ -9,13 +9,16 @@ from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from typing_extensions import Self, dataclass_transform
 
+from ..functional.reduce import REDUCTIONS
 from ..kernels import Call, compute
-from .declared import BOOLEAN, LOSS_WEIGHT, check_value, declared, keep_options, option
+from .declared import BOOLEAN, LOSS_WEIGHT, Check, Configured, Option, declared, keep_options, option
+from .errors import ReductionError
 from .facts import Fact
 from .inputs import check_rows, kind_of
+from .look import look_at_targets
 from .options import check_reduction, options_of, unknown_option
 from .state import Stateful
 
@@ -27,6 +30,12 @@ INPUT_NAMES = ("pred", "target", "target[1]")
 
 CATALOGUE: dict[str, type[Loss]] = {}
 """Every published loss under its name and its aliases."""
+
+REDUCTION = Check(
+    lambda value: isinstance(value, str) and value in REDUCTIONS,
+    f"one of {', '.join(map(repr, REDUCTIONS))}",
+    error=ReductionError,
+)
 
 
 def unit_of_boxes(loss: Any) -> str:
@@ -60,7 +69,7 @@ def check_floating(name: str, tensor: Any) -> None:
 
 
 @declared
-class Loss(nn.Module):
+class Loss(Configured):
     """Base of all losses: ``forward(pred, target, weight, avg_factor, reduction_override) -> Tensor``.
 
     A subclass checks and aligns its inputs in :meth:`align`, and says which function computes the unreduced loss
@@ -104,10 +113,14 @@ class Loss(nn.Module):
     """Whether there are kernels of it; losses that sort, count or iterate have none."""
     tame: ClassVar[bool] = False
     """Whether its gradient is finite wherever the loss is."""
+    stands_for: ClassVar[tuple[str, ...]] = ()
+    """Names of MMDetection's classes that it passes ``isinstance`` for, beside the one that it replaces."""
     fixed: ClassVar[tuple[str, ...]] = ()
     """Options of its bases that the loss sets itself and does not take."""
     writes_unreduced: ClassVar[bool] = False
     """Whether the class computes the unreduced loss in a method of its own."""
+
+    rules: ClassVar = {"reduction": Option(check=REDUCTION), "loss_weight": Option(check=LOSS_WEIGHT)}
 
     debug: bool = option(default=False, kw_only=True)
     fused: bool = option(default=False, check=BOOLEAN, kw_only=True)
@@ -127,11 +140,9 @@ class Loss(nn.Module):
         self, reduction: str = "mean", loss_weight: float = 1.0, *, debug: bool = False, fused: bool = False
     ) -> None:
         super().__init__()
-        check_reduction("reduction", reduction)
-        check_value("loss_weight", loss_weight, LOSS_WEIGHT)
-        self.reduction = reduction
-        self.loss_weight = loss_weight
-        keep_options(self, Loss, {"debug": debug, "fused": fused})
+        keep_options(self, {"reduction": reduction, "loss_weight": loss_weight, "debug": debug, "fused": fused})
+        if self.boxes:
+            look_at_targets(self)
 
     @classmethod
     def options(cls) -> dict[str, inspect.Parameter]:
@@ -214,12 +225,12 @@ class Loss(nn.Module):
         """Compute, weight and reduce the loss of aligned inputs."""
         if self.debug:
             self.check_values(inputs, weight)
-        return compute(self.call(reduction), inputs, weight, avg_factor)
+        return compute(self.call(reduction, inputs), inputs, weight, avg_factor)
 
-    def call(self, reduction: str) -> Call:
+    def call(self, reduction: str, inputs: tuple[Tensor, ...] = ()) -> Call:
         """What kernels have to know of the loss: its function and arguments, or :meth:`unreduced` of its own."""
         own = self.writes_unreduced
-        function, arguments = (by_method, {"loss": self}) if own else (self.function, self.arguments())
+        function, arguments = (by_method, {"loss": self}) if own else (self.function, self.arguments_beside(inputs))
         fused = self.fused and self.fusible
         return Call(function, arguments, reduction, self.loss_weight, self.values, self.tame, type(self), fused)
 
@@ -227,13 +238,17 @@ class Loss(nn.Module):
         """What the function is called with, beside the inputs."""
         return {name: getattr(self, name) for name in self.passes}
 
+    def arguments_beside(self, inputs: tuple[Tensor, ...]) -> dict[str, Any]:
+        """:meth:`arguments` as they stand beside inputs of some device and dtype."""
+        return self.arguments()
+
     def align(self, pred: Tensor, target: Any, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
         """Check shapes, and return ``(pred, *targets)`` with a weight that broadcasts to the unreduced loss."""
         raise NotImplementedError
 
     def unreduced(self, pred: Tensor, *targets: Tensor) -> Tensor:
         """The loss of each row or element; the inputs are as :meth:`align` returned them, or some of their rows."""
-        return self.function(pred, *targets, **self.arguments())
+        return self.function(pred, *targets, **self.arguments_beside((pred, *targets)))
 
     def observes_call(self, reduction_override: str | None) -> bool:
         """Whether :meth:`observe` sees a call: in training, with gradients, and not asked for scores by ``'none'``."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from .base import CATALOGUE, Loss
 from .errors import OptionError
+from .named import named
 
 
 def build_loss(option: str, loss: Any, slots: Sequence[str]) -> Loss:
@@ -15,11 +16,10 @@ def build_loss(option: str, loss: Any, slots: Sequence[str]) -> Loss:
         loss = {"type": loss}
     if isinstance(loss, Mapping):
         options = dict(loss)
-        kind = options.pop("type", None)
-        kind = CATALOGUE.get(kind.rpartition(".")[2]) if isinstance(kind, str) else kind
+        kind = named(options.pop("type", None), CATALOGUE)
         if kind is not None and "reduction" in options:
             raise OptionError(f"{option} must leave out reduction, which the loss around it sets, got {loss!r}.")
-        loss = kind(**options) if isinstance(kind, type) and issubclass(kind, Loss) else loss
+        loss = kind(**options) if kind is not None and issubclass(kind, Loss) else loss
     if not isinstance(loss, Loss) or loss.slot not in slots:
         raise OptionError(
             f"{option} must be a loss of slot {' or '.join(map(repr, slots))}, as dict(type=...), name or module, "

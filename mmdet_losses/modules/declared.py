@@ -11,14 +11,15 @@ import inspect
 import math
 import numbers
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, NamedTuple, TypeVar
+from functools import cache
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 from typing_extensions import dataclass_transform
 
 from .errors import OptionError
-from .options import check_option, parameters_of, unknown_option
+from .options import parameters_of, unknown_option
 
 Class = TypeVar("Class", bound=type)
 
@@ -30,11 +31,13 @@ class Check(NamedTuple):
         holds: Whether a value is right; a ``TypeError`` says that it is not.
         expected: The same in words, behind "must be".
         numeric: Whether it is a number, which the words may not say.
+        error: What is raised for another value.
     """
 
     holds: Callable[[Any], bool]
     expected: str
     numeric: bool = False
+    error: type[ValueError] = OptionError
 
 
 def is_number(value: Any) -> bool:
@@ -125,17 +128,31 @@ class Option(NamedTuple):
         check: What its values have to be; None takes any.
         kw_only: Whether it is given by keyword only.
         alias: Its name as a parameter, where that differs from the attribute's.
+        convert: What the attribute holds of a value, where that is not the value itself.
+        frozen: Why the attribute cannot be set after construction; empty where it can.
+        kind: What its annotation says, which counts where neither the class nor a base of it has a check.
     """
 
-    default: Any
+    default: Any = None
     check: Check | None = None
     kw_only: bool = False
     alias: str | None = None
+    convert: Callable[[Any], Any] | None = None
+    frozen: str = ""
+    kind: Check | None = None
 
 
-def option(*, default: Any, check: Check | None = None, kw_only: bool = False, alias: str | None = None) -> Any:
+def option(
+    *,
+    default: Any,
+    check: Check | None = None,
+    kw_only: bool = False,
+    alias: str | None = None,
+    convert: Callable[[Any], Any] | None = None,
+    frozen: str = "",
+) -> Any:
     """Declare an option in the body of a class, see :class:`Option`."""
-    return Option(default, check, kw_only, alias)
+    return Option(default, check, kw_only, alias, convert, frozen)
 
 
 def not_a_number(value: Any) -> str:
@@ -150,8 +167,74 @@ def check_value(name: str, value: Any, check: Check | None) -> None:
             holds = bool(check.holds(value))
         except (TypeError, ValueError, RuntimeError):
             holds = False
-        note = not_a_number(value) if check.numeric and not is_number(value) else ""
-        check_option(name, value, holds, check.expected, note)
+        if not holds:
+            note = not_a_number(value) if check.numeric and not is_number(value) else ""
+            raise check.error(f"{name} must be {check.expected}, got {value!r}{note}.")
+
+
+class Configured(nn.Module):
+    """Base of modules with options: plain attributes that ``forward`` reads.
+
+    Setting one checks the value as the constructor does, and takes effect in the next call; what the module was built
+    around cannot be set, and an ``AttributeError`` says so. Other attributes are free to set.
+    """
+
+    declared_options: ClassVar[dict[str, Option]] = {}
+    rules: ClassVar[dict[str, Option]] = {}
+    """What holds for options of a constructor written by hand, as declarations say it of the others."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        rule = rules_of(type(self)).get(name)
+        if rule is None:
+            super().__setattr__(name, value)
+            return
+        check_value(rule.alias or name, value, rule.check)
+        if rule.convert is not None:
+            value = rule.convert(value)
+        if name not in self.__dict__ and name not in self.__dict__.get("_modules", ()):
+            if computed(type(self), name):
+                raise AttributeError(f"{name} of {type(self).__name__} comes from its other options: set those.")
+            super().__setattr__(name, value)
+            return
+        held = getattr(self, name)
+        if rule.frozen and value != held:
+            shown = rule.alias or name
+            raise AttributeError(
+                f"{shown} of {type(self).__name__} cannot change, since {rule.frozen}: build the loss again, with "
+                f"{shown}={value!r}."
+            )
+        super().__setattr__(name, value)
+        try:
+            self.check_options()
+        except Exception:
+            super().__setattr__(name, held)
+            raise
+
+    def check_options(self) -> None:
+        """Raise for options that do not go together; called by the constructor, and after one of them was set."""
+
+
+@cache
+def rules_of(cls: type) -> dict[str, Option]:
+    """What holds for the options of a class and its bases, by attribute; of each, the first that says it."""
+    rules: dict[str, Option] = {}
+    for base in cls.__mro__:
+        own = {**vars(base).get("declared_options", {}), **vars(base).get("rules", {})}
+        for name, found in own.items():
+            rule = rules.get(name, found)
+            rules[name] = rule._replace(
+                check=rule.check or found.check,
+                convert=rule.convert or found.convert,
+                frozen=rule.frozen or found.frozen,
+                kind=rule.kind or found.kind,
+            )
+    return {name: rule._replace(check=rule.check or rule.kind) for name, rule in rules.items()}
+
+
+def computed(cls: type, name: str) -> bool:
+    """Whether a class computes an option of its bases, which is then neither kept nor set."""
+    found = getattr(cls, name, None)
+    return isinstance(found, property) and found.fset is None
 
 
 def take_options(cls: type, given: dict[str, Any]) -> dict[str, Any]:
@@ -159,12 +242,11 @@ def take_options(cls: type, given: dict[str, Any]) -> dict[str, Any]:
     return {name: given.pop(name, declaration.default) for name, declaration in cls.declared_options.items()}
 
 
-def keep_options(module: nn.Module, cls: type, values: dict[str, Any]) -> None:
-    """Check the values of the options that a class declares, and set the attributes."""
+def keep_options(module: nn.Module, values: dict[str, Any]) -> None:
+    """Set the attributes of options, which checks their values."""
     for name, value in values.items():
-        declaration = cls.declared_options[name]
-        check_value(declaration.alias or name, value, declaration.check)
-        setattr(module, name, value)
+        if not computed(type(module), name):
+            setattr(module, name, value)
 
 
 def with_kind(declaration: Option, annotation: Any) -> Option:
@@ -172,7 +254,7 @@ def with_kind(declaration: Option, annotation: Any) -> Option:
     kind = KINDS.get(annotation.__name__ if isinstance(annotation, type) else str(annotation))
     if declaration.check is not None or kind is None or not kind.holds(declaration.default):
         return declaration
-    return Option(declaration.default, kind, declaration.kw_only, declaration.alias)
+    return declaration._replace(kind=kind)
 
 
 def own_options(cls: type) -> dict[str, Option]:
@@ -191,7 +273,7 @@ def declared(cls: Class) -> Class:
     """Class decorator: reads the options of a class body, and writes the constructor where the class has none.
 
     That constructor hands on to its base what the base takes, checks and keeps the other options, and then calls the
-    class's own ``__post_init__``, if there is one.
+    class's own ``__post_init__``, if there is one, and ``check_options``.
     """
     cls.declared_options = own_options(cls)
     if cls.declared_options:
@@ -223,17 +305,14 @@ def constructor(cls: type) -> Callable[..., None]:
         own = {}
         for parameter, (name, declaration) in options.items():
             value = given.pop(parameter, declaration.default)
-            if parameter in handed:
-                check_value(parameter, value, declaration.check)
-                given[name] = value
-            else:
-                own[name] = value
+            (given if parameter in handed else own)[name] = value
         if given and not of_bases:
             raise unknown_option(cls, next(iter(given)))
         super(cls, self).__init__(**given)
-        keep_options(self, cls, own)
+        keep_options(self, own)
         if "__post_init__" in vars(cls):
             vars(cls)["__post_init__"](self)
+        cls.check_options(self)
 
     __init__.__qualname__ = f"{cls.__qualname__}.__init__"
     __init__.__module__ = cls.__module__
@@ -243,7 +322,10 @@ def constructor(cls: type) -> Callable[..., None]:
 def signature_of(cls: type) -> inspect.Signature:
     """Signature of a constructor with the options that its class declares, which may come to it as ``**keywords``."""
     written = inspect.signature(cls.__init__).parameters.values()
-    parameters = {parameter.name: parameter for parameter in written if parameter.kind is not parameter.VAR_POSITIONAL}
+    left_out = {inspect.Parameter.VAR_POSITIONAL}
+    if not parameters_of(cls.__mro__[1:]):
+        left_out.add(inspect.Parameter.VAR_KEYWORD)
+    parameters = {parameter.name: parameter for parameter in written if parameter.kind not in left_out}
     annotations = inspect.get_annotations(cls)
     for name, declaration in cls.declared_options.items():
         kind = inspect.Parameter.KEYWORD_ONLY if declaration.kw_only else inspect.Parameter.POSITIONAL_OR_KEYWORD

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -32,16 +32,30 @@ class HarmonizedLoss(Stateful):
     bins: int
     momentum: float
 
-    def keep_bins(self, last_edge: float) -> None:
+    last_edge: ClassVar[float]
+    """Upper edge of the last bin."""
+
+    def keep_bins(self) -> None:
         """Declare the buffers, which are MMDetection's."""
-        edges = F.bin_edges(self.bins)
-        edges[-1] = last_edge
-        self.register_buffer("edges", edges)
+        self.register_buffer("edges", F.bin_edges(self.bins))
         if self.momentum > 0:
-            self.register_buffer("acc_sum", torch.zeros(self.bins))
+            self.keep_buffers(acc_sum=(self.bins,))
             self.keep_sums(counts=(self.bins,), calls=())
-        else:
-            self.keep_sums()
+        self.reset_statistics()
+
+    def reset_statistics(self) -> None:
+        self.edges.copy_(F.bin_edges(self.bins))
+        self.edges[-1] = self.last_edge
+        if self.momentum > 0:
+            self.acc_sum.zero_()
+
+    def check_options(self) -> None:
+        super().check_options()
+        if self.momentum > 0 and "acc_sum" not in self._buffers:
+            raise AttributeError(
+                f"momentum of a loss built with momentum=0, which keeps no mean, cannot become {self.momentum!r}: "
+                f"build the loss again, with momentum={self.momentum!r}."
+            )
 
     def gradient_norm(self, pred: Tensor, target: Tensor) -> Tensor:
         """Gradient norm of each element, from 0 to 1."""
@@ -111,7 +125,7 @@ class GHMC(HarmonizedLoss, ClassificationLoss):
     ``(n, c)``; ``'none'`` gives ``(n, c)``, each value with its share.
 
     Statistics: with ``momentum``, ``n`` is a running mean over iterations and processes of the elements of that bin
-    in one call (buffer ``acc_sum``), and until a bin has one, the call's own number. Needs ``LossStateHook``.
+    in one call (buffer ``acc_sum``), and until a bin has one, the call's own number.
 
     Paper: https://arxiv.org/abs/1811.05181. Differs from mmdet: a weight multiplies (a mask there), reduction
     ``'sum'`` works (an error there), the weight may be left out, and ``momentum`` counts per iteration over all
@@ -134,16 +148,17 @@ class GHMC(HarmonizedLoss, ClassificationLoss):
     """
 
     function = staticmethod(F.sigmoid_cross_entropy)
+    last_edge = 1 + 1e-6
     paper = "https://arxiv.org/abs/1811.05181"
 
-    bins: int = option(default=10, check=whole(1))
+    bins: int = option(default=10, check=whole(1), frozen="statistics of that many bins are kept")
     momentum: float = option(default=0, check=MOMENTUM)
     use_sigmoid: bool = option(default=True, check=TRUE)
     loss_weight: float = 1.0
     reduction: str = "mean"
 
     def __post_init__(self) -> None:
-        self.keep_bins(1 + 1e-6)
+        self.keep_bins()
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
         target = as_labels_or_dense(pred, target)
@@ -164,7 +179,7 @@ class GHMR(HarmonizedLoss, CoordinateLoss):
     as ``label_weight``, ``(n,)`` or of pred's rank with each axis equal to pred's or 1; ``'none'`` keeps the shape,
     each value with its share.
 
-    Statistics: with ``momentum`` as those of :class:`GHMC`. Needs ``LossStateHook``.
+    Statistics: with ``momentum`` as those of :class:`GHMC`.
 
     Paper: https://arxiv.org/abs/1811.05181. Differs from mmdet: as :class:`GHMC`; also, the mean is over the elements
     that count (over the sum of the weights there, which is the same for weights of 0 and 1).
@@ -186,16 +201,17 @@ class GHMR(HarmonizedLoss, CoordinateLoss):
 
     function = staticmethod(F.authentic_smooth_l1_loss)
     passes = ("mu",)
+    last_edge = 1e3
     paper = "https://arxiv.org/abs/1811.05181"
 
     mu: float = option(default=0.02, check=more_than(0))
-    bins: int = option(default=10, check=whole(1))
+    bins: int = option(default=10, check=whole(1), frozen="statistics of that many bins are kept")
     momentum: float = option(default=0, check=MOMENTUM)
     loss_weight: float = 1.0
     reduction: str = "mean"
 
     def __post_init__(self) -> None:
-        self.keep_bins(1e3)
+        self.keep_bins()
 
     def gradient_norm(self, pred: Tensor, target: Tensor) -> Tensor:
         return F.authentic_smooth_l1_gradient_norm(pred, target, mu=self.mu)

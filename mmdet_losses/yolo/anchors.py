@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
 from ..functional.classification import sigmoid_cross_entropy
-from ..modules.declared import Check, are_numbers, between, check_value, none_or
-from ..modules.options import Shared
-from .base import CompositeLoss, Detections, check_flavor, summed
+from ..modules.declared import Check, Option, are_numbers, between, keep_options, none_or
+from ..modules.options import Shared, check_option
+from .base import FLAVOR, CompositeLoss, Detections, summed
 from .decode import Predictions, boxes_of
 from .encode import DenseTarget, Truths, encode, ignore_overlapping, read_truths, with_objectness
 from .layout import Level, num_rows, rows_of, table
@@ -26,7 +26,13 @@ ANCHORS = Check(
     lambda levels: len(levels) > 0 and all(len(level) > 0 and all(map(SIZE.holds, level)) for level in levels),
     "a list per level of (width, height) in pixels, more than 0",
 )
+STRIDES = Check(lambda value: are_numbers(value) and min(value) > 0, "numbers above 0, one for each level of anchors")
 SHARE_OR_NONE = none_or(between(0, 1))
+
+
+def numbered(anchors: Anchors) -> tuple[tuple[tuple[float, float], ...], ...]:
+    """The anchors as floats."""
+    return tuple(tuple((float(w), float(h)) for w, h in level) for level in anchors)
 
 
 class AnchorLoss(CompositeLoss):
@@ -43,6 +49,13 @@ class AnchorLoss(CompositeLoss):
             overlaps one by more; None for none.
     """
 
+    rules: ClassVar = {
+        "anchors": Option(check=ANCHORS, convert=numbered),
+        "strides": Option(check=STRIDES, convert=lambda value: tuple(map(float, value))),
+        "flavor": Option(check=FLAVOR),
+        "ignore_thr": Option(check=SHARE_OR_NONE),
+    }
+
     def __init__(
         self,
         anchors: Anchors,
@@ -54,18 +67,22 @@ class AnchorLoss(CompositeLoss):
         **shared: Unpack[Shared],
     ) -> None:
         super().__init__(reduction, loss_weight, **shared)
-        check_flavor(flavor)
-        check_value("anchors", anchors, ANCHORS)
-        matched = Check(
-            lambda values: are_numbers(values) and len(values) == len(anchors) and min(values) > 0,
-            f"{len(anchors)} numbers above 0, one for each level of anchors",
+        keep_options(self, {"anchors": anchors, "strides": strides, "flavor": flavor, "ignore_thr": ignore_thr})
+        AnchorLoss.check_options(self)
+
+    def check_options(self) -> None:
+        super().check_options()
+        levels = len(self.anchors)
+        check_option(
+            "strides",
+            self.strides,
+            len(self.strides) == levels,
+            f"{levels} numbers above 0, one for each level of anchors",
         )
-        check_value("strides", strides, matched)
-        check_value("ignore_thr", ignore_thr, SHARE_OR_NONE)
-        self.anchors = tuple(tuple((float(w), float(h)) for w, h in level) for level in anchors)
-        self.strides = tuple(map(float, strides))
-        self.flavor = flavor
-        self.ignore_thr = ignore_thr
+
+    def ignoring(self) -> float | None:
+        """The overlap above which a prediction without an object is ignored."""
+        return self.ignore_thr
 
     def levels(self, maps: Sequence[Tensor]) -> list[Level]:
         """The grids of the maps."""
@@ -99,9 +116,10 @@ class AnchorLoss(CompositeLoss):
 
     def ignored(self, found: Predictions, truths: Truths, dense: DenseTarget) -> DenseTarget:
         """The target, predictions without an object ignored where they overlap one by more than ``ignore_thr``."""
-        if self.ignore_thr is None:
+        threshold = self.ignoring()
+        if threshold is None:
             return dense
-        objectness = ignore_overlapping(dense.objectness, boxes_of(found), truths, self.ignore_thr)
+        objectness = ignore_overlapping(dense.objectness, boxes_of(found), truths, threshold)
         return with_objectness(dense, objectness)
 
     def channels(self, num_classes: int) -> tuple[int, ...]:

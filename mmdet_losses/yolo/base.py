@@ -11,13 +11,13 @@ from torch import Tensor
 from ..functional.dtype import upcast, without_autocast
 from ..functional.reduce import drop_junk, match_rank, reduce_loss
 from ..modules.base import Loss, check_floating
-from ..modules.declared import FLAG, at_least, check_value, one_of
+from ..modules.declared import one_of
 from ..modules.inputs import check_rows, row_weight
 from .encode import DenseTarget
 
 __all__ = ["CompositeLoss"]
 
-FLAVORS = ("paper", "darknet")
+FLAVOR = one_of(("paper", "darknet"))
 
 
 class Detections(NamedTuple):
@@ -194,23 +194,6 @@ def check_dense(target: DenseTarget, batch: int, rows: int, classes: int) -> Non
     for name in given:
         if getattr(target, name).shape != shapes[name]:
             raise ValueError(f"target.{name} must have shape {shapes[name]}, got {tuple(getattr(target, name).shape)}.")
-
-
-def check_flavor(flavor: Any) -> None:
-    """Raise for an unknown flavor."""
-    check_value("flavor", flavor, one_of(FLAVORS))
-
-
-def check_weights(**values: Any) -> None:
-    """Raise for the first weight of a term that is no number of 0 or more."""
-    for name, value in values.items():
-        check_value(name, value, at_least(0))
-
-
-def check_flags(**values: Any) -> None:
-    """Raise for the first option that is neither True nor False."""
-    for name, value in values.items():
-        check_value(name, value, FLAG)
 
 
 def summed(values: Tensor, mask: Tensor) -> Tensor:

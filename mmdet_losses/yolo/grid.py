@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from typing_extensions import Unpack
 
 from ..modules.base import Loss, published
 from ..modules.building import build_loss
-from ..modules.declared import check_value, more_than, one_of, whole
+from ..modules.declared import at_least, more_than, one_of, option, whole
 from ..modules.errors import OptionError
-from ..modules.options import Shared
-from .base import Detections, check_weights, summed
+from .base import Detections, summed
 from .decode import Predictions, boxes_of, encode_offsets
 from .encode import DenseTarget, encode, read_truths
 from .layout import Level, Rows, cell_level, num_rows, rows_of, table
@@ -22,6 +20,48 @@ from .parts import BoxObjective, is_stateful, summed_loss
 __all__ = ["GridObjectnessLoss"]
 
 AVERAGES = ("cells", "objects", "sum")
+
+
+def box_loss(loss: Mapping | str | nn.Module) -> Loss:
+    """A loss of boxes or coordinates from its config, name or module."""
+    return build_loss("loss_box", loss, ["bbox"])
+
+
+def distance_loss(loss: Mapping | str | nn.Module | None) -> Loss | None:
+    """A loss of distances from its config, name or module."""
+    return None if loss is None else build_loss("loss_dfl", loss, ["dfl"])
+
+
+def binary_loss(loss: Mapping | str | nn.Module | None) -> Loss:
+    """A loss of objectness from its config, name or module; None is binary cross-entropy."""
+    loss = build_loss("loss_obj", {"type": "CrossEntropyLoss", "use_sigmoid": True} if loss is None else loss, ["cls"])
+    if not binary_of_elements(loss):
+        raise OptionError(
+            "loss_obj must be a binary loss of each logit alone, such as FocalLoss or "
+            f"CrossEntropyLoss(use_sigmoid=True), got {loss!r}."
+        )
+    return loss
+
+
+def binary_of_elements(loss: Loss) -> bool:
+    """Whether a loss takes logits with dense targets, treats each element alone, and falls as they agree.
+
+    A loss that ranks or counts the elements of a batch has no loss of one image, and one with running statistics would
+    gather those of parts of a batch.
+    """
+    logit = torch.tensor([[-4.0, 4.0], [4.0, -4.0], [-1.0, 0.5]])
+    target = torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
+    try:
+        with torch.no_grad():
+            value = loss(logit, target, reduction_override="none")
+            alone = [
+                loss(*pair, reduction_override="none") for pair in zip(logit.split(1), target.split(1), strict=True)
+            ]
+    except (RuntimeError, TypeError, ValueError):
+        return False
+    if value.shape != logit.shape or is_stateful(loss):
+        return False
+    return bool(torch.allclose(value, torch.cat(alone)) and (value >= 0).all() and (value[0] < value[1]).all())
 
 
 @published()
@@ -61,39 +101,16 @@ class GridObjectnessLoss(BoxObjective):
         tensor(0.6931)
     """
 
-    def __init__(
-        self,
-        stride: float = 32,
-        lambda_box: float = 1.0,
-        loss_box: Mapping | str | nn.Module = "CIoULoss",
-        loss_obj: Mapping | str | nn.Module | None = None,
-        negative_weight: float = 1.0,
-        average: str = "cells",
-        loss_dfl: Mapping | str | nn.Module | None = None,
-        reg_max: int = 16,
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        check_value("stride", stride, more_than(0))
-        check_value("average", average, one_of(AVERAGES))
-        check_value("reg_max", reg_max, whole(1))
-        check_weights(lambda_box=lambda_box, negative_weight=negative_weight)
-        self.stride = stride
-        self.lambda_box = lambda_box
-        self.negative_weight = negative_weight
-        self.average = average
-        self.reg_max = reg_max
-        self.loss_box = build_loss("loss_box", loss_box, ["bbox"])
-        binary = {"type": "CrossEntropyLoss", "use_sigmoid": True}
-        self.loss_obj = build_loss("loss_obj", binary if loss_obj is None else loss_obj, ["cls"])
-        if not binary_of_elements(self.loss_obj):
-            raise OptionError(
-                "loss_obj must be a binary loss of each logit alone, such as FocalLoss or "
-                f"CrossEntropyLoss(use_sigmoid=True), got {self.loss_obj!r}."
-            )
-        self.loss_dfl = None if loss_dfl is None else build_loss("loss_dfl", loss_dfl, ["dfl"])
+    stride: float = option(default=32, check=more_than(0))
+    lambda_box: float = option(default=1.0, check=at_least(0))
+    loss_box: Mapping | str | nn.Module = option(default="CIoULoss", convert=box_loss)
+    loss_obj: Mapping | str | nn.Module | None = option(default=None, convert=binary_loss)
+    negative_weight: float = option(default=1.0, check=at_least(0))
+    average: str = option(default="cells", check=one_of(AVERAGES))
+    loss_dfl: Mapping | str | nn.Module | None = option(default=None, convert=distance_loss)
+    reg_max: int = option(default=16, check=whole(1))
+    reduction: str = "mean"
+    loss_weight: float = 1.0
 
     @property
     def term_names(self) -> tuple[str, ...]:
@@ -205,27 +222,6 @@ class GridObjectnessLoss(BoxObjective):
             "loss_obj": summed(positive, counted) / divisor,
             "loss_noobj": self.negative_weight * summed(error - positive, counted) / divisor,
         }
-
-
-def binary_of_elements(loss: Loss) -> bool:
-    """Whether a loss takes logits with dense targets, treats each element alone, and falls as they agree.
-
-    A loss that ranks or counts the elements of a batch has no loss of one image, and one with running statistics would
-    gather those of parts of a batch.
-    """
-    logit = torch.tensor([[-4.0, 4.0], [4.0, -4.0], [-1.0, 0.5]])
-    target = torch.tensor([[0.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
-    try:
-        with torch.no_grad():
-            value = loss(logit, target, reduction_override="none")
-            alone = [
-                loss(*pair, reduction_override="none") for pair in zip(logit.split(1), target.split(1), strict=True)
-            ]
-    except (RuntimeError, TypeError, ValueError):
-        return False
-    if value.shape != logit.shape or is_stateful(loss):
-        return False
-    return bool(torch.allclose(value, torch.cat(alone)) and (value >= 0).all() and (value[0] < value[1]).all())
 
 
 def object_share(target: DenseTarget, like: Tensor) -> Tensor:

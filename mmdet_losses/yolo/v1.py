@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
-from typing_extensions import Unpack
 
 from ..functional.classification import one_hot
 from ..modules.base import published
-from ..modules.declared import check_value, more_than, one_of, whole
-from ..modules.options import Shared
-from .base import CompositeLoss, Detections, check_flags, check_flavor, check_weights, summed
+from ..modules.declared import at_least, more_than, one_of, option, whole
+from .base import FLAVOR, CompositeLoss, Detections, summed
 from .decode import aligned_iou, centre_and_size, corners, encode_offsets
 from .encode import DenseTarget, encode, read_truths
 from .layout import Level, Rows, cell_level, num_rows, rows_of, table
@@ -66,41 +65,23 @@ class YOLOv1Loss(CompositeLoss):
     paper = "https://arxiv.org/abs/1506.02640"
     term_names = ("loss_coord", "loss_obj", "loss_noobj", "loss_cls")
 
-    def __init__(
-        self,
-        stride: float = 64,
-        boxes: int = 2,
-        lambda_coord: float = 5.0,
-        lambda_obj: float = 1.0,
-        lambda_noobj: float = 0.5,
-        lambda_class: float = 1.0,
-        activation: str = "linear",
-        predict_sqrt: bool = True,
-        rescore: bool = True,
-        flavor: str = "paper",
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(reduction, loss_weight, **shared)
-        check_value("stride", stride, more_than(0))
-        check_value("boxes", boxes, whole(1))
-        check_value("activation", activation, one_of(ACTIVATIONS))
-        check_flavor(flavor)
-        check_weights(
-            lambda_coord=lambda_coord, lambda_obj=lambda_obj, lambda_noobj=lambda_noobj, lambda_class=lambda_class
-        )
-        check_flags(predict_sqrt=predict_sqrt, rescore=rescore)
-        self.stride = stride
-        self.boxes_per_cell = boxes
-        self.lambda_coord = lambda_coord
-        self.lambda_obj = lambda_obj
-        self.lambda_noobj = lambda_noobj
-        self.lambda_class = lambda_class
-        self.activation = activation
-        self.predict_sqrt = predict_sqrt
-        self.rescore = rescore
-        self.flavor = flavor
+    stride: float = option(default=64, check=more_than(0))
+    boxes_per_cell: int = option(default=2, check=whole(1), alias="boxes")
+    lambda_coord: float = option(default=5.0, check=at_least(0))
+    lambda_obj: float = option(default=1.0, check=at_least(0))
+    lambda_noobj: float = option(default=0.5, check=at_least(0))
+    lambda_class: float = option(default=1.0, check=at_least(0))
+    activation: str = option(default="linear", check=one_of(ACTIVATIONS))
+    predict_sqrt: bool = True
+    rescore: bool = True
+    flavor: str = option(default="paper", check=FLAVOR)
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "boxes":
+            raise AttributeError(f"boxes of YOLOv1Loss is kept as boxes_per_cell: set that to {value!r}.")
+        super().__setattr__(name, value)
 
     def level(self, maps: Sequence[Tensor]) -> Level:
         """The grid of the map."""

@@ -7,13 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from typing_extensions import Unpack
 
 from ..modules.base import published
-from ..modules.declared import check_value, none_or, one_of
-from ..modules.options import Shared
+from ..modules.declared import at_least, none_or, one_of, option
 from .anchors import AnchorLoss, Anchors
-from .base import check_flags, check_weights, summed
+from .base import summed
 from .decode import Predictions, aligned_iou, boxes_of, centre_and_size, encode_offsets, small_object_scale
 from .encode import DenseTarget
 
@@ -77,45 +75,21 @@ class YOLOv2Loss(AnchorLoss):
 
     paper = "https://arxiv.org/abs/1612.08242"
 
-    def __init__(
-        self,
-        anchors: Anchors = COCO_ANCHORS,
-        strides: Sequence[float] = (32,),
-        lambda_coord: float = 1.0,
-        lambda_obj: float = 5.0,
-        lambda_noobj: float = 1.0,
-        lambda_class: float = 1.0,
-        lambda_prior: float = 0.0,
-        ignore_thr: float | None = 0.6,
-        rescore: bool = True,
-        units: str = "offset",
-        loss_class: str | None = None,
-        coord_scale: bool = True,
-        flavor: str = "darknet",
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(anchors, strides, flavor, ignore_thr, reduction, loss_weight, **shared)
-        check_value("units", units, one_of(UNITS))
-        check_value("loss_class", loss_class, none_or(one_of(CLASS_LOSSES)))
-        check_weights(
-            lambda_coord=lambda_coord,
-            lambda_obj=lambda_obj,
-            lambda_noobj=lambda_noobj,
-            lambda_class=lambda_class,
-            lambda_prior=lambda_prior,
-        )
-        check_flags(rescore=rescore, coord_scale=coord_scale)
-        self.lambda_coord = lambda_coord
-        self.lambda_obj = lambda_obj
-        self.lambda_noobj = lambda_noobj
-        self.lambda_class = lambda_class
-        self.lambda_prior = lambda_prior
-        self.rescore = rescore
-        self.units = units
-        self.loss_class = loss_class
-        self.coord_scale = coord_scale
+    anchors: Anchors = COCO_ANCHORS
+    strides: Sequence[float] = (32,)
+    lambda_coord: float = option(default=1.0, check=at_least(0))
+    lambda_obj: float = option(default=5.0, check=at_least(0))
+    lambda_noobj: float = option(default=1.0, check=at_least(0))
+    lambda_class: float = option(default=1.0, check=at_least(0))
+    lambda_prior: float = option(default=0.0, check=at_least(0))
+    ignore_thr: float | None = 0.6
+    rescore: bool = True
+    units: str = option(default="offset", check=one_of(UNITS))
+    loss_class: str | None = option(default=None, check=none_or(one_of(CLASS_LOSSES)))
+    coord_scale: bool = True
+    flavor: str = "darknet"
+    reduction: str = "mean"
+    loss_weight: float = 1.0
 
     @property
     def term_names(self) -> tuple[str, ...]:

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
-from typing_extensions import Unpack
 
 from ..functional.classification import sigmoid_cross_entropy
 from ..modules.base import published
-from ..modules.options import Shared
-from .anchors import AnchorLoss, Anchors, logistic_objectness
-from .base import check_flags, check_flavor, check_weights, summed
+from ..modules.declared import Check, at_least, option
+from .anchors import SHARE_OR_NONE, AnchorLoss, Anchors, logistic_objectness
+from .base import summed
 from .decode import Predictions, encode_offsets, small_object_scale
 from .encode import DenseTarget, Truths
 
@@ -26,6 +25,10 @@ COCO_ANCHORS = (
 """darknet's yolov3.cfg and mmdet's YOLOV3Head, the coarsest level first."""
 BORDER = 1e-6
 IGNORE_THR = {"paper": 0.5, "darknet": 0.7}
+THRESHOLD = Check(
+    lambda value: (isinstance(value, str) and value == "flavor") or SHARE_OR_NONE.holds(value),
+    "None, 'flavor' or from 0 to 1",
+)
 
 
 @published()
@@ -73,43 +76,24 @@ class YOLOv3Loss(AnchorLoss):
     paper = "https://arxiv.org/abs/1804.02767"
     term_names = ("loss_xy", "loss_wh", "loss_obj", "loss_noobj", "loss_cls")
 
-    def __init__(
-        self,
-        anchors: Anchors = COCO_ANCHORS,
-        strides: Sequence[float] = (32, 16, 8),
-        lambda_xy: float = 1.0,
-        lambda_wh: float = 1.0,
-        lambda_obj: float = 1.0,
-        lambda_noobj: float = 1.0,
-        lambda_class: float = 1.0,
-        ignore_thr: float | str | None = "flavor",
-        coord_scale: bool = True,
-        flavor: str = "darknet",
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        **shared: Unpack[Shared],
-    ) -> None:
-        check_flavor(flavor)
-        if isinstance(ignore_thr, str) and ignore_thr == "flavor":
-            ignore_thr = IGNORE_THR[flavor]
-        super().__init__(anchors, strides, flavor, ignore_thr, reduction, loss_weight, **shared)
-        check_weights(
-            lambda_xy=lambda_xy,
-            lambda_wh=lambda_wh,
-            lambda_obj=lambda_obj,
-            lambda_noobj=lambda_noobj,
-            lambda_class=lambda_class,
-        )
-        check_flags(coord_scale=coord_scale)
-        self.lambda_xy = lambda_xy
-        self.lambda_wh = lambda_wh
-        self.lambda_obj = lambda_obj
-        self.lambda_noobj = lambda_noobj
-        self.lambda_class = lambda_class
-        self.coord_scale = coord_scale
+    anchors: Anchors = COCO_ANCHORS
+    strides: Sequence[float] = (32, 16, 8)
+    lambda_xy: float = option(default=1.0, check=at_least(0))
+    lambda_wh: float = option(default=1.0, check=at_least(0))
+    lambda_obj: float = option(default=1.0, check=at_least(0))
+    lambda_noobj: float = option(default=1.0, check=at_least(0))
+    lambda_class: float = option(default=1.0, check=at_least(0))
+    ignore_thr: float | str | None = option(default="flavor", check=THRESHOLD)
+    coord_scale: bool = True
+    flavor: str = "darknet"
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+
+    def ignoring(self) -> float | None:
+        return IGNORE_THR[self.flavor] if self.ignore_thr == "flavor" else self.ignore_thr
 
     def encoding(self) -> dict[str, Any]:
-        return {"prior_ignore_thr": self.ignore_thr} if self.flavor == "paper" else {}
+        return {"prior_ignore_thr": self.ignoring()} if self.flavor == "paper" else {}
 
     def ignored(self, found: Predictions, truths: Truths, dense: DenseTarget) -> DenseTarget:
         return dense if self.flavor == "paper" else super().ignored(found, truths, dense)

@@ -7,16 +7,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from typing_extensions import Unpack
 
 from ..functional.classification import sigmoid_cross_entropy
-from ..modules.base import published
+from ..modules.base import Loss, published
 from ..modules.building import build_loss
-from ..modules.declared import at_least, between, check_value, none_or
+from ..modules.declared import at_least, between, none_or, option
 from ..modules.errors import OptionError
-from ..modules.options import Shared, check_option
+from ..modules.options import check_option
 from .anchors import SHARE_OR_NONE, AnchorLoss, Anchors, logistic_objectness
-from .base import check_weights, summed
+from .base import summed
 from .decode import Predictions, boxes_of
 from .encode import DenseTarget, Truths, ignore_overlapping, with_objectness
 from .layout import Level, num_rows
@@ -32,6 +31,17 @@ COCO_ANCHORS = (
 """darknet's yolov4.cfg, the coarsest level first."""
 LAMBDA_BOX = {"paper": 1.0, "darknet": 0.07}
 LIKELY_CLASS = 0.25
+
+
+def decoded_loss(loss: Mapping | str | nn.Module) -> Loss:
+    """A loss of decoded boxes from its config, name or module."""
+    loss = build_loss("loss_box", loss, ["bbox"])
+    if not loss.boxes:
+        raise OptionError(
+            f"loss_box must be a loss of boxes, got {type(loss).__name__}, which is one of coordinates: "
+            "YOLOv3Loss regresses those."
+        )
+    return loss
 
 
 @published()
@@ -81,51 +91,38 @@ class YOLOv4Loss(AnchorLoss, BoxObjective):
     paper = "https://arxiv.org/abs/2004.10934"
     term_names = ("loss_bbox", "loss_obj", "loss_noobj", "loss_cls")
 
-    def __init__(
-        self,
-        anchors: Anchors = COCO_ANCHORS,
-        strides: Sequence[float] = (32, 16, 8),
-        loss_box: Mapping | str | nn.Module = "CIoULoss",
-        lambda_box: float | None = None,
-        lambda_obj: float = 1.0,
-        lambda_noobj: float = 1.0,
-        lambda_class: float = 1.0,
-        iou_thr: float | None = 0.213,
-        scale_x_y: float | Sequence[float] = (1.05, 1.1, 1.2),
-        label_smoothing: float = 0.0,
-        ignore_thr: float | None = 0.7,
-        flavor: str = "darknet",
-        reduction: str = "mean",
-        loss_weight: float = 1.0,
-        **shared: Unpack[Shared],
-    ) -> None:
-        super().__init__(anchors, strides, flavor, ignore_thr, reduction, loss_weight, **shared)
-        check_value("iou_thr", iou_thr, SHARE_OR_NONE)
-        check_value("label_smoothing", label_smoothing, between(0, 1))
-        scales = tuple(scale_x_y) if isinstance(scale_x_y, list | tuple) else (scale_x_y,) * len(self.strides)
-        fit = len(scales) == len(self.strides) and all(map(at_least(1).holds, scales))
-        check_option("scale_x_y", scale_x_y, fit, f"a number of 1 or more, or {len(self.strides)}, one for each level")
-        check_value("lambda_box", lambda_box, none_or(at_least(0)))
-        check_weights(lambda_obj=lambda_obj, lambda_noobj=lambda_noobj, lambda_class=lambda_class)
-        self.loss_box = build_loss("loss_box", loss_box, ["bbox"])
-        if not self.loss_box.boxes:
-            raise OptionError(
-                f"loss_box must be a loss of boxes, got {type(self.loss_box).__name__}, which is one of coordinates: "
-                "YOLOv3Loss regresses those."
-            )
-        self.lambda_box = LAMBDA_BOX[flavor] if lambda_box is None else lambda_box
-        self.lambda_obj = lambda_obj
-        self.lambda_noobj = lambda_noobj
-        self.lambda_class = lambda_class
-        self.iou_thr = iou_thr
-        self.scale_x_y = scales
-        self.label_smoothing = label_smoothing
+    anchors: Anchors = COCO_ANCHORS
+    strides: Sequence[float] = (32, 16, 8)
+    loss_box: Mapping | str | nn.Module = option(default="CIoULoss", convert=decoded_loss)
+    lambda_box: float | None = option(default=None, check=none_or(at_least(0)))
+    lambda_obj: float = option(default=1.0, check=at_least(0))
+    lambda_noobj: float = option(default=1.0, check=at_least(0))
+    lambda_class: float = option(default=1.0, check=at_least(0))
+    iou_thr: float | None = option(default=0.213, check=SHARE_OR_NONE)
+    scale_x_y: float | Sequence[float] = (1.05, 1.1, 1.2)
+    label_smoothing: float = option(default=0.0, check=between(0, 1))
+    ignore_thr: float | None = 0.7
+    flavor: str = "darknet"
+    reduction: str = "mean"
+    loss_weight: float = 1.0
+
+    def check_options(self) -> None:
+        super().check_options()
+        levels = len(self.strides)
+        fits = len(self.scales) == levels and all(map(at_least(1).holds, self.scales))
+        check_option("scale_x_y", self.scale_x_y, fits, f"a number of 1 or more, or {levels}, one for each level")
+
+    @property
+    def scales(self) -> Sequence[float]:
+        """``scale_x_y`` of each level."""
+        one = not isinstance(self.scale_x_y, (list, tuple))
+        return (self.scale_x_y,) * len(self.strides) if one else self.scale_x_y
 
     def encoding(self) -> dict[str, Any]:
         return {"iou_thr": self.iou_thr, "several_boxes": self.flavor == "darknet"}
 
     def offset_scale(self, levels: Sequence[Level], like: Tensor) -> Tensor:
-        scales = [like.new_full((num_rows(level), 1), s) for level, s in zip(levels, self.scale_x_y, strict=True)]
+        scales = [like.new_full((num_rows(level), 1), s) for level, s in zip(levels, self.scales, strict=True)]
         return torch.cat(scales)
 
     def ignored(self, found: Predictions, truths: Truths, dense: DenseTarget) -> DenseTarget:
@@ -145,10 +142,11 @@ class YOLOv4Loss(AnchorLoss, BoxObjective):
     def compute_rows(self, found: Predictions, target: DenseTarget) -> dict[str, Tensor]:
         positive, negative = logistic_objectness(found.raw[..., 4], target.objectness)
         smoothing = self.label_smoothing
+        lambda_box = LAMBDA_BOX[self.flavor] if self.lambda_box is None else self.lambda_box
         classes = target.classes * (1 - smoothing) + smoothing / 2
         class_error = sigmoid_cross_entropy(found.raw[..., 5:], classes)
         return {
-            "loss_bbox": self.lambda_box * summed_loss(self.loss_box, *self.pairs(found, target)),
+            "loss_bbox": lambda_box * summed_loss(self.loss_box, *self.pairs(found, target)),
             "loss_obj": self.lambda_obj * positive,
             "loss_noobj": self.lambda_noobj * negative,
             "loss_cls": self.lambda_class * summed(class_error, target.objectness == 1),

@@ -11,7 +11,7 @@ from mmdet_losses import Stateful
 from .boxes import BOX_CASES, SIDE_CASES
 from .case import Case, NoWaiting, autocast, cast, map_target, never_select, run, spoil, target_rows
 from .classification import CLS_CASES as STATELESS_CLS_CASES
-from .classification import REQUIRED
+from .classification import REQUIRED as REQUIRED_OF_CLASSES
 from .coordinates import COORDINATE_CASES as ROWWISE_COORDINATE_CASES
 from .distribution import DFL_CASES
 from .draw import BINS, CLASSES, draw_boxes, draw_range
@@ -19,6 +19,8 @@ from .embeddings import EMBEDDING_CASES
 from .masks import MASK_CASES, TEACHER_CASES
 from .quality_aware import QUALITY_AWARE_CASES
 from .ranking import RANK_CASES
+from .rotated import REQUIRED as REQUIRED_OF_ROTATED
+from .rotated import ROTATED_CASES
 from .stateful import HARMONIZED_COORDINATE_CASES, STATEFUL_CLS_CASES
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "DFL_CASES",
     "RANK_CASES",
     "REQUIRED",
+    "ROTATED_CASES",
     "ROWWISE_CASES",
     "SIDE_CASES",
     "STATEFUL_CASES",
@@ -52,7 +55,10 @@ __all__ = [
 
 COORDINATE_CASES = ROWWISE_COORDINATE_CASES + HARMONIZED_COORDINATE_CASES
 CLS_CASES = STATELESS_CLS_CASES + QUALITY_AWARE_CASES + STATEFUL_CLS_CASES
-CASES = COORDINATE_CASES + BOX_CASES + SIDE_CASES + CLS_CASES + DFL_CASES + MASK_CASES + TEACHER_CASES + EMBEDDING_CASES
+OTHER_CASES = DFL_CASES + MASK_CASES + TEACHER_CASES + EMBEDDING_CASES
+CASES = COORDINATE_CASES + BOX_CASES + SIDE_CASES + ROTATED_CASES + CLS_CASES + OTHER_CASES
+REQUIRED = REQUIRED_OF_CLASSES | REQUIRED_OF_ROTATED
+"""Options without a default that could be used."""
 
 
 ROWWISE_CASES = [case for case in CASES if not case.whole]

@@ -63,7 +63,7 @@ class Case:
         reference: ``(pred row, target row) -> the values of the row``, from the scalar reference.
         frozen: Whether a factor is a constant in the gradient, so that differences of values do not give it.
         form: What tells it from another case of the same options.
-        kind: ``box``, ``sides`` (boxes with four values each), ``coordinate``, ``dfl`` or ``cls``.
+        kind: ``box``, ``sides`` (boxes with four values each), ``rotated``, ``coordinate``, ``dfl`` or ``cls``.
         whole: Whether a row's loss depends on the other rows, and its mean is over what the loss counts itself; the
             reference then takes all rows and returns the values of each.
         prepare: Sets the statistics of a loss that has some.

@@ -14,7 +14,17 @@ from cases import one_per_class, over
 
 import mmdet_losses as ml
 from mmdet_losses import L1Loss, OptionError
-from mmdet_losses.modules.declared import at_least, between, declared, more_than, none_or, one_of, option, whole
+from mmdet_losses.modules.declared import (
+    Configured,
+    at_least,
+    between,
+    declared,
+    more_than,
+    none_or,
+    one_of,
+    option,
+    whole,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,7 +99,7 @@ def test_checks(check, good: list, bad: list) -> None:
 
 def test_module_that_is_no_loss_declares_options_too() -> None:
     @declared
-    class Part(torch.nn.Module):
+    class Part(Configured):
         size: int = option(default=3, check=whole(1))
 
     assert (Part().size, Part(5).size) == (3, 5)

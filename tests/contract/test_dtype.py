@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cases import BOX_CASES, CASES, DFL_CASES, autocast, cast, map_target, over, run
+from cases import BOX_CASES, CASES, DFL_CASES, ROTATED_CASES, autocast, cast, map_target, over, run
 
 LOW = [torch.float16, torch.bfloat16]
 
@@ -55,7 +55,9 @@ def test_result_dtype(case):
 def test_float64_weights_keep_their_precision(case):
     pred, target = case.batch(dtype=torch.float64)
     third = torch.full((len(pred),), 1 / 3, dtype=torch.float64)
-    forms = [third] if case.kind != "box" else [third, third[:, None], third[:, None].expand(-1, 4)]
+    forms = [third]
+    if case.kind in ("box", "rotated"):
+        forms += [third[:, None], third[:, None].expand(-1, pred.shape[1])]
     plain = case.build()(pred, target)
     for weight in forms:
         torch.testing.assert_close(case.build()(pred, target, weight), plain / 3, rtol=1e-13, atol=0)
@@ -73,7 +75,7 @@ def test_mixed_precision_of_prediction_and_target(case):
     torch.testing.assert_close(wide.float(), case.build()(pred, target), rtol=1e-5, atol=1e-6)
 
 
-@over([*BOX_CASES, *DFL_CASES])
+@over([*BOX_CASES, *ROTATED_CASES, *DFL_CASES])
 def test_integer_targets(case):
     pred, target = case.batch()
     whole = target.round()

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from cases import BINS, BOX_CASES, CASES, CLASSES, CLS_CASES, COORDINATE_CASES, SIDE_CASES, over
+from cases import BINS, BOX_CASES, CASES, CLASSES, CLS_CASES, COORDINATE_CASES, ROTATED_CASES, SIDE_CASES, over
 
 import mmdet_losses as ml
 
@@ -67,15 +67,15 @@ def test_prediction_that_is_no_floating_tensor(case):
         case.build()(pred.tolist(), target)
 
 
-@over(BOX_CASES + SIDE_CASES)
+@over(BOX_CASES + SIDE_CASES + ROTATED_CASES)
 def test_shape_of_boxes(case):
     pred, _ = case.batch(N)
-    for wrong in (pred[:, :3], pred[0, 0], torch.zeros(N, 5), torch.zeros(4, 3)):
+    for wrong in (pred[:, :3], pred[0, 0], torch.zeros(N, 9 - pred.shape[1]), torch.zeros(4, 3)):
         with pytest.raises(ValueError, match="pred"):
             case.build()(wrong, wrong)
 
 
-@over(BOX_CASES + SIDE_CASES + COORDINATE_CASES)
+@over(BOX_CASES + SIDE_CASES + ROTATED_CASES + COORDINATE_CASES)
 def test_shape_of_target(case):
     pred, target = case.batch(N)
     for wrong in (target[:-1], target[:1], target[:, :1], target[0], target.flatten(), target[None]):
@@ -242,6 +242,20 @@ def test_distribution_shapes():
         ("NWDLoss", {"mode": "l2"}, "mode"),
         ("NWDLoss", {"gamma": 0.5}, "gamma"),
         ("NWDLoss", {"constant": 0.0}, "constant"),
+        ("ProbIoULoss", {"mode": "l3"}, "mode"),
+        ("KLDLoss", {"fun": "log"}, "fun"),
+        ("KLDLoss", {"tau": -1.0}, "tau"),
+        ("KLDLoss", {"alpha": 0.0}, "alpha"),
+        ("KLDLoss", {"sqrt": 2}, "sqrt"),
+        ("KLDLoss", {"order": "both"}, "order"),
+        ("JDLoss", {"tau": None}, "tau"),
+        ("GWDLoss", {"normalize": "yes"}, "normalize"),
+        ("GDLoss", {}, "loss_type must be one of 'gwd', 'kld', 'jd', 'kld_symmax', 'kld_symmin'"),
+        ("GDLoss", {"loss_type": "kld", "representation": "xy_stddev_pearson"}, "representation"),
+        ("KFIoULoss", {"fun": "log1p"}, "fun"),
+        ("KFIoULoss", {"beta": 0.0}, "beta"),
+        ("RotatedIoULoss", {"mode": "giou"}, "mode"),
+        ("RotatedIoULoss", {"eps": 0.0}, "eps"),
     ],
 )
 def test_wrong_option(name, options, match):
@@ -257,7 +271,7 @@ def test_accepted_spellings():
     assert linear(*boxes).item() == pytest.approx(0.2)
 
 
-@over(BOX_CASES + SIDE_CASES + COORDINATE_CASES)
+@over(BOX_CASES + SIDE_CASES + ROTATED_CASES + COORDINATE_CASES)
 def test_debug_names_the_first_bad_row(case):
     # boxes are drawn larger than the image of a case
     case = replace(case, options={**case.options, "img_shape": (1e4, 1e4)}) if case.name == "MPDIoULoss" else case
@@ -360,7 +374,7 @@ def test_debug_names_the_first_value_that_is_no_probability():
 )
 def test_one_number_per_class_for_another_number_of_classes(loss, name):
     for shape in ((N, CLASSES), (3,)):
-        with pytest.raises(ValueError, match=f"{name} has 3 entries, so pred must have shape"):
+        with pytest.raises(ValueError, match=rf"{name} (must have 5 entries, .*, got 3\.|has one entry per class)"):
             loss(torch.zeros(shape), torch.zeros(shape))
 
 

@@ -4,7 +4,17 @@ import math
 
 import pytest
 import torch
-from cases import BINS, BOX_CASES, CASES, COORDINATE_CASES, RANK_CASES, SIDE_CASES, draw_boxes, one_per_class, over
+from cases import (
+    BINS,
+    BOX_CASES,
+    CASES,
+    COORDINATE_CASES,
+    RANK_CASES,
+    SIDE_CASES,
+    draw_boxes,
+    one_per_class,
+    over,
+)
 from cases.composite import COMPOSITE_CASES
 from cases.embeddings import OTHER
 
@@ -32,7 +42,7 @@ def test_every_loss_has_a_case():
 @over(one_per_class())
 def test_facts_are_declared(case):
     cls = case.loss_class
-    slot = {"box": "bbox", "sides": "bbox", "coordinate": "bbox"}.get(case.kind, case.kind)
+    slot = {"box": "bbox", "sides": "bbox", "rotated": "rbox", "coordinate": "bbox"}.get(case.kind, case.kind)
     assert cls.slot == slot
     assert cls.boxes is (case.kind in ("box", "sides"))
     assert bool(cls.unit) is (cls.boxes and not cls.scale_invariant)
@@ -46,7 +56,7 @@ def test_facts_are_declared(case):
 
 @over(CASES)
 def test_bounds(case):
-    low, high = case.loss_class.bounds
+    low, high = case.build().bounds
     batches = [case.batch(N, torch.float64, seed=5)]
     if case.kind in ("box", "sides"):
         batches.append(far_boxes(N))

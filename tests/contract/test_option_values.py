@@ -15,7 +15,7 @@ from torch import nn
 import mmdet_losses as ml
 from mmdet_losses import OptionError
 from mmdet_losses.modules.boxes.focus import FOCUSES
-from mmdet_losses.modules.declared import declared, option
+from mmdet_losses.modules.declared import Configured, declared, option
 from mmdet_losses.modules.options import options_of
 
 CONFIGURABLE = {cls.__name__: cls for cls in (*ml.CATALOGUE.values(), *FOCUSES.values(), ml.Integral)}
@@ -89,7 +89,7 @@ def test_weights_of_the_terms_of_an_objective(case) -> None:
 
 def test_annotation_says_what_an_option_is() -> None:
     @declared
-    class Part(nn.Module):
+    class Part(Configured):
         share: float = 0.5
         count: int = 1
         limit: float | None = None

@@ -44,6 +44,11 @@ def train(loss: nn.Module, *batches) -> None:
     commit_statistics(loss)
 
 
+def be_one_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+
+
 # ------------------------------------------------------------------------------------------------- all of them
 
 
@@ -97,7 +102,7 @@ def test_processes_add_up(case, monkeypatch):
         collectives.append(flat.clone())
         flat.copy_(sum(sums))
 
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    be_one_of_two(monkeypatch)
     monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
     for rank in ranks:
         commit_statistics(rank)
@@ -110,7 +115,7 @@ def test_processes_add_up(case, monkeypatch):
 
 
 def test_no_collective_without_statistics(monkeypatch):
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    be_one_of_two(monkeypatch)
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda flat: pytest.fail("a collective for nothing"))
     commit_statistics(nn.ModuleList([ml.GIoULoss(), ml.FocalLoss(), ml.GHMC()]))
 
@@ -243,7 +248,7 @@ def test_nothing_commits_for_too_long(case):
     assert holder.uncommitted == 0
     holder.uncommitted = FORGOTTEN - 2
     run(loss, *batch)
-    with pytest.warns(UserWarning, match=r"LossStateHook.*commit_statistics"):
+    with pytest.warns(UserWarning, match=r"commit_statistics.*LossStateHook"):
         run(loss, *batch)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -278,6 +283,7 @@ class Wrapper(nn.Module):
 
 @over(STATEFUL_CASES)
 def test_hook_commits_after_each_iteration(case):
+    import mmengine.hooks  # noqa: F401  with which the hooks of this package are known
     from mmengine.registry import HOOKS, MODEL_WRAPPERS
 
     hook = HOOKS.build(dict(type="LossStateHook"))

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from cases import BOX_CASES, CASES, CLASSES, COORDINATE_CASES, over
+from cases import BOX_CASES, CASES, CLASSES, COORDINATE_CASES, ROTATED_CASES, over
 
 import mmdet_losses as ml
 from mmdet_losses.modules.classes.base import FocalForm
@@ -46,11 +46,11 @@ def test_weight_per_row(case, n):
 
 
 @pytest.mark.parametrize("n", [N, 4, 1])
-@over(BOX_CASES)
+@over(BOX_CASES + ROTATED_CASES)
 def test_weight_of_boxes(case, n):
     loss, pred, target, plain = unreduced(case, n)
     torch.testing.assert_close(loss(pred, target, rising(n, 1)), plain * rising(n), rtol=1e-6, atol=0)
-    weight = rising(n, 4)
+    weight = rising(n, pred.shape[1])
     torch.testing.assert_close(loss(pred, target, weight), plain * weight.mean(-1), rtol=1e-6, atol=0)
 
 
@@ -83,7 +83,7 @@ def wrong_shapes(case, n: int) -> list[tuple[int, ...]]:
         shapes += [(columns,), (columns, n)]
     if case.per_row and n != 1:
         shapes += [(1, 1), (1, columns), (n, 2)]
-    if case.per_row and case.kind != "box":
+    if case.per_row and case.kind not in ("box", "rotated"):
         shapes += [(n, columns)]
     return [shape for shape in shapes if not (shape == (1, n) and not case.per_row and n in (1, columns))]
 

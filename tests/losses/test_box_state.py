@@ -296,10 +296,9 @@ def make_runner(work_dir, **options):
         train_cfg=dict(by_epoch=False, max_iters=STEPS, val_interval=10**6),
         optim_wrapper=dict(optimizer=dict(type="SGD", lr=0.0)),
         default_hooks=dict(checkpoint=dict(type="CheckpointHook", interval=2, by_epoch=False)),
-        custom_hooks=[dict(type="LossStateHook")],
         default_scope="mmdet",
         log_level="ERROR",
-        experiment_name=work_dir.name,
+        experiment_name=f"{work_dir.parent.name}-{work_dir.name}",
         **options,
     )
 
@@ -309,9 +308,15 @@ def means_of_training() -> list[float]:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_hook_commits_and_anneals_in_a_runner(tmp_path):
-    runner = make_runner(tmp_path / "whole")
+@pytest.mark.parametrize("hooks", [None, [dict(type="LossStateHook")]], ids=["bare config", "hook in the config"])
+def test_runner_commits_and_anneals(tmp_path, monkeypatch, hooks):
+    """Once per iteration, whether the config names the hook or not."""
+    commits = []
+    commit = ml.WiseFocus.commit
+    monkeypatch.setattr(ml.WiseFocus, "commit", lambda self, **sums: commits.append(self) or commit(self, **sums))
+    runner = make_runner(tmp_path / "whole", custom_hooks=hooks)
     runner.train()
+    assert sum(one is runner.model.wise.focus for one in commits) == STEPS
     means = means_of_training()
     expected = [mean_after(*means[:step]) for step in range(STEPS)]
     assert [mean for mean, _ in runner.model.seen] == pytest.approx(expected, rel=1e-5)
@@ -320,8 +325,33 @@ def test_hook_commits_and_anneals_in_a_runner(tmp_path):
 
     # the checkpoint of an iteration holds the mean that the next one uses
     halfway = tmp_path / "whole" / "iter_2.pth"
-    resumed = make_runner(tmp_path / "resumed", resume=True, load_from=str(halfway))
+    resumed = make_runner(tmp_path / "resumed", resume=True, load_from=str(halfway), custom_hooks=hooks)
     resumed.train()
     assert [mean for mean, _ in resumed.model.seen] == pytest.approx(expected[2:], rel=1e-5)
     assert [ratio for _, ratio in resumed.model.seen] == pytest.approx([1.25, 0.875])
     assert resumed.model.wise.focus.iou_mean.item() == pytest.approx(mean_after(*means), rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_averaged_model_of_a_runner_has_the_statistics_of_the_model(tmp_path):
+    """MMEngine saves it as the model: a mean that lags behind would be what a fine-tuning starts from."""
+    ema = dict(type="EMAHook", ema_type="ExponentialMovingAverage", momentum=0.01, update_buffers=True)
+    runner = make_runner(tmp_path / "ema", custom_hooks=[ema])
+    runner.train()
+    saved = torch.load(tmp_path / "ema" / f"iter_{STEPS}.pth", weights_only=False)
+    mean = runner.model.wise.focus.iou_mean
+    assert mean.item() == pytest.approx(mean_after(*means_of_training()), rel=1e-5)
+    assert saved["state_dict"]["wise.focus.iou_mean"] == saved["ema_state_dict"]["module.wise.focus.iou_mean"] == mean
+    assert saved["state_dict"]["unified.annealed_ratio"] == runner.model.unified.annealed_ratio == 0.875
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_steps_commit_again_after_a_runner(tmp_path):
+    """What is trained on in a loop of one's own."""
+    model = make_runner(tmp_path / "first").train()
+    before = model.wise.focus.iou_mean.item()
+    pred, target = batch()
+    model.wise(pred.detach() + model.shift, target).backward()
+    torch.optim.SGD(model.parameters(), lr=0.0).step()
+    expected = (1 - MOMENTUM) * before + MOMENTUM * cost(pred, target).mean().item()
+    assert model.wise.focus.iou_mean.item() == pytest.approx(expected, rel=1e-5)

@@ -1,10 +1,7 @@
 """Names: what is registered when, what is one class, and what remains where parts of MMDetection are missing."""
 
 import ast
-import pickle
 import re
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -13,48 +10,10 @@ from cases import REQUIRED
 from mmdet.models.losses import CIoULoss as MMDetCIoULoss
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.registry import MODELS as ROOT
+from processes import BLOCK, run_and_hear, run_forks, run_python
 
 import mmdet_losses
 from mmdet_losses import registry
-
-
-def run_python(code, *flags):
-    """Standard output of a fresh interpreter; fails with its standard error."""
-    return run_and_hear(code, *flags)[0]
-
-
-def run_and_hear(code, *flags):
-    """Standard output of a fresh interpreter, and the lines of this package on its standard error."""
-    result = subprocess.run(
-        [sys.executable, *flags, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout, [line for line in result.stderr.splitlines() if " - mmdet_losses - " in line]
-
-
-def run_forks(*codes):
-    """Each code in a process of its own, in which all but this package and MMDetection's models is imported already."""
-    run_python(
-        f"""
-        import sys
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
-        from import_orders import in_a_process
-        for code in {[textwrap.dedent(code) for code in codes]!r}:
-            in_a_process(lambda: exec(code, {{}}))
-        """
-    )
-
-
-BLOCK = """
-    import importlib.abc, sys
-
-    class Block(importlib.abc.MetaPathFinder):
-        def find_spec(self, name, path=None, target=None):
-            if name in BLOCKED:
-                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-    sys.meta_path.insert(0, Block())
-"""
 
 
 @pytest.mark.parametrize("name", registry.LOSSES)
@@ -107,16 +66,6 @@ def test_importing_loads_torch_alone():
         )
 
 
-@pytest.mark.parametrize("name", registry.INHERITED)
-def test_there_is_one_class_and_it_is_one_that_heads_test_for(name):
-    loss = registry.LOSSES[name]
-    assert loss is getattr(mmdet_losses, name) is getattr(mmdet_losses.modules, name) is mmdet_losses.CATALOGUE[name]
-    assert issubclass(loss, registry.stock(name))
-    assert not isinstance(registry.stock(name)(), loss)
-    # pickles of the first version name the class of that time
-    assert pickle.loads(f"cmmdet_losses.registry\n{name}\n.".encode()) is loss
-
-
 def test_a_loss_inside_an_objective_is_of_the_class_too():
     box = mmdet_losses.GridObjectnessLoss(loss_box="SmoothL1Loss").loss_box
     assert type(box) is mmdet_losses.SmoothL1Loss
@@ -124,36 +73,45 @@ def test_a_loss_inside_an_objective_is_of_the_class_too():
 
 def test_objects_and_classes_from_before_mmdetection_came():
     run_python(
-        """
-        import copy, pickle, sys, torch
-        import mmdet_losses as ml
-        from mmdet_losses.modules.options import options_of
+        f"REQUIRED = {REQUIRED!r}"
+        + textwrap.dedent(
+            """
+            import copy, pickle, sys, torch
+            import mmdet_losses as ml
+            from mmdet_losses.modules.options import options_of
 
-        class Mine(ml.SmoothL1Loss):
-            def __init__(self, scale=2.0, **shared):
-                super().__init__(**shared)
-                self.scale = scale
+            class Mine(ml.SmoothL1Loss):
+                def __init__(self, scale=2.0, **shared):
+                    super().__init__(**shared)
+                    self.scale = scale
 
-        pred, target = torch.tensor([[0.0, 0.0, 2.0, 2.0]], requires_grad=True), torch.ones(1, 4)
-        losses = [ml.SmoothL1Loss(beta=0.5), Mine(beta=0.5), ml.QualityFocalLoss(beta=1.0)]
-        dumped, held = pickle.dumps(losses), [dict(loss.__dict__) for loss in losses]
-        compiled = torch.compile(losses[0], backend="eager", fullgraph=True)
-        values = compiled(pred, target), losses[1](pred, target)
-        options = [type(loss).options() for loss in losses]
-        assert not {"mmdet", "mmcv", "mmengine"} & set(sys.modules)
+            pred, target = torch.tensor([[0.0, 0.0, 2.0, 2.0]], requires_grad=True), torch.ones(1, 4)
+            losses = [ml.SmoothL1Loss(beta=0.5), Mine(beta=0.5), ml.QualityFocalLoss(beta=1.0)]
+            losses += [loss(**REQUIRED.get(name, {})) for name, loss in ml.CATALOGUE.items()]
+            dumped, held = pickle.dumps(losses), [dict(loss.__dict__) for loss in losses]
+            compiled = torch.compile(losses[0], backend="eager", fullgraph=True)
+            values = compiled(pred, target), losses[1](pred, target)
+            options = [type(loss).options() for loss in losses]
+            assert not {"mmdet", "mmcv", "mmengine"} & set(sys.modules)
 
-        from mmdet.models.losses import QualityFocalLoss, SmoothL1Loss
+            import mmdet.models.losses
 
-        options_of.cache_clear()
-        assert options == [type(loss).options() for loss in losses]
-        assert values == (compiled(pred, target), losses[1](pred, target))
-        theirs = (SmoothL1Loss, SmoothL1Loss, QualityFocalLoss)
-        fresh = [ml.SmoothL1Loss(beta=0.5), Mine(beta=0.5), ml.QualityFocalLoss(beta=1.0)]
-        for group in (losses, pickle.loads(dumped), copy.deepcopy(losses), pickle.loads(pickle.dumps(losses)), fresh):
-            for loss, old, stock, state in zip(group, losses, theirs, held):
-                assert type(loss) is type(old) and isinstance(loss, stock)
-                assert all(getattr(loss, name) == state[name] for name in loss.option_names() if name in state)
-        """
+            options_of.cache_clear()
+            assert options == [type(loss).options() for loss in losses]
+            assert values == (compiled(pred, target), losses[1](pred, target))
+            own = mmdet.models.losses
+            theirs = [own.SmoothL1Loss, own.SmoothL1Loss, own.QualityFocalLoss]
+            theirs += [getattr(own, name, torch.nn.Module) for name in ml.CATALOGUE]
+            assert sum(cls is not torch.nn.Module for cls in theirs) == 3 + 23
+            fresh = [ml.SmoothL1Loss(beta=0.5), Mine(beta=0.5), ml.QualityFocalLoss(beta=1.0)]
+            fresh += [loss(**REQUIRED.get(name, {})) for name, loss in ml.CATALOGUE.items()]
+            copies = pickle.loads(dumped), copy.deepcopy(losses), pickle.loads(pickle.dumps(losses))
+            for group in (losses, fresh, *copies):
+                for loss, old, stock, state in zip(group, losses, theirs, held):
+                    assert type(loss) is type(old) and isinstance(loss, stock)
+                    assert all(getattr(loss, name) == state[name] for name in loss.option_names() if name in state)
+            """
+        )
     )
 
 
@@ -450,7 +408,8 @@ def test_whoever_imports_mmdetection_sees_why_it_cannot_be(blocked, known):
                     assert error.name == {blocked!r} and error.__cause__ is error.__context__ is None, error
                 else:
                     raise AssertionError
-            assert [hook.name for hook in sys.meta_path if type(hook).__name__ == "ImportHook"] == ["mmdet.models"]
+            waiting = {{hook.name for hook in sys.meta_path if type(hook).__name__ == "ImportHook"}}
+            assert waiting == {{"mmdet.models", "mmrotate.models"}}
             try:
                 print(mmdet_losses.registry.STOCK)
             except ModuleNotFoundError as error:

@@ -428,3 +428,18 @@ def test_it_works_where_mmdetection_is_not(blocked):
         assert Models.module_dict["CIoULoss"] is mmdet_losses.CIoULoss
         """
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("CIOULoss", "CIoULoss"), ("FocalLos", None), ("FocaLoss", "FocalLoss"), ("ZLoss", None)],
+)
+def test_a_name_that_is_close_to_a_loss_is_told(name, meant):
+    from mmdet.registry import MODELS as MMDET
+
+    with pytest.raises(KeyError) as error:
+        MMDET.build(dict(type=name))
+    message = str(error.value)
+    assert f"{name} is not in the mmdet::model registry" in message
+    assert ("Did you mean" in message) is (meant is not None)
+    assert meant is None or f"Did you mean {meant}" in message

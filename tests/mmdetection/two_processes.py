@@ -35,12 +35,14 @@ SPECIAL = {
     "EQLV2Loss": [("bbox_head", "loss_cls")],
 }
 CLASSES, CHANNELS, SIZE, STRIDES = 4, 8, 128, (8, 16, 32, 64, 128)
+APART = ("composite", "rbox")
+"""An objective is no part of a head, and no head of MMDetection's passes rotated boxes."""
 OPTIONS = {"EqualizationLoss": {"class_frequency": [0.5, 1e-4, 0.2, 1e-3]}}
 """What a loss does not work without."""
 COMBINATIONS = [
     (head, slot, name)
     for name, loss in LOSSES.items()
-    if name == loss.__name__ and loss.slot != "composite"  # an objective is no part of a head
+    if name == loss.__name__ and loss.slot not in APART
     for head, slot in SPECIAL.get(name, PLACES[loss.slot])
 ]
 OWN_DIVISOR = ("retinanet", "bbox_head")

@@ -99,6 +99,7 @@ log = _function(math.log, lambda x: 1 / x)
 log1p = _function(math.log1p, lambda x: 1 / (1 + x))
 sqrt = _function(math.sqrt, lambda x: 0.5 / math.sqrt(x))
 sin = _function(math.sin, math.cos)
+cos = _function(math.cos, lambda x: -math.sin(x))
 asin = _function(math.asin, lambda x: 1 / math.sqrt(1 - x * x))
 atan = _function(math.atan, lambda x: 1 / (1 + x * x))
 

@@ -14,7 +14,7 @@ import mmdet_losses as ml
 
 PACKAGE = Path(__file__).resolve().parents[2] / "mmdet_losses"
 TOOLS = PACKAGE.parent / "tools"
-LAYERS = ("functional", "kernels", "modules", "yolo")
+LAYERS = ("functional", "kernels", "modules", "rotated", "yolo")
 """From the lowest up; what is in none of them stands above all."""
 SIDE_ROOMS = {"data": {"data"}, "lab": {"data", "lab"}}
 """Rooms that no loss needs, each with the rooms that it imports."""

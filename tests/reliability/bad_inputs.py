@@ -16,6 +16,7 @@ import torch
 from cases import Case, cast, map_target
 from cases.bad import BAD_BOXES, DTYPES, LOGITS, PROBABILITIES
 from cases.case import Target
+from cases.rotated import BAD_ROTATED
 from torch import Tensor
 
 from .core import Tally, measured
@@ -27,6 +28,7 @@ from .facts import (
     has_scores,
     of_positions,
     of_probabilities,
+    of_rotated,
     parts,
     rows_apart,
 )
@@ -112,8 +114,9 @@ BOXES = {
 
 def box_rows(names: list[str]) -> Make:
     def make(case: Case, dtype: torch.dtype) -> Iterator[Bad]:
+        boxes = BAD_ROTATED if of_rotated(case) else BAD_BOXES
         pred, target = (
-            torch.tensor([BAD_BOXES[name][i] for name in names], dtype=torch.float64).to(dtype) for i in range(2)
+            torch.tensor([boxes[name][i] for name in names], dtype=torch.float64).to(dtype) for i in range(2)
         )
         held = pred.isfinite().all(1) & target.isfinite().all(1)
         if held.any():

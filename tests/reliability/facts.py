@@ -21,9 +21,14 @@ def of_boxes(case: Case) -> bool:
     return case.loss_class.boxes
 
 
+def of_rotated(case: Case) -> bool:
+    """losses of rotated boxes"""
+    return case.kind == "rotated"
+
+
 def of_positions(case: Case) -> bool:
-    """losses of boxes or coordinates"""
-    return case.loss_class.slot == "bbox"
+    """losses of boxes, rotated or not, or of coordinates"""
+    return case.loss_class.slot in ("bbox", "rbox")
 
 
 def ranks(case: Case) -> bool:
@@ -42,13 +47,13 @@ def true_gradient(case: Case) -> bool:
 
 
 def scale_invariant(case: Case) -> bool:
-    """classes that say they are scale invariant"""
-    return case.loss_class.scale_invariant
+    """losses that say they are scale invariant"""
+    return case.build().scale_invariant
 
 
 def best_is_zero(case: Case) -> bool:
-    """classes that say they are 0 at a match"""
-    return case.loss_class.best == 0
+    """losses that say they are 0 at a match"""
+    return case.build().best == 0
 
 
 def both(*facts: Applies) -> Applies:
@@ -93,6 +98,11 @@ def row_sums(value: Tensor) -> Tensor:
 
 def sides(boxes: Tensor) -> Tensor:
     return boxes[:, 2:] - boxes[:, :2]
+
+
+def sizes(case: Case, boxes: Tensor) -> Tensor:
+    """Widths and heights of boxes, rotated or not."""
+    return boxes[:, 2:4] if of_rotated(case) else sides(boxes)
 
 
 def random_rows(n: int, seed: int, dtype: torch.dtype = torch.float32, zeros: float = 0.0) -> Tensor:

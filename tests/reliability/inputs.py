@@ -8,11 +8,12 @@ import torch
 from cases import Case, target_rows
 from cases.case import Target
 from cases.regimes import REGIMES
+from cases.rotated import ROTATED_REGIMES
 from oracle.dual import freeze, value_and_grad
 from torch import Tensor
 
 from .core import generator
-from .facts import by_row, of_boxes, ranks, rows_apart
+from .facts import by_row, of_boxes, of_rotated, ranks, rows_apart
 
 
 def regimes(case: Case, n: int, seed: int, boxes: Sequence[Callable] = REGIMES) -> Iterator[tuple[str, Tensor, Target]]:
@@ -20,6 +21,10 @@ def regimes(case: Case, n: int, seed: int, boxes: Sequence[Callable] = REGIMES) 
     if of_boxes(case):
         for regime in boxes:
             yield (regime.__name__, *regime(generator(seed), n))
+    elif of_rotated(case):
+        for regime in boxes:
+            if (turned := ROTATED_REGIMES.get(regime.__name__)) is not None:
+                yield (regime.__name__, *turned(generator(seed), n))
     else:
         yield ("random", *case.draw(generator(seed), n * len(boxes)))
 

@@ -17,9 +17,11 @@ from .facts import (
     of_boxes,
     of_positions,
     of_probabilities,
+    of_rotated,
     row_sums,
     rows_apart,
     sides,
+    sizes,
     true_gradient,
 )
 from .inputs import batches, reference_gradients, reference_values, regimes
@@ -73,9 +75,17 @@ def derivative(case: Case, scale: int, tally: Tally) -> None:
         loss = case.build(reduction="none")
         unit = 0.1 if of_probabilities(case) else 1.0
         size = sides(pred).amin(1) if of_boxes(case) else torch.full((len(pred),), unit, dtype=torch.float64)
+        if of_rotated(case):
+            # a step of each length, and one of the angle
+            size = torch.cat(
+                [sizes(case, pred).amin(1, keepdim=True).expand(-1, 4), torch.full((len(pred), 1), 0.1)], 1
+            )
         fine, coarse = (differences(loss, pred, target, step * size) for step in (2e-4, 1e-3))
         # Far from a target the digits of a small gradient are those of the values that differ.
         floor = 1e-4 / size.max().item()
+        if of_rotated(case):
+            # in the unit of the sides, so that no column hides behind that of the angle
+            gradient, fine, coarse, floor = gradient * size, fine * size, coarse * size, 1e-4
         smooth = (fine - coarse).abs().amax(1) <= 1e-7 * fine.abs().amax(1).clamp(min=floor)
         tally.holds(f"smooth in 9 of 10 rows, {regime}", smooth.double().mean() > 0.9)
         tally.rows_close(regime, gradient[smooth].flatten(1), fine[smooth], 1e-6, floor)
@@ -88,11 +98,12 @@ def differences(loss, pred: Tensor, target, step: Tensor) -> Tensor:
         for j in range(pred[0].numel()):
             unit = torch.zeros_like(pred[0]).flatten()
             unit[j] = 1
-            move = unit.reshape(pred[0].shape) * step.reshape(-1, *(1,) * (pred.ndim - 1))
+            length = step[:, j] if step.ndim == 2 else step
+            move = unit.reshape(pred[0].shape) * length.reshape(-1, *(1,) * (pred.ndim - 1))
             # Differences of the elements, summed after: a sum over classes would cancel first.
             at = {k: loss(pred + k * move, target) for k in (-2, -1, 1, 2)}
             change = row_sums(8 * (at[1] - at[-1]) - (at[2] - at[-2]))
-            columns.append(change / (12 * step))
+            columns.append(change / (12 * length))
     return torch.stack(columns, 1)
 
 
@@ -110,7 +121,9 @@ def single_gradient(case: Case, scale: int, tally: Tally) -> None:
         _, double = value_and_gradient(case, pred.double(), cast(target, torch.float64))
         norm = double.flatten(1).norm(dim=1)
         # A gradient of 1e-8 per side or less need not have digits.
-        floor = 1e-8 / sides(target).amax(1).double() if of_boxes(case) else torch.full_like(norm, 1e-33)
+        floor = torch.full_like(norm, 1e-33)
+        if of_boxes(case) or of_rotated(case):
+            floor = 1e-8 / sizes(case, target).amax(1).double()
         error = (single.double() - double).flatten(1).norm(dim=1) / torch.maximum(norm, floor + 1e-2 * norm.median())
         tally.within(regime, error, 1e-4)
 

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope, Registry
 from tool_runtime import runtime
 from tool_runtime.errors import ToolError, report_errors, root_cause, with_cause
-from tool_runtime.preflight import check_losses, config_errors
+from tool_runtime.preflight import check_losses, config_errors, use_stock_losses
 
 QUICKSTART = ROOT / "configs/retinanet/retinanet_r18_fpn_giou_1xb4-4e_shapes.py"
 
@@ -143,3 +143,13 @@ def test_a_loss_that_another_scope_does_not_know():
             theirs.build(dict(type="CIoULoss"))
     finally:
         del MODELS.children["their_scope"]
+
+
+def test_mmdetections_side_of_a_comparison_is_named_in_the_config():
+    composite = dict(type="YOLOv4Loss", loss_box=dict(type="CIoULoss"))
+    model = Config(dict(model=dict(head=dict(loss_cls=dict(type="FocalLoss", gamma=2.0), loss=composite)))).model
+    use_stock_losses(model)
+    assert model.head.loss_cls == dict(type="mmdet_losses.stock.FocalLoss", gamma=2.0)
+    assert model.head.loss == composite
+    use_stock_losses(model)
+    assert model.head.loss_cls.type == "mmdet_losses.stock.FocalLoss"

@@ -27,7 +27,7 @@ from tool_runtime.errors import ToolError, report_errors
 from tool_runtime.preflight import config_errors
 from tool_runtime.trial import Trial
 
-from mmdet_losses.hooks import LossStateHook
+from mmdet_losses.hooks import FusedLossHook
 
 CONFIG = "configs/retinanet/retinanet_r18_fpn_giou_1xb4-4e_shapes.py"
 EPOCHS = 4
@@ -213,16 +213,16 @@ def test_head_for_another_number_of_classes(data_root: Path, tmp_path: Path) -> 
     assert "Traceback" not in output and "Epoch(train)" not in output
 
 
-def test_the_hook_of_statistics_is_added_where_it_is_missing() -> None:
+def test_the_hook_of_fused_losses_is_added_where_it_is_missing() -> None:
     for hooks, expected in (
-        (None, ["LossStateHook"]),
-        ([dict(type="EMAHook")], ["EMAHook", "LossStateHook"]),
-        ([dict(type="LossStateHook"), dict(type="EMAHook")], ["LossStateHook", "EMAHook"]),
-        ([dict(type="mmdet_losses.LossStateHook")], ["mmdet_losses.LossStateHook"]),
-        ([dict(type=LossStateHook)], [LossStateHook]),
+        (None, ["FusedLossHook"]),
+        ([dict(type="EMAHook")], ["EMAHook", "FusedLossHook"]),
+        ([dict(type="FusedLossHook"), dict(type="EMAHook")], ["FusedLossHook", "EMAHook"]),
+        ([dict(type="mmdet_losses.FusedLossHook")], ["mmdet_losses.FusedLossHook"]),
+        ([dict(type=FusedLossHook)], [FusedLossHook]),
     ):
         cfg = Config(dict(custom_hooks=hooks) if hooks else {})
-        runtime.add_hook(cfg, "LossStateHook")
+        runtime.add_hook(cfg, "FusedLossHook")
         assert [hook["type"] for hook in cfg.custom_hooks] == expected
 
 

@@ -103,6 +103,15 @@ def boxes(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[Tensor, A
     return draw.boxes(n)
 
 
+def rotated(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[Tensor, Any]:
+    """Return the pairs of boxes as ``(cx, cy, w, h, angle)``, each at an angle of its own."""
+    pairs = ((boxes[:, :2], boxes[:, 2:]) for boxes in draw.boxes(n))
+    pred, target = (
+        torch.cat([(low + high) / 2, high - low, draw.uniform(n, 1, low=-1.6, high=1.6)], 1) for low, high in pairs
+    )
+    return pred, target
+
+
 def deltas(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[Tensor, Any]:
     """Return pairs of encoded boxes."""
     return draw.normal(n, 4), draw.normal(n, 4)
@@ -141,7 +150,8 @@ def maps(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[list[Tenso
 
 
 KINDS: dict[str, Callable[[Draw, Subject, Shape, int], tuple[Any, Any]]] = {
-    function.__name__: function for function in (labels, quality, soft, boxes, deltas, distances, scalars, heat, maps)
+    function.__name__: function
+    for function in (labels, quality, soft, boxes, rotated, deltas, distances, scalars, heat, maps)
 }
 
 

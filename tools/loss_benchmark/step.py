@@ -23,7 +23,7 @@ from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 from tool_runtime import runtime
 from tool_runtime.errors import ToolError
-from tool_runtime.preflight import find_losses
+from tool_runtime.preflight import find_losses, use_stock_losses
 from tool_runtime.trial import is_ours, loss_classes
 from tqdm import tqdm
 
@@ -153,8 +153,12 @@ def fuse(model: Any) -> Any:
 def build(model: Any, side: str, settings: StepSettings) -> torch.nn.Module:
     """Return the detector of a side; the same seed gives the same weights."""
     torch.manual_seed(settings.seed)
+    model = fuse(model) if side == "fused" else copy.deepcopy(model)
+    if side == "mmdet":
+        use_stock_losses(model)
+    # within it, also the losses that a head has by default and the config does not name
     with stock_losses() if side == "mmdet" else nullcontext():
-        detector = MODELS.build(fuse(model) if side == "fused" else copy.deepcopy(model))
+        detector = MODELS.build(model)
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel(logging.WARNING)  # MMEngine logs how each parameter is initialised

@@ -71,6 +71,7 @@ FORMS: dict[str, list[dict[str, Any]]] = {
     "GHMC": [{"weight": "rows"}],
     # mmdet's has a value per coordinate, and takes no weight per row
     "BoundedIoULoss": [{"weight": "boxes"}],
+    "GDLoss": [{"options": {"loss_type": "kld"}}],
     "RankSortLoss": [{"only": "cls-fcos"}],
     "APLoss": [{"only": "cls-fcos"}],
 }
@@ -85,15 +86,17 @@ def subjects() -> list[Subject]:
     for name, cls in LOSSES.items():
         if cls.__name__ != name:
             continue
-        target = {"dfl": "distances", "composite": "maps", "cls": "labels"}.get(
+        target = {"dfl": "distances", "composite": "maps", "cls": "labels", "rbox": "rotated"}.get(
             cls.slot, "boxes" if cls.boxes else "deltas"
         )
-        group = "dense" if target == "labels" else target
+        group = {"labels": "dense", "rotated": "boxes"}.get(target, target)
         for form in FORMS.get(name, [{}]):
             label = f"{name} ({form['form']})" if "form" in form else name
             given = {key: value for key, value in form.items() if key != "form"}
             peer = PEERS.get(name, name)
             settings = {"group": group, "target": target, "peer": peer if peer in STOCK else "", **given}
+            if target == "rotated":
+                settings["weight"] = "rows"
             found.append(Subject(label, name, **settings))
     return found
 

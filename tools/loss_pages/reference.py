@@ -17,6 +17,7 @@ all of them keep is in [losses.md](losses.md), the differences from MMDetection 
 """
 SLOTS = {
     "bbox": "Box regression",
+    "rbox": "Rotated boxes",
     "cls": "Classification",
     "dfl": "Distributions of distances",
     "mask": "Masks",
@@ -83,7 +84,7 @@ def facts(cls: type[Loss]) -> str:
     best = "the target decides the least value" if cls.best is None else f"{cls.best:g} at a perfect match"
     said = [f"Values from {low:.4g} to {upper}, {best}"]
     said.append("invariant to scale" if cls.scale_invariant else "not invariant to scale")
-    if cls.slot == "bbox":
+    if cls.slot in ("bbox", "rbox"):
         said.append("symmetric" if cls.symmetric else "not symmetric")
     if not cls.fusible:
         said.append("not fused")

@@ -18,7 +18,7 @@ from .reference import SLOTS, documentation, page
 
 PAGES = ("README.md", "docs/losses.md", "docs/fused.md")
 """Pages with parts that are made here, see :func:`filled`."""
-ROOMS = ("mmdet_losses.modules.", "mmdet_losses.yolo.")
+ROOMS = ("mmdet_losses.modules.", "mmdet_losses.rotated.", "mmdet_losses.yolo.")
 MARKED = re.compile(r"(<!-- losses: ([\w ]+) -->).*?(<!-- end -->)", re.DOTALL)
 HEADS = {
     "APLoss": "FCOS, VFNet",
@@ -58,17 +58,23 @@ SHOWN: dict[str, dict[str, Any]] = {
     "FocalCustomLoss": {"num_classes": 80},
     "FocalEIoULoss": {"gamma": 0.5},
     "FocalerIoULoss": {"d": 0.0, "u": 0.95, "base": "ciou"},
+    "GDLoss": {"loss_type": "kld", "tau": 1, "sqrt": False, "loss_weight": 5.5},
     "GHMC": {"bins": 30, "momentum": 0.75},
     "GHMR": {"momentum": 0.7, "loss_weight": 10.0},
     "GridObjectnessLoss": {"stride": 32, "loss_box": {"type": "CIoULoss"}},
     "InnerIoULoss": {"ratio": 0.7, "base": "ciou"},
+    "GWDLoss": {"loss_weight": 5.0},
     "IoULoss": {"mode": "linear"},
+    "JDLoss": {"loss_weight": 5.5},
+    "KFIoULoss": {"fun": "ln", "loss_weight": 5.0},
+    "KLDLoss": {"sqrt": False, "loss_weight": 5.5},
     "LabelSmoothLoss": {"label_smooth_val": 0.1},
     "MPDIoULoss": {"img_shape": (800, 1333)},
     "NWDLoss": {"constant": 12.8},
     "Poly1CrossEntropyLoss": {"use_sigmoid": False, "epsilon": 1.0},
     "Poly1FocalLoss": {"epsilon": 1.0},
     "PowerfulIoULoss": {"version": 2},
+    "RotatedIoULoss": {"mode": "linear", "loss_weight": 2.0},
     "SeesawLoss": {"num_classes": 1203},
     "ShapeIoULoss": {"scale": 0.0},
     "SmoothL1Loss": {"beta": 1.0},
@@ -131,6 +137,8 @@ def heads(cls: type[Loss]) -> str:
     """Heads that a loss is for."""
     if cls.__name__ in HEADS:
         return HEADS[cls.__name__]
+    if cls.slot == "rbox":
+        return "MMRotate's that decode: [docs](docs/rotated.md)"
     if cls.boxes:
         return "any that decodes to pixels" if cls.unit else "any that decodes"
     return "RetinaNet, RPN, two-stage heads (deltas)" if cls.slot == "bbox" else "RetinaNet, FCOS, ATSS"
@@ -141,7 +149,7 @@ def config_line(cls: type[Loss]) -> str:
     name, shown = cls.__name__, SHOWN.get(cls.__name__, {})
     options = {"use_sigmoid": True} if cls.slot == "cls" and name not in NO_SIGMOID else {}
     weight = {} if cls.slot == "composite" else {"loss_weight": 2.0 if cls.boxes else 1.0}
-    slot = SLOT_NAMES.get(name, "loss" if cls.slot == "composite" else f"loss_{cls.slot}")
+    slot = SLOT_NAMES.get(name) or {"composite": "loss", "rbox": "loss_bbox"}.get(cls.slot, f"loss_{cls.slot}")
     return f"{slot}={as_config({'type': name} | options | shown | weight | shown)}"
 
 
@@ -200,6 +208,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "of a softmax": lambda: takers(torch.zeros(6, 5), LABELS, use_sigmoid=False),
     "of labels and qualities": lambda: takers(PRED, (LABELS, torch.full((6,), 0.5))),
     "of boxes": lambda: of_slot("bbox", True),
+    "of rotated boxes": lambda: of_slot("rbox"),
     "of deltas": lambda: of_slot("bbox"),
     "of distances": lambda: of_slot("dfl"),
     "composite": lambda: of_slot("composite"),

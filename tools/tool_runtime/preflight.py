@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 
 import mmdet_losses
 from mmdet_losses.building import scope_hint
-from mmdet_losses.registry import LOSSES
+from mmdet_losses.registry import LOSSES, STOCK
 
 from .errors import ToolError
 
@@ -69,6 +69,17 @@ def find_losses(node: Any, path: str = "model") -> Iterator[tuple[str, dict]]:
         if isinstance(key, str) and "loss" in key and isinstance(value, dict) and "type" in value:
             yield child, value
         yield from find_losses(value, child)
+
+
+def use_stock_losses(model: Any) -> None:
+    """Name MMDetection's own class, in place, for every loss of a model config that it has under that name."""
+    outer: tuple[str, ...] = ()
+    for path, loss in find_losses(model):
+        if path.startswith(outer):  # part of a loss that MMDetection does not have
+            continue
+        if loss["type"] in STOCK:
+            loss["type"] = f"mmdet_losses.stock.{loss['type']}"
+        outer += (f"{path}.",)
 
 
 def check_losses(cfg: Config) -> None:

@@ -197,7 +197,6 @@ def build_runner(cfg: Config) -> Runner:
     if cfg.get("load_from") and "://" not in cfg.load_from and not Path(cfg.load_from).expanduser().is_file():
         raise ToolError(f"checkpoint {cfg.load_from} does not exist")
     check_losses(cfg)
-    add_hook(cfg, "LossStateHook")
     distributed.setup_cpu(cfg)
     with config_errors(cfg.filename):
         if "runner_type" in cfg:

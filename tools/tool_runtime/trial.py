@@ -26,6 +26,7 @@ from mmdet_losses.registry import stock_losses
 
 from . import runtime
 from .errors import ToolError, report_errors
+from .preflight import use_stock_losses
 from .provenance import provenance
 
 RESULT, PROGRESS, REQUEST, LOG = "result.json", "progress.txt", "trial.json", "log.txt"
@@ -80,6 +81,8 @@ class Trial:
             cfg.train_cfg.val_interval = 1
         if self.amp:
             runtime.enable_amp(cfg)
+        if self.side == "stock":
+            use_stock_losses(cfg.model)
         return cfg
 
     def fingerprint(self) -> str:
@@ -147,6 +150,7 @@ def run(trial: Trial) -> dict[str, Any]:
         torch.set_num_threads(trial.threads)
     cfg = trial.read_config()
     fingerprint = trial.fingerprint()
+    # within it, also the losses that a head has by default and the config does not name
     with stock_losses() if trial.side == "stock" else nullcontext():
         runner = runtime.build_runner(cfg)
     classes = loss_classes(runner.model)

@@ -15,9 +15,9 @@ from ...functional.reduce import mean_of_columns
 from ..base import Loss
 from ..declared import (
     Check,
+    Option,
     are_numbers,
     at_least,
-    check_value,
     declared,
     keep_options,
     more_than,
@@ -115,10 +115,14 @@ class IoUTypeLoss(BoxLoss):
     terms: ClassVar[Terms] = staticmethod(F.no_terms)
     """What the loss adds to the overlap; its own options stand in :attr:`passes`, too."""
 
+    rules: ClassVar = {"eps": Option(check=at_least(0))}
+
     power: float = option(default=1.0, check=more_than(0), kw_only=True)
     inner_ratio: float = option(default=1.0, check=more_than(0), kw_only=True)
-    focaler: tuple[float, float] | None = option(default=None, check=none_or(INTERVAL), kw_only=True)
-    focus: Mapping | nn.Module | None = option(default=None, kw_only=True)
+    focaler: tuple[float, float] | None = option(
+        default=None, check=none_or(INTERVAL), convert=lambda value: value and tuple(value), kw_only=True
+    )
+    focus: Mapping | nn.Module | None = option(default=None, convert=build_focus, kw_only=True)
 
     def __init__(
         self,
@@ -129,10 +133,7 @@ class IoUTypeLoss(BoxLoss):
     ) -> None:
         own = take_options(IoUTypeLoss, modifiers)
         super().__init__(reduction, loss_weight, **modifiers)
-        check_value("eps", eps, at_least(0))
-        self.eps = eps
-        keep_options(self, IoUTypeLoss, own | {"focus": build_focus(own["focus"])})
-        self.focaler = None if self.focaler is None else tuple(self.focaler)
+        keep_options(self, {"eps": eps, **own})
 
     def largest(self) -> float:
         """Upper bound of one value: that of the focus times that of the sum."""

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ... import functional as F
-from ..declared import SHARE, at_least, declared, more_than, one_of, option
+from ..base import Loss
+from ..declared import SHARE, Configured, at_least, declared, more_than, one_of, option
 from ..errors import OptionError
+from ..named import named
 from ..state import Stateful
 
 __all__ = ["IoUFocus", "PowerfulFocus", "WiseFocus"]
 
 
 @declared
-class IoUFocus(nn.Module):
+class IoUFocus(Configured):
     """Focal-EIoU's multiplier ``IoU**gamma``: the better a box fits already, the more it counts.
 
     Paper: https://arxiv.org/abs/2101.08158.
@@ -41,7 +44,7 @@ class IoUFocus(nn.Module):
 
 
 @declared
-class WiseFocus(Stateful):
+class WiseFocus(Configured, Stateful):
     """Wise-IoU's multiplier: attention to the distance of the centres, and to what a box of ordinary quality is.
 
     Version 1 is ``R = exp(rho**2 / c**2)``, with ``rho`` the distance of the centres and ``c`` the diagonal of the
@@ -50,8 +53,8 @@ class WiseFocus(Stateful):
     ``b**gamma``, version 3 by ``b / (delta * alpha**(b - delta))``, which favours boxes of ordinary quality.
 
     The mean is the buffer ``iou_mean``, which starts at 1 and is saved with the model. It is taken over the rows whose
-    weight is not 0 of all training calls and processes of an iteration, once at its end, when ``LossStateHook`` or
-    ``commit_statistics`` commits it; a call with a row that is not finite is left out.
+    weight is not 0 of all training calls and processes of an iteration, once at its end; a call with a row that is not
+    finite is left out. See "Losses with running statistics" in docs/losses.md.
 
     Paper: https://arxiv.org/abs/2301.10051.
 
@@ -73,11 +76,22 @@ class WiseFocus(Stateful):
     momentum: float = option(default=0.01, check=SHARE, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.version == 1:
-            self.keep_sums()
-        else:
-            self.register_buffer("iou_mean", torch.ones(()))
+        if self.version != 1:
+            self.keep_buffers(iou_mean=())
             self.keep_sums(cost=(), count=())
+            self.reset_statistics()
+
+    def reset_statistics(self) -> None:
+        if self.version != 1:
+            self.iou_mean.fill_(1)
+
+    def check_options(self) -> None:
+        super().check_options()
+        if self.version != 1 and "iou_mean" not in self._buffers:
+            raise AttributeError(
+                f"version of a loss built with version=1, which keeps no mean, cannot become {self.version!r}: build "
+                f"the loss again, with version={self.version!r}."
+            )
 
     @property
     def bound(self) -> float:
@@ -115,7 +129,7 @@ class WiseFocus(Stateful):
 
 
 @declared
-class PowerfulFocus(nn.Module):
+class PowerfulFocus(Configured):
     """Powerful-IoU v2's multiplier ``u(lambd q)``: most attention to boxes of medium quality ``q = exp(-P)``.
 
     ``u(x) = 3 x exp(-x**2)``, and ``P`` the mean distance of the four edges in units of the target's sides.
@@ -155,11 +169,26 @@ FOCUSES: dict[str, type[nn.Module]] = {
 
 
 def build_focus(focus: Mapping | nn.Module | None) -> nn.Module | None:
-    """A ``focus`` slot from its config, ``dict(type='IoUFocus', ...)``; modules and None pass through."""
+    """A ``focus`` slot from its config, ``dict(type='IoUFocus', ...)``; modules and None pass through.
+
+    The type is a name, a dotted path or a class, as it is elsewhere.
+    """
     if focus is None or isinstance(focus, nn.Module):
         return focus
     options = dict(focus) if isinstance(focus, Mapping) else {}
-    kind = FOCUSES.get(options.pop("type", None))
-    if kind is None:
+    kind = named(options.pop("type", None), FOCUSES)
+    if kind is None or not issubclass(kind, nn.Module) or issubclass(kind, Loss):
         raise OptionError(f"focus must be None or dict(type=...) with a type of {', '.join(FOCUSES)}, got {focus!r}.")
     return kind(**options)
+
+
+def of_focus(name: str) -> Any:
+    """An option of a loss that is one of its ``focus``."""
+
+    def held(loss: Any) -> Any:
+        return getattr(loss.focus, name)
+
+    def hold(loss: Any, value: Any) -> None:
+        setattr(loss.focus, name, value)
+
+    return property(held, hold, doc=f"``{name}`` of the focus.")

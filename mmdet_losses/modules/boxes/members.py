@@ -9,8 +9,7 @@ from typing import Any
 from ... import functional as F
 from ...functional.iou import IOU_MODES
 from ..base import published
-from ..declared import at_least, between, more_than, none_or, one_of, option
-from ..errors import OptionError
+from ..declared import FLAG, Check, at_least, between, more_than, none_or, one_of, option
 from ..facts import fact
 from ..options import check_option
 from .family import IoUTypeLoss
@@ -33,6 +32,17 @@ __all__ = [
 LARGEST_SHAPE = (2.0, (1 - math.exp(-2)) ** 4 / 2)
 EQUAL_SHAPE = (1.0, (1 - math.exp(-1)) ** 4)
 """Largest terms of Shape-IoU, with any scale and with scale 0."""
+
+NO_POINT = Check(
+    lambda value: value is None,
+    "left out, since EIoULoss is Efficient-IoU here (arXiv 2101.08158): write type='ExtendedIoULoss' for Extended-IoU, "
+    "which mmdet calls EIoULoss and which has it",
+)
+
+NEGATIVE = Check(
+    lambda value: FLAG.holds(value) and bool(value),
+    "True or left out, since with the other sign the loss falls as boxes move apart",
+)
 
 
 @published()
@@ -65,7 +75,7 @@ class IoULoss(IoUTypeLoss):
     paper = "https://arxiv.org/abs/1608.01471"
     bounds = fact((0.0, -math.log(1e-6)), lambda loss: (0.0, loss.largest()))
 
-    linear: bool = False
+    linear: bool = option(default=False, frozen="it only sets mode")
     eps: float = 1e-6
     reduction: str = "mean"
     loss_weight: float = 1.0
@@ -75,6 +85,9 @@ class IoULoss(IoUTypeLoss):
         if self.linear:
             warnings.warn("linear=True is deprecated, write mode='linear'.", DeprecationWarning, stacklevel=3)
             self.mode = "linear"
+
+    def check_options(self) -> None:
+        super().check_options()
         check_option("eps", self.eps, self.mode != "log" or self.eps > 0, "more than 0 in mode 'log'")
 
     def largest(self) -> float:
@@ -209,14 +222,7 @@ class EIoULoss(IoUTypeLoss):
     eps: float = 1e-6
     reduction: str = "mean"
     loss_weight: float = 1.0
-    smooth_point: None = None
-
-    def __post_init__(self) -> None:
-        if self.smooth_point is not None:
-            raise OptionError(
-                f"smooth_point is an option of Extended-IoU, which mmdet calls EIoULoss, got {self.smooth_point!r}: "
-                "write type='ExtendedIoULoss' for it. EIoULoss is Efficient-IoU here (arXiv 2101.08158)."
-            )
+    smooth_point: None = option(default=None, check=NO_POINT)
 
 
 EfficientIoULoss = EIoULoss
@@ -256,14 +262,7 @@ class SIoULoss(IoUTypeLoss):
     eps: float = 1e-6
     reduction: str = "mean"
     loss_weight: float = 1.0
-    neg_gamma: bool = True
-
-    def __post_init__(self) -> None:
-        if not self.neg_gamma:
-            raise OptionError(
-                f"neg_gamma must be True, got {self.neg_gamma!r}: with the other sign the loss falls as boxes move "
-                "apart. Leave the option out."
-            )
+    neg_gamma: bool = option(default=True, check=NEGATIVE)
 
 
 @published()

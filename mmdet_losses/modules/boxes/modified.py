@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
 from torch import Tensor
 from typing_extensions import Unpack
 
 from ... import functional as F
+from ...functional.compiling import is_compiling
 from ...functional.iou import Terms
 from ..base import CATALOGUE, published
 from ..declared import at_least, declared, more_than, none_or, one_of, option
 from ..facts import fact
 from ..state import Annealed
 from .family import IoUTypeLoss, Modifiers
-from .focus import IoUFocus, WiseFocus
+from .focus import IoUFocus, WiseFocus, of_focus
 from .members import EIoULoss
 
 __all__ = ["AlphaIoULoss", "FocalEIoULoss", "FocalerIoULoss", "InnerIoULoss", "UnifiedIoULoss", "WIoULoss"]
@@ -84,6 +84,10 @@ class AlphaIoULoss(BasedIoULoss):
         """The power, under the paper's name."""
         return self.power
 
+    @alpha.setter
+    def alpha(self, value: float) -> None:
+        self.power = value
+
 
 @published()
 class InnerIoULoss(BasedIoULoss):
@@ -122,6 +126,10 @@ class InnerIoULoss(BasedIoULoss):
     def ratio(self) -> float:
         """The ratio, under the paper's name."""
         return self.inner_ratio
+
+    @ratio.setter
+    def ratio(self, value: float) -> None:
+        self.inner_ratio = value
 
 
 @published()
@@ -172,10 +180,18 @@ class FocalerIoULoss(BasedIoULoss):
         """Lower end of the interval."""
         return self.focaler[0]
 
+    @d.setter
+    def d(self, value: float) -> None:
+        self.focaler = (value, self.u)
+
     @property
     def u(self) -> float:
         """Upper end of the interval."""
         return self.focaler[1]
+
+    @u.setter
+    def u(self, value: float) -> None:
+        self.focaler = (self.d, value)
 
 
 @published()
@@ -187,9 +203,9 @@ class WIoULoss(IoUTypeLoss):
     enclosing box, ``b = (1 - IoU) / mean``, and ``mean`` a running mean of ``1 - IoU``; ``c`` and the factor of ``b``
     are detached. The same as ``IoULoss(mode='linear', focus=dict(type='WiseFocus', ...))``.
 
-    Versions 2 and 3 keep a statistic: add ``custom_hooks = [dict(type='LossStateHook')]`` to the config
-    (``tools/train.py`` does), or call ``mmdet_losses.commit_statistics(model)`` after each iteration. It is gathered
-    over all calls and processes of an iteration and used from the next one on. Scoring calls (``eval()``, no gradient,
+    Versions 2 and 3 keep a statistic. It is gathered over all calls and processes of an iteration and used from the
+    next one on; only a training loop of one's own in several processes has to call
+    ``mmdet_losses.commit_statistics(model)`` for that. Scoring calls (``eval()``, no gradient,
     ``reduction_override='none'``) leave it alone, and rows of weight 0 do not count.
 
     Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. Below e in version 1,
@@ -218,6 +234,7 @@ class WIoULoss(IoUTypeLoss):
     paper = "https://arxiv.org/abs/2301.10051"
     bounds = fact((0.0, math.inf), lambda loss: (0.0, loss.largest()))
     fixed = ("focus",)
+    version, alpha, delta, gamma, momentum = map(of_focus, ("version", "alpha", "delta", "gamma", "momentum"))
 
     def __init__(
         self,
@@ -263,6 +280,7 @@ class FocalEIoULoss(EIoULoss):
     """
 
     fixed = ("focus", "smooth_point")
+    gamma, detach = of_focus("gamma"), of_focus("detach")
 
     def __init__(
         self,
@@ -293,8 +311,8 @@ class UnifiedIoULoss(BasedIoULoss, Annealed):
 
     Grown boxes make differences between bad predictions count more, shrunk boxes those between good ones. The ratio is
     ``2 - 1.5 t`` (``'linear'``), ``1.25 + 0.75 cos(pi t)`` (``'cosine'``) or ``2 / (1 + 3 t)`` (``'fraction'``), with
-    ``t`` the share of the training that is done: add ``custom_hooks = [dict(type='LossStateHook')]`` to the config
-    (``tools/train.py`` does), or call ``set_progress(t)``. The ratio is a buffer that is saved with the model.
+    ``t`` the share of the training that is done, which MMEngine's runner tells it; a training loop of one's own calls
+    ``set_progress(t)``. The ratio is a buffer that is saved with the model.
 
     Shapes and units: boxes ``(x1, y1, x2, y2)``, ``(n, 4)``, any unit; ``'none'`` gives ``(n,)``. At most what the base
     is, 3 for CIoU.
@@ -332,18 +350,43 @@ class UnifiedIoULoss(BasedIoULoss, Annealed):
     ratio: float | None = option(default=None, check=none_or(more_than(0)))
     reduction: str = "mean"
     loss_weight: float = 1.0
-    schedule: str = option(default="linear", check=one_of(SCHEDULES), kw_only=True)
+    schedule: str = option(
+        default="linear", check=one_of(SCHEDULES), frozen="the ratio has followed it so far", kw_only=True
+    )
     focal: str | None = option(default=None, check=one_of(FOCALS), kw_only=True)
     gamma: float = option(default=0.5, check=at_least(0), kw_only=True)
     base: str = option(default="ciou", check=one_of(F.BASES), kw_only=True)
 
     def __post_init__(self) -> None:
         if self.ratio is None:
-            self.register_buffer("annealed_ratio", torch.tensor(SCHEDULES[self.schedule](0.0)))
+            self.keep_buffers(annealed_ratio=())
+            self.reset_statistics()
+
+    def reset_statistics(self) -> None:
+        if self.ratio is None:
+            self.annealed_ratio.fill_(SCHEDULES[self.schedule](0.0))
+
+    def check_options(self) -> None:
+        super().check_options()
+        if self.ratio is None and "annealed_ratio" not in self._buffers:
+            raise AttributeError(
+                "ratio of a loss built with a number cannot become None, one that falls over the training: build the "
+                "loss again, with ratio=None."
+            )
 
     def set_progress(self, progress: float) -> None:
+        self.by_hand = True
         if self.ratio is None:
             self.annealed_ratio.fill_(SCHEDULES[self.schedule](min(max(progress, 0.0), 1.0)))
+
+    @property
+    def observes(self) -> bool:
+        return self.ratio is None or super().observes
+
+    def observe(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> None:
+        super().observe(pred, target, weight)
+        if not is_compiling():
+            self.called = True
 
     @property
     def current_ratio(self) -> float | Tensor:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from ..base import Loss
 from ..inputs import as_labels_or_dense, check_rows, element_weight
 from ..options import check_option
+from .per_class import numbers_beside
 
 __all__ = ["ClassificationLoss"]
 
@@ -19,6 +19,8 @@ class ClassificationLoss(Loss):
 
     slot = "cls"
     use_sigmoid: bool = True
+    per_class: ClassVar[tuple[str, ...]] = ()
+    """Options with one number per class."""
 
     def check_sigmoid(self, use_sigmoid: bool) -> None:
         """Raise for a softmax form that does not exist."""
@@ -38,21 +40,29 @@ class ClassificationLoss(Loss):
         """The largest label."""
         return getattr(self, "num_classes", None) or pred.shape[-1]
 
-    def keep_per_class(self, values: Sequence[float] | Tensor | None) -> None:
-        """Keep an option with one value per class in the buffer ``per_class``.
+    def check_per_class(self, pred: Tensor, axis: int = -1, axes: int = 2) -> None:
+        """Raise for options with one number per class that do not fit an axis of the prediction."""
+        for name in self.per_class:
+            values = getattr(self, name)
+            if values is None or isinstance(values, (int, float)):
+                continue
+            if pred.ndim < axes:
+                raise ValueError(
+                    f"pred must have an axis of classes, as {name} has one entry per class, got {tuple(pred.shape)}."
+                )
+            if len(values) != pred.shape[axis]:
+                raise ValueError(
+                    f"{name} must have {pred.shape[axis]} entries, one per class of pred, which has shape "
+                    f"{tuple(pred.shape)}, got {len(values)}."
+                )
 
-        It stands beside the option, so that a GPU need not be waited for in each call, and is no state.
-        """
-        per_class = None if values is None else torch.as_tensor(values, dtype=torch.float32)
-        self.register_buffer("per_class", per_class, persistent=False)
-
-    def check_per_class(self, name: str, pred: Tensor) -> None:
-        """Raise for an option with one value per class that does not fit the prediction."""
-        if self.per_class is not None and (pred.ndim < 2 or pred.shape[-1] != len(self.per_class)):
-            raise ValueError(
-                f"{name} has {len(self.per_class)} entries, so pred must have shape (*, {len(self.per_class)}), "
-                f"got {tuple(pred.shape)}."
-            )
+    def arguments_beside(self, inputs: tuple[Tensor, ...]) -> dict[str, Any]:
+        arguments = self.arguments()
+        for name in self.per_class:
+            values = arguments.get(name)
+            if values is not None and not isinstance(values, (int, float)):
+                arguments[name] = numbers_beside(name, values, inputs)
+        return arguments
 
 
 class FocalForm(ClassificationLoss):

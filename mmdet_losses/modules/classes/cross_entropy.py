@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from typing_extensions import Unpack
 from ... import functional as F
 from ...functional.reduce import all_between, may_select
 from ..base import check_floating, published
-from ..declared import FLAG, between, check_value, is_number, none_or, one_of, option, whole
+from ..declared import FLAG, Check, Option, between, check_value, keep_options, none_or, one_of, option, whole
 from ..errors import OptionError
 from ..facts import fact
 from ..inputs import (
@@ -28,6 +28,7 @@ from ..inputs import (
 )
 from ..options import Shared, check_option
 from .base import ClassificationLoss
+from .per_class import WEIGHTS, is_number, kept_numbers, numbers_beside
 
 __all__ = ["CrossEntropyLoss", "LabelSmoothLoss"]
 
@@ -87,13 +88,14 @@ class CrossEntropyLoss(ClassificationLoss):
     """
 
     tame = True
+    per_class = ("class_weight",)
 
     best = fact(0.0, lambda loss: None if loss.label_smoothing else 0.0)
 
     use_sigmoid: bool = False
     use_mask: bool = False
     reduction: str = "mean"
-    class_weight: Sequence[float] | Tensor | None = None
+    class_weight: Sequence[float] | Tensor | None = option(default=None, check=WEIGHTS, convert=kept_numbers)
     ignore_index: int | None = None
     loss_weight: float = 1.0
     avg_non_ignore: bool = False
@@ -101,23 +103,33 @@ class CrossEntropyLoss(ClassificationLoss):
     smoothing_mode: str | None = option(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        allowed = SMOOTHING_MODES if self.use_sigmoid else ("uniform",)
-        expected = " or ".join(map(repr, allowed)) + f" with use_sigmoid={self.use_sigmoid!r}"
-        check_option("smoothing_mode", self.smoothing_mode, self.smoothing_mode in (None, *allowed), expected)
-        self.smoothing_mode = self.smoothing_mode or allowed[0]
-        if self.use_mask and self.label_smoothing:
-            raise OptionError(f"label_smoothing does not go with use_mask, got {self.label_smoothing!r}: leave it out.")
-        if self.use_sigmoid and self.use_mask:
-            raise OptionError("use_sigmoid and use_mask are two forms of the loss, got both: set one of them.")
-        if self.use_mask and self.ignore_index is not None:
-            raise OptionError(f"ignore_index does not go with use_mask, got {self.ignore_index!r}: leave it out.")
         if self.ignore_index is not None and not self.avg_non_ignore and self.reduction == "mean":
             warnings.warn(
                 "ignore_index without avg_non_ignore=True: the mean divides by ignored elements too, as mmdet's does "
                 "and torch's does not.",
                 stacklevel=3,
             )
-        self.keep_per_class(self.class_weight)
+
+    def check_options(self) -> None:
+        super().check_options()
+        allowed = SMOOTHING_MODES if self.use_sigmoid else ("uniform",)
+        expected = " or ".join(map(repr, allowed)) + f" with use_sigmoid={self.use_sigmoid!r}"
+        check_option("smoothing_mode", self.smoothing_mode, self.smoothing_mode in (None, *allowed), expected)
+        if self.use_mask and self.label_smoothing:
+            raise OptionError(f"label_smoothing does not go with use_mask, got {self.label_smoothing!r}: leave it out.")
+        if self.use_sigmoid and self.use_mask:
+            raise OptionError("use_sigmoid and use_mask are two forms of the loss, got both: set one of them.")
+        if self.use_mask and self.ignore_index is not None:
+            raise OptionError(f"ignore_index does not go with use_mask, got {self.ignore_index!r}: leave it out.")
+        if is_number(self.class_weight) and not self.use_sigmoid:
+            raise OptionError(
+                f"class_weight must be None or one number per class with use_sigmoid=False, got {self.class_weight!r}."
+            )
+
+    @property
+    def smoothing_form(self) -> str:
+        """``smoothing_mode``, or what None stands for."""
+        return self.smoothing_mode or ("binary" if self.use_sigmoid else "uniform")
 
     def forward(
         self,
@@ -158,6 +170,7 @@ class CrossEntropyLoss(ClassificationLoss):
         """Rows of logits with their labels or probabilities, the rows' weight, and which rows count."""
         if pred.ndim < 2:
             raise ValueError(f"pred must have shape (n, c) or (n, c, *), got {tuple(pred.shape)}.")
+        self.check_per_class(pred, 1)
         classes, lead = pred.shape[1], pred.shape[:1] + pred.shape[2:]
         weight = row_weight(weight, lead)
         logits = pred if pred.ndim == 2 else pred.movedim(1, -1).flatten(0, -2)
@@ -182,7 +195,8 @@ class CrossEntropyLoss(ClassificationLoss):
     def align_sigmoid(self, pred: Tensor, target: Tensor, weight: Tensor | None, ignored: int) -> Aligned:
         """Logits with labels or a dense target, the elements' weight, and which elements count."""
         target = as_labels_or_dense(pred, target)
-        if self.label_smoothing and self.smoothing_mode == "uniform" and pred.ndim < 2:
+        self.check_per_class(pred, axes=1)
+        if self.label_smoothing and self.smoothing_form == "uniform" and pred.ndim < 2:
             raise ValueError(
                 f"pred must have shape (*, c) with smoothing_mode 'uniform', which counts classes, "
                 f"got {tuple(pred.shape)}."
@@ -202,9 +216,11 @@ class CrossEntropyLoss(ClassificationLoss):
         if label is None:
             raise ValueError("weight must be the class of each mask, (n,), with use_mask=True, got None.")
         label = as_labels("weight (the class of each mask)", label, pred.shape[:1])
+        self.check_per_class(pred, 1)
         mask = pred[torch.arange(len(pred), device=pred.device), label]
         check_same_shape(mask, target)
-        weight = None if self.per_class is None else self.per_class.to(label.device)[label]
+        weight = self.class_weight
+        weight = None if weight is None else numbers_beside("class_weight", weight, (mask,))[label]
         return (mask, target), element_weight(weight, mask)
 
     def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
@@ -219,8 +235,19 @@ class CrossEntropyLoss(ClassificationLoss):
     def arguments(self) -> dict[str, Any]:
         if self.use_mask:
             return {}
-        options = {"class_weight": self.per_class, "label_smoothing": self.label_smoothing}
-        return {**options, "smoothing_mode": self.smoothing_mode} if self.use_sigmoid else options
+        weight = self.class_weight
+        weight = [weight] if isinstance(weight, (int, float)) else weight
+        options = {"class_weight": weight, "label_smoothing": self.label_smoothing}
+        return {**options, "smoothing_mode": self.smoothing_form} if self.use_sigmoid else options
+
+
+LESS_THAN_1 = Check(lambda value: is_number(value) and 0 <= value < 1, "from 0 to less than 1", numeric=True)
+SHARES: dict[str, Callable[[float], float]] = {
+    "original": lambda e: e,
+    "classy_vision": lambda e: e / (1 + e),
+    "multi_label": lambda e: 2 * e,
+}
+"""Label smoothing of :class:`CrossEntropyLoss` that each mode of :class:`LabelSmoothLoss` is."""
 
 
 @published()
@@ -260,6 +287,12 @@ class LabelSmoothLoss(CrossEntropyLoss):
     best = None
     fixed = ("use_mask", "class_weight", "ignore_index", "avg_non_ignore", "label_smoothing", "smoothing_mode")
 
+    rules: ClassVar = {
+        "label_smooth_val": Option(check=LESS_THAN_1),
+        "num_classes": Option(check=none_or(whole(1))),
+        "mode": Option(check=one_of(SHARES), frozen="it decides the form of the loss"),
+    }
+
     def __init__(
         self,
         label_smooth_val: float = 0.1,
@@ -270,31 +303,35 @@ class LabelSmoothLoss(CrossEntropyLoss):
         loss_weight: float = 1.0,
         **shared: Unpack[Shared],
     ) -> None:
-        share = {
-            "original": lambda e: e,
-            "classy_vision": lambda e: e / (1 + e),
-            "multi_label": lambda e: 2 * e,
-        }
-        check_value("mode", mode, one_of(share))
-        multi_label = mode == "multi_label"
-        most, expected = (0.5, "from 0 to 0.5 with mode 'multi_label'") if multi_label else (1, "from 0 to less than 1")
-        fits = is_number(label_smooth_val) and 0 <= label_smooth_val <= most and label_smooth_val < 1
-        check_option("label_smooth_val", label_smooth_val, fits, expected)
-        check_value("num_classes", num_classes, none_or(whole(1)))
+        # first, since options of the base are computed from them
+        keep_options(self, {"label_smooth_val": label_smooth_val, "num_classes": num_classes, "mode": mode})
         check_value("use_sigmoid", use_sigmoid, none_or(FLAG))
-        if multi_label and use_sigmoid is False:
-            raise OptionError("mode 'multi_label' smooths sigmoids, got use_sigmoid=False: leave it out.")
-        super().__init__(
-            use_sigmoid=multi_label if use_sigmoid is None else use_sigmoid,
-            reduction=reduction,
-            loss_weight=loss_weight,
-            label_smoothing=share[mode](label_smooth_val),
-            smoothing_mode="binary" if multi_label else "uniform",
-            **shared,
-        )
-        self.label_smooth_val = label_smooth_val
-        self.num_classes = num_classes
-        self.mode = mode
+        if use_sigmoid is None:
+            use_sigmoid = mode == "multi_label"
+        self.check_mode(use_sigmoid)
+        super().__init__(use_sigmoid, reduction=reduction, loss_weight=loss_weight, **shared)
+
+    def check_mode(self, use_sigmoid: bool) -> None:
+        """Raise for what does not go with the mode."""
+        if self.mode == "multi_label":
+            fits = self.label_smooth_val <= 0.5
+            check_option("label_smooth_val", self.label_smooth_val, fits, "from 0 to 0.5 with mode 'multi_label'")
+            if not use_sigmoid:
+                raise OptionError("mode 'multi_label' smooths sigmoids, got use_sigmoid=False: leave it out.")
+
+    def check_options(self) -> None:
+        self.check_mode(self.use_sigmoid)
+        super().check_options()
+
+    @property
+    def label_smoothing(self) -> float:
+        """The share of :class:`CrossEntropyLoss` that is the same."""
+        return SHARES[self.mode](self.label_smooth_val)
+
+    @property
+    def smoothing_mode(self) -> str:
+        """The mode of :class:`CrossEntropyLoss` that is the same."""
+        return "binary" if self.mode == "multi_label" else "uniform"
 
     def forward(self, pred: Tensor, *args: Any, **call: Any) -> Tensor:
         """Loss of a batch, see :meth:`CrossEntropyLoss.forward`."""

@@ -11,14 +11,18 @@ from torch import Tensor
 from ... import functional as F
 from ...functional.reduce import may_select
 from ..base import published
-from ..declared import BOOLEAN, FLAG, TRUE, Check, at_least, check_value, is_number, option
+from ..declared import BOOLEAN, FLAG, TRUE, Check, Option, at_least, keep_options, option
 from ..facts import fact
 from ..inputs import as_labels_or_dense, check_rows, row_weight
 from ..options import check_option
 from .base import FocalForm
+from .per_class import are_numbers, is_number, kept_numbers
 
 __all__ = ["AsymmetricLoss", "FocalLoss", "Poly1CrossEntropyLoss", "Poly1FocalLoss"]
 
+ALPHA = Check(
+    lambda value: value is None or is_number(value) or are_numbers(value, -math.inf), "a number or one number per class"
+)
 CLIP = Check(lambda value: is_number(value) and 0 <= value < 1, "0 or more and less than 1", numeric=True)
 
 
@@ -63,34 +67,31 @@ class FocalLoss(FocalForm):
         tensor(0.1474)
     """
 
-    passes = ("gamma", "activated", "epsilon", "weigh_poly")
+    passes = ("gamma", "alpha", "activated", "epsilon", "weigh_poly")
+    per_class = ("alpha",)
     paper = "https://arxiv.org/abs/1708.02002"
     epsilon: ClassVar[float] = 0.0
     weigh_poly: ClassVar[bool] = False
 
     use_sigmoid: bool = option(default=True, check=BOOLEAN)
     gamma: float = option(default=2.0, check=at_least(0))
-    alpha: float | Sequence[float] | Tensor | None = 0.25
+    alpha: float | Sequence[float] | Tensor | None = option(default=0.25, check=ALPHA, convert=kept_numbers)
     reduction: str = "mean"
     loss_weight: float = 1.0
     activated: bool = False
 
-    def __post_init__(self) -> None:
-        one = self.alpha is None or isinstance(self.alpha, int | float)
-        self.keep_per_class(None if one else self.alpha)
-        fits = one or self.per_class.ndim == 1
-        check_option("alpha", self.alpha, fits, "a number or one number per class")
-        held = [self.alpha or 0.0] if one else self.per_class.tolist()
+    def check_options(self) -> None:
+        super().check_options()
         most, expected = (1, "from 0 to 1") if self.use_sigmoid else (math.inf, "0 or more")
-        fits = all(0 <= share <= most for share in held)
-        check_option("alpha", self.alpha, fits, f"{expected}, or None to weigh nothing")
+        held = [self.alpha or 0.0] if self.alpha is None or is_number(self.alpha) else self.alpha
+        check_option("alpha", self.alpha, are_numbers(held, 0, most), f"{expected}, or None to weigh nothing")
 
     @property
     def tame(self) -> bool:
         return self.use_sigmoid and not self.activated
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        self.check_per_class("alpha", pred)
+        self.check_per_class(pred)
         if self.use_sigmoid:
             return super().align(pred, target, weight)
         if pred.ndim < 2:
@@ -114,9 +115,6 @@ class FocalLoss(FocalForm):
     @property
     def function(self) -> Callable[..., Tensor]:
         return F.sigmoid_focal_loss if self.use_sigmoid else F.softmax_focal_loss
-
-    def arguments(self) -> dict[str, Any]:
-        return {**super().arguments(), "alpha": self.alpha if self.per_class is None else self.per_class}
 
 
 @published()
@@ -146,14 +144,13 @@ class Poly1FocalLoss(FocalLoss):
     paper = "https://arxiv.org/abs/2204.12511"
     bounds = fact((-1.0, math.inf), lambda loss: (0.0 if loss.weigh_poly else min(0.0, loss.epsilon), math.inf))
 
+    rules: ClassVar = {"epsilon": Option(check=at_least(-1)), "weigh_poly": Option(check=FLAG)}
+
     def __init__(
         self, use_sigmoid: bool = True, epsilon: float = 1.0, *, weigh_poly: bool = False, **options: Any
     ) -> None:
         super().__init__(use_sigmoid, **options)
-        check_value("epsilon", epsilon, at_least(-1))
-        check_value("weigh_poly", weigh_poly, FLAG)
-        self.epsilon = epsilon
-        self.weigh_poly = weigh_poly
+        keep_options(self, {"epsilon": epsilon, "weigh_poly": weigh_poly})
 
 
 @published()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -12,16 +12,21 @@ from typing_extensions import Unpack
 from ... import functional as F
 from ...functional.longtail import foreground
 from ..base import published
-from ..declared import TRUE, Check, at_least, check_value, option, whole
+from ..declared import TRUE, Check, Option, at_least, option, whole
 from ..errors import OptionError
-from ..options import Shared, check_option
+from ..options import Shared
 from .base import FocalForm
 from .cross_entropy import CrossEntropyLoss
 from .focal import FocalLoss
+from .per_class import are_numbers, kept_numbers
 
 __all__ = ["CrossEntropyCustomLoss", "EqualizationLoss", "FocalCustomLoss"]
 
 CLASSES = Check(whole(1).holds, "that of the head, a whole number of 1 or more", numeric=True)
+FREQUENCIES = Check(
+    lambda value: are_numbers(value, 0, 1),
+    "the share of the images that hold each class, one number from 0 to 1 per class",
+)
 
 
 class HeadChannels:
@@ -34,11 +39,6 @@ class HeadChannels:
     custom_cls_channels: bool = True
     custom_activation: bool = True
     custom_accuracy: bool = True
-
-    def keep_num_classes(self, num_classes: int) -> None:
-        """Keep the number of classes, without background, which has to be given."""
-        check_value("num_classes", num_classes, CLASSES)
-        self.num_classes = num_classes
 
     def get_cls_channels(self, num_classes: int) -> int:
         """Channels of a head of ``num_classes`` classes."""
@@ -119,6 +119,8 @@ class CrossEntropyCustomLoss(CustomClassifier, CrossEntropyLoss):
 
     paper = "https://arxiv.org/abs/2304.03752"
 
+    rules: ClassVar = {"num_classes": Option(check=CLASSES)}
+
     def __init__(
         self,
         use_sigmoid: bool = False,
@@ -134,7 +136,7 @@ class CrossEntropyCustomLoss(CustomClassifier, CrossEntropyLoss):
         super().__init__(
             use_sigmoid, use_mask, reduction, class_weight, ignore_index, loss_weight, avg_non_ignore, **options
         )
-        self.keep_num_classes(num_classes)
+        self.num_classes = num_classes
 
 
 @published()
@@ -165,6 +167,8 @@ class FocalCustomLoss(CustomClassifier, FocalLoss):
 
     background = False
 
+    rules: ClassVar = {"use_sigmoid": Option(check=TRUE), "num_classes": Option(check=CLASSES)}
+
     def __init__(
         self,
         use_sigmoid: bool = True,
@@ -177,8 +181,7 @@ class FocalCustomLoss(CustomClassifier, FocalLoss):
         **shared: Unpack[Shared],
     ) -> None:
         super().__init__(use_sigmoid, gamma, alpha, reduction, loss_weight, activated, **shared)
-        self.check_sigmoid(use_sigmoid)
-        self.keep_num_classes(num_classes)
+        self.num_classes = num_classes
 
 
 @published()
@@ -216,30 +219,29 @@ class EqualizationLoss(CustomClassifier, FocalForm):
     """
 
     function = staticmethod(F.equalization_loss)
+    passes = ("class_frequency", "lambda_")
+    per_class = ("class_frequency",)
     paper = "https://arxiv.org/abs/2003.05176"
 
-    class_frequency: Sequence[float] | Tensor | None = None
+    class_frequency: Sequence[float] | Tensor | None = option(default=None, check=FREQUENCIES, convert=kept_numbers)
     lambda_: float = option(default=0.00177, check=at_least(0))
     use_sigmoid: bool = option(default=True, check=TRUE)
     reduction: str = "mean"
     loss_weight: float = 1.0
     two_stage: bool = option(default=False, kw_only=True)
 
-    def __post_init__(self) -> None:
-        expected = "the share of the images that hold each class, one number from 0 to 1 per class"
-        self.keep_per_class(self.class_frequency)
-        fits = (
-            self.per_class is not None
-            and self.per_class.ndim == 1
-            and all(0 <= share <= 1 for share in self.per_class.tolist())
-        )
-        check_option("class_frequency", self.class_frequency, fits, expected)
-        self.num_classes = len(self.per_class)
-        self.custom_cls_channels = self.custom_activation = self.custom_accuracy = self.two_stage
+    @property
+    def num_classes(self) -> int:
+        """One per entry of ``class_frequency``."""
+        return len(self.class_frequency)
+
+    @property
+    def custom_cls_channels(self) -> bool:
+        """Whether a two-stage head asks the loss about channels, scores and accuracy."""
+        return self.two_stage
+
+    custom_activation = custom_accuracy = custom_cls_channels
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        self.check_per_class("class_frequency", pred)
+        self.check_per_class(pred)
         return super().align(pred, target, weight)
-
-    def arguments(self) -> dict[str, Any]:
-        return {"class_frequency": self.per_class, "lambda_": self.lambda_}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -14,15 +14,19 @@ from ...functional.dtype import without_autocast
 from ...functional.longtail import count_labels, equalization_v2_gradients, foreground
 from ...functional.reduce import blank, drop_junk, weighted_loss
 from ..base import check_floating, published
-from ..declared import FALSE, SHARE, TRUE, Check, at_least, check_value, is_number, more_than, option
+from ..declared import FALSE, SHARE, TRUE, Check, Option, at_least, keep_options, more_than, option
 from ..inputs import as_labels, either, row_weight
 from ..options import Shared, check_option
 from ..state import Stateful
 from .base import ClassificationLoss
 from .focal import FocalLoss
 from .head_channels import CLASSES, HeadChannels
+from .per_class import WEIGHTS, is_number, kept_numbers
 
 __all__ = ["EQLV2Loss", "EqualizedFocalLoss", "SeesawLoss"]
+
+SIZED = "statistics of that size are kept"
+"""Why the number of classes cannot be set."""
 
 
 class RegionLoss(Stateful, HeadChannels, ClassificationLoss):
@@ -66,7 +70,7 @@ class SeesawLoss(RegionLoss):
     ``return_dict=False``; ``'none'`` gives ``(n,)`` each.
 
     Statistics: ``cum_samples``, the samples of each class and of background so far, over all processes, committed
-    after each iteration; the loss uses the counts of the iterations before. Needs ``LossStateHook``.
+    after each iteration; the loss uses the counts of the iterations before.
 
     Paper: https://arxiv.org/abs/2008.10032. Differs from mmdet: it counts in each call, also in evaluation and without
     gradients, before it uses the counts, on each process for itself, and rows of weight 0 too; its mean without
@@ -104,15 +108,19 @@ class SeesawLoss(RegionLoss):
     use_sigmoid: bool = option(default=False, check=FALSE)
     p: float = option(default=0.8, check=at_least(0))
     q: float = option(default=2.0, check=at_least(0))
-    num_classes: int = option(default=1203, check=CLASSES)
+    num_classes: int = option(default=1203, check=CLASSES, frozen=SIZED)
     eps: float = option(default=1e-2, check=SHARE)
     reduction: str = "mean"
     loss_weight: float = 1.0
     return_dict: bool = True
 
     def __post_init__(self) -> None:
-        self.register_buffer("cum_samples", torch.zeros(self.num_classes + 1))
+        self.keep_buffers(cum_samples=(self.num_classes + 1,))
         self.keep_sums(samples=(self.num_classes + 1,))
+        self.reset_statistics()
+
+    def reset_statistics(self) -> None:
+        self.cum_samples.zero_()
 
     def forward(
         self,
@@ -177,12 +185,19 @@ class SeesawLoss(RegionLoss):
 class GradientRatio(Stateful):
     """Mixin of losses that follow the gradients of positives and of negatives of each class."""
 
-    def keep_ratio(self, num_classes: int, start: float) -> None:
+    first_ratio: ClassVar[float]
+    """The ratio that every class starts with."""
+
+    def keep_ratio(self, num_classes: int) -> None:
         """Declare the buffers, which have MMDetection's names."""
-        for name in ("pos_grad", "neg_grad"):
-            self.register_buffer(name, torch.zeros(num_classes))
-        self.register_buffer("pos_neg", torch.full((num_classes,), start))
+        self.keep_buffers(pos_grad=(num_classes,), neg_grad=(num_classes,), pos_neg=(num_classes,))
         self.keep_sums(positive=(num_classes,), negative=(num_classes,))
+        self.reset_statistics()
+
+    def reset_statistics(self) -> None:
+        self.pos_grad.zero_()
+        self.neg_grad.zero_()
+        self.pos_neg.fill_(self.first_ratio)
 
     def commit(self, positive: Tensor, negative: Tensor) -> None:
         """Add the gradients; a class that has had none keeps the ratio that it started with."""
@@ -204,7 +219,7 @@ class EQLV2Loss(GradientRatio, RegionLoss):
     being background; weight ``(n,)`` or ``(n, 1)``; ``'none'`` gives ``(n,)``, each the sum over the channels.
 
     Statistics: ``pos_grad``, ``neg_grad`` and their ratio ``pos_neg``, over all processes, committed after each
-    iteration. Needs ``LossStateHook``.
+    iteration.
 
     Paper: https://arxiv.org/abs/2012.08548. Differs from mmdet: weight, ``avg_factor``, reduction and ``class_weight``
     count (ignored there, always the mean over rows), and ``BBoxHead`` tests with the sigmoids and the background that
@@ -234,14 +249,16 @@ class EQLV2Loss(GradientRatio, RegionLoss):
 
     function = staticmethod(F.equalization_v2_loss)
     passes = ("mu", "alpha", "gamma")
+    per_class = ("class_weight",)
     paper = "https://arxiv.org/abs/2012.08548"
     extra_channels = 1
+    first_ratio = 100.0
 
     use_sigmoid: bool = option(default=True, check=TRUE)
     reduction: str = "mean"
-    class_weight: Sequence[float] | Tensor | None = None
+    class_weight: Sequence[float] | Tensor | None = option(default=None, check=WEIGHTS, convert=kept_numbers)
     loss_weight: float = 1.0
-    num_classes: int = option(default=1203, check=CLASSES)
+    num_classes: int = option(default=1203, check=CLASSES, frozen=SIZED)
     use_distributed: bool = False
     mu: float = 0.8
     alpha: float = option(default=4.0, check=at_least(0))
@@ -250,15 +267,16 @@ class EQLV2Loss(GradientRatio, RegionLoss):
     test_with_obj: bool = True
 
     def __post_init__(self) -> None:
-        self.keep_per_class(self.class_weight)
-        fits = self.per_class is None or self.per_class.shape == (self.num_classes + 1,)
-        check_option(
-            "class_weight", self.class_weight, fits, f"None or {self.num_classes + 1} numbers, background last"
-        )
-        self.keep_ratio(self.num_classes, 100.0)
+        self.keep_ratio(self.num_classes)
+
+    def check_options(self) -> None:
+        super().check_options()
+        weight, entries = self.class_weight, self.num_classes + 1
+        fits = weight is None or (not is_number(weight) and len(weight) == entries)
+        check_option("class_weight", weight, fits, f"None or {entries} numbers, background last")
 
     def arguments(self) -> dict[str, Any]:
-        return {**super().arguments(), "ratio": self.pos_neg, "class_weight": self.per_class}
+        return {**super().arguments(), "ratio": self.pos_neg, "class_weight": self.class_weight}
 
     def observe(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> None:
         (pred, target), weight = self.align(pred, target, weight)
@@ -290,7 +308,7 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
     ``'none'`` gives ``(n, c)``.
 
     Statistics: ``pos_grad``, ``neg_grad`` and their ratio ``pos_neg``, of the weighted loss before it is averaged, over
-    all levels and processes, committed after each iteration. Needs ``LossStateHook``.
+    all levels and processes, committed after each iteration.
 
     Paper: https://arxiv.org/abs/2201.02593. mmdet does not have it. The authors' code takes the gradients from a
     backward hook, after the division by the number of positives; here they are computed in closed form, before it.
@@ -316,6 +334,15 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
     function = staticmethod(F.equalized_focal_loss)
     paper = "https://arxiv.org/abs/2201.02593"
     fixed = ("activated",)
+    first_ratio = 1.0
+
+    rules: ClassVar = {
+        "use_sigmoid": Option(check=TRUE),
+        "num_classes": Option(check=more_than(0), frozen=SIZED),
+        "gamma": Option(check=more_than(0)),
+        "alpha": Option(check=Check(is_number, "one number from 0 to 1")),
+        "scale_factor": Option(check=at_least(0)),
+    }
 
     def __init__(
         self,
@@ -328,15 +355,9 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
         loss_weight: float = 1.0,
         **shared: Unpack[Shared],
     ) -> None:
-        self.check_sigmoid(use_sigmoid)
-        check_value("alpha", alpha, Check(is_number, "one number from 0 to 1"))
         super().__init__(use_sigmoid, gamma, alpha, reduction, loss_weight, **shared)
-        check_value("gamma", gamma, more_than(0))
-        check_value("num_classes", num_classes, CLASSES)
-        check_value("scale_factor", scale_factor, at_least(0))
-        self.num_classes = num_classes
-        self.scale_factor = scale_factor
-        self.keep_ratio(num_classes, 1.0)
+        keep_options(self, {"num_classes": num_classes, "scale_factor": scale_factor})
+        self.keep_ratio(num_classes)
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
         if pred.ndim == 0 or pred.shape[-1] != self.num_classes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -12,6 +12,7 @@ from ..base import published
 from ..declared import TRUE, at_least, option
 from ..inputs import as_labels, check_same_shape, check_target, element_weight, kind_of, row_weight
 from .base import ClassificationLoss
+from .per_class import WEIGHTS_OR_COUNTS, kept_weights
 
 __all__ = ["QualityFocalLoss", "VariFocalLoss", "VarifocalLoss"]
 
@@ -37,6 +38,8 @@ class VarifocalLoss(ClassificationLoss):
         iou_weighted: Whether positives are weighted by their quality; True as mmdet.
         reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
         loss_weight: Multiplies the loss; default as mmdet.
+        class_weight: Weight of each class ``(c,)``, or ``dict(counts=[...], power=0.5)``: ``(1 / count)**power``,
+            scaled to a mean of 1; mmdet has no such option.
         debug: Names the first row with a value that is not finite.
 
     Example:
@@ -47,7 +50,8 @@ class VarifocalLoss(ClassificationLoss):
     """
 
     function = staticmethod(F.varifocal_loss)
-    passes = ("alpha", "gamma", "iou_weighted")
+    passes = ("alpha", "gamma", "iou_weighted", "class_weight")
+    per_class = ("class_weight",)
     paper = "https://arxiv.org/abs/2008.13367"
     tame = True
     best = None
@@ -58,6 +62,9 @@ class VarifocalLoss(ClassificationLoss):
     iou_weighted: bool = True
     reduction: str = "mean"
     loss_weight: float = 1.0
+    class_weight: Sequence[float] | Tensor | Mapping[str, Any] | None = option(
+        default=None, check=WEIGHTS_OR_COUNTS, convert=kept_weights, kw_only=True
+    )
 
     def align(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
         if isinstance(target, Tensor) and target.ndim < pred.ndim:
@@ -66,6 +73,7 @@ class VarifocalLoss(ClassificationLoss):
                 "a head that passes labels needs FocalLoss."
             )
         check_same_shape(pred, target)
+        self.check_per_class(pred)
         return (pred, target), element_weight(weight, pred)
 
 
@@ -94,6 +102,8 @@ class QualityFocalLoss(ClassificationLoss):
         reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
         loss_weight: Multiplies the loss; default as mmdet.
         activated: Whether ``pred`` holds probabilities, as TOOD's does; default as mmdet.
+        class_weight: Weight of each class ``(c,)``, or ``dict(counts=[...], power=0.5)``: ``(1 / count)**power``,
+            scaled to a mean of 1; mmdet has no such option.
         debug: Names the first row with a label outside ``[0, c]`` or a value that is not finite.
 
     Example:
@@ -104,7 +114,8 @@ class QualityFocalLoss(ClassificationLoss):
     """
 
     function = staticmethod(F.quality_focal_loss)
-    passes = ("beta", "activated")
+    passes = ("beta", "activated", "class_weight")
+    per_class = ("class_weight",)
     paper = "https://arxiv.org/abs/2006.04388"
 
     use_sigmoid: bool = option(default=True, check=TRUE)
@@ -112,6 +123,9 @@ class QualityFocalLoss(ClassificationLoss):
     reduction: str = "mean"
     loss_weight: float = 1.0
     activated: bool = False
+    class_weight: Sequence[float] | Tensor | Mapping[str, Any] | None = option(
+        default=None, check=WEIGHTS_OR_COUNTS, convert=kept_weights, kw_only=True
+    )
 
     @property
     def tame(self) -> bool:
@@ -130,6 +144,7 @@ class QualityFocalLoss(ClassificationLoss):
     ) -> tuple[tuple[Tensor, ...], Tensor | None]:
         if pred.ndim < 2:
             raise ValueError(f"pred must have shape (n, c), got {tuple(pred.shape)}.")
+        self.check_per_class(pred)
         lead = pred.shape[:-1]
         if isinstance(target, Tensor):
             if target.ndim < pred.ndim:

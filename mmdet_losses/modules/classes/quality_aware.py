@@ -13,8 +13,9 @@ from ..base import published
 from ..declared import SHARE, TRUE, at_least, between, declared, none_or, one_of, option
 from ..inputs import as_labels, as_labels_or_dense, check_target, element_weight, kind_of
 from .base import ClassificationLoss
+from .per_class import WEIGHTS_OR_COUNTS, kept_weights
 
-__all__ = ["IABCELoss", "MatchabilityAwareLoss", "PositionSupervisedLoss", "RTDETRVarifocalLoss"]
+__all__ = ["DEIMMalLoss", "IABCELoss", "MatchabilityAwareLoss", "PositionSupervisedLoss", "RTDETRVarifocalLoss"]
 
 
 @declared
@@ -30,23 +31,22 @@ class QualityAwareLoss(ClassificationLoss):
 
     Args:
         activated: Whether ``pred`` holds probabilities, as TOOD's does.
-        class_weight: Weight of each class ``(c,)``.
+        class_weight: Weight of each class ``(c,)``, or ``dict(counts=[...], power=0.5)``: ``(1 / count)**power``,
+            scaled to a mean of 1.
     """
 
     best = None
+    stands_for = ("QualityFocalLoss", "VarifocalLoss")
+    per_class = ("class_weight",)
 
     activated: bool = option(default=False, kw_only=True)
-    class_weight: Sequence[float] | Tensor | Mapping[str, Any] | None = option(default=None, kw_only=True)
-
-    def __post_init__(self) -> None:
-        self.keep_per_class(self.class_weight)
+    class_weight: Sequence[float] | Tensor | Mapping[str, Any] | None = option(
+        default=None, check=WEIGHTS_OR_COUNTS, convert=kept_weights, kw_only=True
+    )
 
     @property
     def tame(self) -> bool:
         return not self.activated
-
-    def arguments(self) -> dict[str, Any]:
-        return {**super().arguments(), "class_weight": self.per_class}
 
     def align(
         self, pred: Tensor, target: Tensor | Sequence[Tensor], weight: Tensor | None
@@ -56,7 +56,7 @@ class QualityAwareLoss(ClassificationLoss):
                 f"pred must have shape (n, c), got {tuple(pred.shape)}: {type(self).__name__} weighs the classes of a "
                 "row by its quality, and a head that passes single scores (GroundingDINOHead) needs FocalLoss."
             )
-        self.check_per_class("class_weight", pred)
+        self.check_per_class(pred)
         return (pred, *self.targets(pred, target)), element_weight(weight, pred)
 
     def targets(self, pred: Tensor, target: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -73,14 +73,14 @@ class QualityAwareLoss(ClassificationLoss):
         return label, quality
 
 
-@published()
+@published("DEIMMalLoss")
 class MatchabilityAwareLoss(QualityAwareLoss):
     """Matchability-aware loss: ``BCE(p, q**gamma)`` of a positive, ``p**gamma BCE(p, 0)`` of a negative.
 
     A match of low quality is pulled to a low score, where varifocal loss would hardly weigh it.
 
     Shapes: ``pred`` logits ``(n, c)``; ``target`` labels and qualities ``((n,), (n,))``, dense qualities ``(n, c)``, or
-    labels; weight ``(n,)``, ``(n, 1)`` or ``(n, c)``; ``'none'`` gives ``(n, c)``.
+    labels; weight ``(n,)``, ``(n, 1)`` or ``(n, c)``; ``'none'`` gives ``(n, c)``. Also registered as ``DEIMMalLoss``.
 
     Paper: DEIM, https://arxiv.org/abs/2412.04234. mmdet has none; the registered class is an instance of mmdet's
     QualityFocalLoss and VarifocalLoss, so that its DETR heads pass qualities. Differs from the authors' code: qualities
@@ -94,7 +94,8 @@ class MatchabilityAwareLoss(QualityAwareLoss):
         reduction: See :class:`~mmdet_losses.modules.base.Loss`.
         loss_weight: Multiplies the loss; the authors' configs have 1.
         activated: Whether ``pred`` holds probabilities, as TOOD's does.
-        class_weight: Weight of each class ``(c,)``.
+        class_weight: Weight of each class ``(c,)``, or ``dict(counts=[...], power=0.5)``: ``(1 / count)**power``,
+            scaled to a mean of 1.
         debug: Names the first row with a label outside ``[0, c]`` or a value that is not finite.
 
     Example:
@@ -106,7 +107,7 @@ class MatchabilityAwareLoss(QualityAwareLoss):
     """
 
     function = staticmethod(F.matchability_aware_loss)
-    passes = ("gamma", "alpha", "activated")
+    passes = ("gamma", "alpha", "activated", "class_weight")
     paper = "https://arxiv.org/abs/2412.04234"
 
     use_sigmoid: bool = option(default=True, check=TRUE)
@@ -114,6 +115,9 @@ class MatchabilityAwareLoss(QualityAwareLoss):
     alpha: float | None = option(default=None, check=none_or(at_least(0)))
     reduction: str = "mean"
     loss_weight: float = 1.0
+
+
+DEIMMalLoss = MatchabilityAwareLoss
 
 
 @published()
@@ -138,7 +142,8 @@ class RTDETRVarifocalLoss(QualityAwareLoss):
         activated: Whether ``pred`` holds probabilities, as TOOD's does.
         detach_weight: Whether the modulating factor is detached; True as RT-DETR, D-FINE and DEIM, False as
             :class:`VarifocalLoss`.
-        class_weight: Weight of each class ``(c,)``.
+        class_weight: Weight of each class ``(c,)``, or ``dict(counts=[...], power=0.5)``: ``(1 / count)**power``,
+            scaled to a mean of 1.
         debug: Names the first row with a label outside ``[0, c]`` or a value that is not finite.
 
     Example:
@@ -150,7 +155,7 @@ class RTDETRVarifocalLoss(QualityAwareLoss):
     """
 
     function = staticmethod(F.rtdetr_varifocal_loss)
-    passes = ("alpha", "gamma", "activated", "detach_weight")
+    passes = ("alpha", "gamma", "activated", "detach_weight", "class_weight")
     paper = "https://arxiv.org/abs/2304.08069"
 
     use_sigmoid: bool = option(default=True, check=TRUE)
@@ -184,7 +189,8 @@ class IABCELoss(QualityAwareLoss):
         activated: Whether ``pred`` holds probabilities, as TOOD's does.
         detach_weight: Whether the modulating factor is detached; False as Align-DETR, LW-DETR and RF-DETR, True as
             Relation-DETR.
-        class_weight: Weight of each class ``(c,)``.
+        class_weight: Weight of each class ``(c,)``, or ``dict(counts=[...], power=0.5)``: ``(1 / count)**power``,
+            scaled to a mean of 1.
         debug: Names the first row with a label outside ``[0, c]`` or a value that is not finite.
 
     Example:
@@ -196,7 +202,7 @@ class IABCELoss(QualityAwareLoss):
     """
 
     function = staticmethod(F.iabce_loss)
-    passes = ("alpha", "gamma", "min_target", "activated", "detach_weight")
+    passes = ("alpha", "gamma", "min_target", "activated", "detach_weight", "class_weight")
     paper = "https://arxiv.org/abs/2304.07527"
 
     use_sigmoid: bool = option(default=True, check=TRUE)
@@ -230,7 +236,8 @@ class PositionSupervisedLoss(QualityAwareLoss):
         reduction: See :class:`~mmdet_losses.modules.base.Loss`.
         loss_weight: Multiplies the loss; 6 for matched queries and 1 for denoising ones in the authors' configs.
         activated: Whether ``pred`` holds probabilities, as TOOD's does.
-        class_weight: Weight of each class ``(c,)``.
+        class_weight: Weight of each class ``(c,)``, or ``dict(counts=[...], power=0.5)``: ``(1 / count)**power``,
+            scaled to a mean of 1.
         debug: Names the first row with a label outside ``[0, c]`` or a value that is not finite.
 
     Example:
@@ -242,7 +249,7 @@ class PositionSupervisedLoss(QualityAwareLoss):
     """
 
     function = staticmethod(F.position_supervised_loss)
-    passes = ("alpha", "gamma", "quality_power", "activated")
+    passes = ("alpha", "gamma", "quality_power", "activated", "class_weight")
     paper = "https://arxiv.org/abs/2304.04742"
 
     use_sigmoid: bool = option(default=True, check=TRUE)

@@ -38,7 +38,8 @@ class SlideLoss(QualityAwareLoss):
         reduction: See :class:`~mmdet_losses.modules.base.Loss`.
         loss_weight: Multiplies the loss.
         activated: Whether ``pred`` holds probabilities, as TOOD's does.
-        class_weight: Weight of each class ``(c,)``.
+        class_weight: Weight of each class ``(c,)``, or ``dict(counts=[...], power=0.5)``: ``(1 / count)**power``,
+            scaled to a mean of 1.
         debug: Names the first row with a label outside ``[0, c]`` or a value that is not finite.
 
     Example:
@@ -50,7 +51,7 @@ class SlideLoss(QualityAwareLoss):
     """
 
     function = staticmethod(F.slide_loss)
-    passes = ("activated",)
+    passes = ("activated", "class_weight")
     paper = "https://arxiv.org/abs/2208.02019"
 
     use_sigmoid: bool = option(default=True, check=TRUE)
@@ -99,7 +100,8 @@ class EMASlideLoss(SlideLoss, Stateful):
         reduction: See :class:`~mmdet_losses.modules.base.Loss`.
         loss_weight: Multiplies the loss.
         activated: Whether ``pred`` holds probabilities, as TOOD's does.
-        class_weight: Weight of each class ``(c,)``.
+        class_weight: Weight of each class ``(c,)``, or ``dict(counts=[...], power=0.5)``: ``(1 / count)**power``,
+            scaled to a mean of 1.
         debug: Names the first row with a label outside ``[0, c]`` or a value that is not finite.
 
     Example:
@@ -117,10 +119,13 @@ class EMASlideLoss(SlideLoss, Stateful):
     loss_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        self.register_buffer("quality_mean", torch.ones(()))
-        self.register_buffer("updates", torch.zeros(()))
+        self.keep_buffers(quality_mean=(), updates=())
         self.keep_sums(quality=(), count=())
+        self.reset_statistics()
+
+    def reset_statistics(self) -> None:
+        self.quality_mean.fill_(1)
+        self.updates.zero_()
 
     def mean_quality(self, pred: Tensor, targets: Sequence[Tensor], weight: Tensor | None) -> Tensor:
         return self.quality_mean

@@ -1,0 +1,1 @@
+"""What heads pass to their losses, and what is said where a loss is made for something else."""
