@@ -165,7 +165,7 @@ def check_value(name: str, value: Any, check: Check | None) -> None:
     if check is not None:
         try:
             holds = bool(check.holds(value))
-        except (TypeError, ValueError, RuntimeError):
+        except (TypeError, ValueError, RuntimeError, LookupError):
             holds = False
         if not holds:
             note = not_a_number(value) if check.numeric and not is_number(value) else ""

@@ -62,7 +62,8 @@ class DiceLoss(Loss):
     loss_weight: float = 1.0
     eps: float = option(default=1e-3, check=at_least(0))
 
-    def __post_init__(self) -> None:
+    def check_options(self) -> None:
+        super().check_options()
         if self.activate and not self.use_sigmoid:
             raise FormError(
                 "use_sigmoid must be True, since there is no softmax form, got False: write use_sigmoid=True, or "

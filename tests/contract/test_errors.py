@@ -58,7 +58,8 @@ def test_unknown_keyword_of_forward_raises(case):
         case.build()(pred, target, wieght=torch.ones(N))
 
 
-@over(CASES)
+# MMDetection's own tests pass integer logits to the loss that is left out.
+@over([case for case in CASES if case.name != "MultiPosCrossEntropyLoss"])
 def test_prediction_that_is_no_floating_tensor(case):
     pred, target = case.batch(N)
     with pytest.raises(ValueError, match="pred"):

@@ -227,3 +227,32 @@ def test_errors(name):
             loss(pred, target)
     with pytest.raises(ValueError, match=r"pred must have shape \(n, c\).*GroundingDINOHead.*FocalLoss"):
         loss(torch.zeros(3), torch.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("power", "weights"),
+    [(1.0, [0.0270270270, 0.2702702703, 2.702702703]), (0.5, [0.2118303335, 0.6698663314, 2.118303335])],
+)
+@pytest.mark.parametrize("name", [*NAMES, "QualityFocalLoss", "VarifocalLoss"])
+def test_class_weights_by_counts(name, power, weights):
+    """(1 / count)^power with a mean of 1, on the entries of each class."""
+    counted = getattr(ml, name)(class_weight=dict(counts=[100, 10, 1], power=power), reduction="sum")
+    assert counted.class_weight == pytest.approx(weights, rel=1e-8)
+    dense = torch.tensor([[0.0, 0.7, 0.0]], dtype=torch.float64)
+    plain = getattr(ml, name)(reduction="sum")
+    by_class = [
+        plain(row(), dense).item()
+        - plain(torch.where(torch.arange(3) == k, -1e4, row()), dense * (torch.arange(3) != k))
+        for k in range(3)
+    ]
+    total = sum(weight * float(part) for weight, part in zip(weights, by_class, strict=True))
+    assert counted(row(), dense).item() == pytest.approx(total, rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    "wrong", [dict(counts=[1, 0]), dict(counts=[1, 2], power=-1), dict(counts=[1, 0], power=1), 2.0]
+)
+def test_wrong_class_weights(wrong):
+    for name in (*NAMES, "QualityFocalLoss", "VarifocalLoss"):
+        with pytest.raises(ValueError, match=r"class_weight must be None, one number per class.*counts"):
+            getattr(ml, name)(class_weight=wrong)

@@ -121,7 +121,10 @@ def background_losses(slot: dict) -> list[str]:
 
 
 def query_losses(slot: dict) -> list[str]:
-    """The DETR family passes labels, and qualities as well to what is an instance of mmdet's quality focal loss."""
+    """The DETR family passes labels, and qualities as well to what is an instance of mmdet's quality focal loss.
+
+    The quality-aware losses are such instances, and take labels too.
+    """
     return [*label_losses(slot), "QualityFocalLoss"]
 
 

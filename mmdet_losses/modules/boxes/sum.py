@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 from typing_extensions import Unpack
@@ -12,11 +12,36 @@ from typing_extensions import Unpack
 from ...functional.dtype import upcast
 from ..base import Loss, published
 from ..building import build_loss
+from ..declared import Check, Option, keep_options
 from ..errors import OptionError
 from ..facts import Fact, fact
 from ..options import Shared
 
 __all__ = ["SumLoss"]
+
+
+LISTED = Check(
+    lambda losses: not isinstance(losses, (str, Mapping)) and isinstance(losses, Iterable) and len(losses) > 0,
+    "a list of one loss or more, losses=[dict(type=...), ...]",
+)
+
+
+def build_members(losses: Iterable[Mapping[str, Any] | str | Loss]) -> nn.ModuleList:
+    """The members of a sum from their configs.
+
+    Raises:
+        ValueError: For what is no loss of boxes or coordinates, and for a mixture of the two.
+    """
+    members = [build_loss("losses", loss, ("bbox",)) for loss in losses]
+    if len({loss.boxes for loss in members}) > 1:
+        boxes, coordinates = (
+            ", ".join(type(loss).__name__ for loss in members if loss.boxes is kind) for kind in (True, False)
+        )
+        raise OptionError(
+            "losses must all be of decoded boxes or all of coordinates, since they get the same input, got "
+            f"{boxes} of boxes and {coordinates} of coordinates."
+        )
+    return nn.ModuleList(members)
 
 
 @published()
@@ -48,12 +73,14 @@ class SumLoss(Loss):
 
     fusible = False
     slot = "bbox"
-    boxes = fact(True, lambda loss: loss.losses[0].boxes)
+    boxes = fact(True, lambda loss: any(part.boxes for part in loss.members()))
     bounds = fact((0.0, math.inf), lambda loss: loss.summed_bounds())
     best = fact(0.0, lambda loss: loss.summed_best())
     scale_invariant = fact(False, lambda loss: all(part.scale_invariant for part in loss.losses))
     symmetric = fact(True, lambda loss: all(part.symmetric for part in loss.losses))
     unit = Fact(lambda cls: "pixels", lambda loss: next((part.unit for part in loss.losses if part.unit), ""))
+
+    rules: ClassVar = {"losses": Option(check=LISTED, convert=build_members)}
 
     def __init__(
         self,
@@ -63,45 +90,31 @@ class SumLoss(Loss):
         **shared: Unpack[Shared],
     ) -> None:
         super().__init__(reduction, loss_weight)
-        if isinstance(losses, (str, Mapping)) or not isinstance(losses, Iterable):
-            raise OptionError(f"losses must be a list of losses, got {losses!r}.")
-        members = [build_loss(f"losses[{number}]", loss, ("bbox",)) for number, loss in enumerate(losses)]
-        if not members:
-            raise OptionError(
-                "losses must hold one loss or more, got an empty list: write losses=[dict(type=...), ...]."
-            )
-        self.losses = nn.ModuleList(members)
-        if len({loss.boxes for loss in members}) > 1:
-            boxes, coordinates = (
-                [type(loss).__name__ for loss in members if loss.boxes is kind] for kind in (True, False)
-            )
-            raise OptionError(
-                f"losses must all be of decoded boxes or all of coordinates, since they get the same input, got "
-                f"{', '.join(boxes)} of boxes and {', '.join(coordinates)} of coordinates."
-            )
-        for name, value in shared.items():
-            if value:
-                setattr(self, name, value)
+        keep_options(self, {"losses": losses, **shared})
+
+    def members(self) -> Iterable[Loss]:
+        """The losses, none while the sum is built."""
+        return self._modules.get("losses", ())
 
     @property
     def fused(self) -> bool:
         """Whether all members that have kernels use them; setting it sets theirs."""
-        return all(loss.fused for loss in self.losses if loss.fusible)
+        return all(loss.fused for loss in self.members() if loss.fusible)
 
     @fused.setter
     def fused(self, value: bool) -> None:
-        for loss in self._modules.get("losses", ()):
+        for loss in self.members():
             if loss.fusible or not value:
                 loss.fused = value
 
     @property
     def debug(self) -> bool:
         """Whether all members check values; setting it sets theirs."""
-        return all(loss.debug for loss in self.losses)
+        return all(loss.debug for loss in self.members())
 
     @debug.setter
     def debug(self, value: bool) -> None:
-        for loss in self._modules.get("losses", ()):
+        for loss in self.members():
             loss.debug = value
 
     def forward(
