@@ -35,5 +35,19 @@ EMBEDDING_CASES = [
     ),
 ]
 
+
+def draw_identities(g: torch.Generator, n: int) -> tuple[Tensor, Tensor]:
+    return torch.randn(n, 6, generator=g, dtype=torch.float64), torch.randint(0, 3, (n,), generator=g)
+
+
+TRIPLET_CASE = Case(
+    "TripletLoss",
+    draw_identities,
+    True,
+    lambda p, t: [[x] for x in embedding.triplets(p, t)],
+    kind="embedding",
+    whole=True,
+)
+
 OTHER = {"AssociativeEmbeddingLoss", "TripletLoss"}
 """Losses of whole batches or of another form, which have tests of their own in ``tests/losses/test_embedding.py``."""

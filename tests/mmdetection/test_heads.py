@@ -20,7 +20,8 @@ BASES = {
     "atss": "atss/atss_r50_fpn_giou_8xb2-1x_coco.py",
     "gfl": "gfl/gfl_r50_fpn_giou_8xb2-1x_coco.py",
 }
-BOX_LOSSES = [name for name, loss in LOSSES.items() if loss.slot == "bbox"]
+REQUIRED = {"SumLoss": {"losses": ["CIoULoss", "NWDLoss"]}}
+BOX_LOSSES = [(name, REQUIRED.get(name, {})) for name, loss in LOSSES.items() if loss.slot == "bbox"]
 LABELLED = {case.name for case in CLS_CASES if case.draw is draw_labels_background and not case.per_row}
 """Losses of labels with background."""
 # a name, or a name with options, of losses that take logits and labels

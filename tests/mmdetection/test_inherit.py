@@ -7,6 +7,7 @@ import pytest
 import torch
 from cases import CASES
 from cases.compiler import Counting, fresh_compiler  # noqa: F401  the fixture
+from cases.embeddings import TRIPLET_CASE
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from processes import run_forks
@@ -17,11 +18,21 @@ from mmdet_losses import registry
 from mmdet_losses.inherit import inherit
 
 REPLACED = sorted(registry.STOCK)
-CASE = {case.name: case for case in reversed(CASES)}
+CASE = {case.name: case for case in reversed([*CASES, TRIPLET_CASE])}
+CORNERS = "AssociativeEmbeddingLoss"
 
 
 def build(name):
-    return MODELS.build(dict(type=name, **CASE[name].options))
+    return MODELS.build(dict(type=name, **(CASE[name].options if name in CASE else {})))
+
+
+def inputs(name):
+    """The prediction, and the other arguments."""
+    if name == CORNERS:
+        maps = torch.randn(2, 1, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+        return maps[0], (maps[1], [[[[0, 0], [1, 2]], [[1, 1], [2, 2]]]])
+    pred, target = CASE[name].batch()
+    return pred, (target,)
 
 
 def lines_of(own):
@@ -66,10 +77,10 @@ def test_nothing_of_mmdetections_class_runs(name, monkeypatch):
             if callable(value):
                 monkeypatch.setattr(base, key, raising)
     loss = build(name)
-    pred, target = CASE[name].batch()
+    pred, others = inputs(name)
     pred = pred.requires_grad_()
-    value = loss(pred, target)
-    value = sum(value.values()) if isinstance(value, dict) else value
+    value = loss(pred, *others)
+    value = sum(value.values() if isinstance(value, dict) else value) if isinstance(value, dict | tuple) else value
     value.backward()
     assert pred.grad.isfinite().all() and repr(loss)
     with pytest.raises(AssertionError, match="own code runs"):
@@ -89,11 +100,11 @@ def test_every_attribute_is_this_package_s_or_torchs(name):
 @pytest.mark.parametrize("name", REPLACED)
 @pytest.mark.usefixtures("fresh_compiler")
 def test_one_graph(name):
-    loss, backend = CASE[name].build(), Counting()
+    loss, backend = build(name), Counting()
     assert isinstance(loss, registry.stock(name))
-    pred, target = CASE[name].batch()
-    value = torch.compile(loss, fullgraph=True, backend=backend)(pred, target)
-    torch.testing.assert_close(value, loss(pred, target), rtol=1e-5, atol=1e-7)
+    pred, others = inputs(name)
+    value = torch.compile(loss, fullgraph=True, backend=backend)(pred, *others)
+    torch.testing.assert_close(value, loss(pred, *others), rtol=1e-5, atol=1e-7)
     assert backend.graphs == 1
 
 

@@ -47,7 +47,8 @@ def config(path: str) -> Config:
 def slot_config(slot: dict, name: str) -> dict:
     """What a user's config has in the slot for another loss."""
     options = LOSSES[name].option_names()
-    needed = dict(num_classes=CLASSES, activated=False)  # logits, where a loss takes probabilities by default
+    # logits, where a loss takes probabilities by default
+    needed = dict(num_classes=CLASSES, activated=False, losses=["CIoULoss", "GIoULoss"])
     held = {key: value for key, value in needed.items() if key in options}
     return dict(type=name, **held | {key: slot[key] for key in KEPT if key in slot and key in options})
 
