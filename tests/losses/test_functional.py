@@ -250,6 +250,13 @@ def test_rows_in_two_axes_are_rows(name):
     torch.testing.assert_close(function(pred, target), expected.reshape(2, 3, *expected.shape[1:]))
 
 
+def test_labels_become_float32():
+    """Whatever integers they are."""
+    for dtype in (torch.int64, torch.int32, torch.uint8):
+        target = F.dense_target(torch.zeros(2, 3), torch.tensor([2, 0], dtype=dtype))
+        assert target.dtype == torch.float32 and target.tolist() == [[0, 0, 1], [1, 0, 0]]
+
+
 def test_softmax_cross_entropy_with_weights_and_ignored_labels():
     pred, label = torch.tensor([[0.0, 2.0, -1.0]] * 3, dtype=torch.float64), torch.tensor([1, 0, 7])
     total = math.log(1 + math.exp(2) + math.exp(-1))

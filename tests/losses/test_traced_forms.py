@@ -6,6 +6,8 @@ import pytest
 import torch
 from cases import CASES, over, run
 
+from mmdet_losses import functional as F
+
 FORMS = [
     module
     for name, module in sys.modules.items()
@@ -41,3 +43,22 @@ def test_form_under_tracing_is_the_eager_one(case, weighted: bool, request: pyte
         other, slope = run(loss, pred, target, *args, **call)
         torch.testing.assert_close(other, value, rtol=1e-9, atol=1e-12)
         torch.testing.assert_close(slope, gradient, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["sigmoid_focal_loss", "quality_focal_terms", "sigmoid_cross_entropy"])
+def test_gradient_of_the_target_under_tracing(name: str, request: pytest.FixtureRequest) -> None:
+    pred, target = torch.randn(2, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    leaves = pred.requires_grad_(), target.sigmoid().requires_grad_()
+    expected = torch.autograd.grad(getattr(F, name)(*leaves).sum(), leaves)
+    request.getfixturevalue("as_if_traced")
+    gradients = torch.autograd.grad(getattr(F, name)(*leaves).sum(), leaves)
+    torch.testing.assert_close(gradients, expected)
+
+
+def test_labels_in_two_axes_under_tracing(request: pytest.FixtureRequest) -> None:
+    g = torch.Generator().manual_seed(1)
+    pred, score = torch.randn(2, 3, 4, generator=g), torch.rand(2, 3, generator=g)
+    label = torch.randint(-1, 6, (2, 3), generator=g)
+    expected = F.quality_focal_loss(pred, label, score)
+    request.getfixturevalue("as_if_traced")
+    torch.testing.assert_close(F.quality_focal_loss(pred, label, score), expected)
