@@ -16,7 +16,7 @@ from torch import Tensor
 
 import mmdet_losses as ml
 from mmdet_losses import functional as F
-from mmdet_losses.functional.longtail import equalization_v2_weight
+from mmdet_losses.functional.longtail import count_labels, equalization_v2_weight
 from mmdet_losses.functional.reduce import match_rank
 from mmdet_losses.modules.boxes.family import Modifiers
 
@@ -458,7 +458,7 @@ def test_equalization_v2_by_hand():
     assert default.item() == pytest.approx(1 + 4 * (1 - share) + share + 1, rel=1e-6)
 
 
-@pytest.mark.parametrize("label", [2, 3, 4, 1000, -1])
+@pytest.mark.parametrize("label", [2, 3, 4, 1000, -1, -2, -100])
 def test_objectness_of_equalization_v2_is_background_of_any_label(label):
     """ln(1 + e**-2) for the last logit, of 2, whose target is 1; classes of logit 0 and weight 1/2."""
     pred = torch.tensor([[0.0, 0.0, 2.0]], dtype=torch.float64)
@@ -500,3 +500,10 @@ def test_no_tensor_is_made_on_another_device(case, monkeypatch):
     value.backward()
     assert value.device.type == "meta" and value.shape == ()
     assert leaf.grad.shape == pred.shape
+
+
+def test_no_part_is_made_on_another_device():
+    """Of what is called beside the losses."""
+    label, pred = torch.zeros(3, dtype=torch.int64, device="meta"), torch.zeros(3, 8, device="meta")
+    assert count_labels(label, label == 0, 5).device.type == "meta"
+    assert F.integral(pred, bins=4).device.type == "meta"

@@ -1,10 +1,11 @@
 """What losses compute in another way while they are traced, run eagerly: equal to the form that eager calls take."""
 
 import sys
+from contextlib import nullcontext
 
 import pytest
 import torch
-from cases import CASES, over, run
+from cases import CASES, map_target, over, run
 
 from mmdet_losses import functional as F
 
@@ -55,10 +56,26 @@ def test_gradient_of_the_target_under_tracing(name: str, request: pytest.Fixture
     torch.testing.assert_close(gradients, expected)
 
 
-def test_labels_in_two_axes_under_tracing(request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize("name", ["quality_focal_loss", "distribution_focal_loss"])
+def test_rows_in_two_axes_under_tracing(name: str, request: pytest.FixtureRequest) -> None:
+    """Labels of no class among them, and distances that are a bin's."""
     g = torch.Generator().manual_seed(1)
     pred, score = torch.randn(2, 3, 4, generator=g), torch.rand(2, 3, generator=g)
     label = torch.randint(-1, 6, (2, 3), generator=g)
-    expected = F.quality_focal_loss(pred, label, score)
+    distance = torch.tensor([[0.0, 1.0, 1.3], [2.0, 2.9, 3.0]])
+    targets = (label, score) if name == "quality_focal_loss" else (distance,)
+    expected = getattr(F, name)(pred, *targets)
     request.getfixturevalue("as_if_traced")
-    torch.testing.assert_close(F.quality_focal_loss(pred, label, score), expected)
+    torch.testing.assert_close(getattr(F, name)(pred, *targets), expected)
+
+
+@over([case for case in CASES if case.name not in ("APLoss", "RankSortLoss")])
+def test_no_tensor_is_made_on_another_device_under_tracing(
+    case, as_if_traced: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "autocast", lambda *args, **options: nullcontext())  # knows no such device
+    pred, target = case.batch(40)
+    leaf = pred.to("meta").requires_grad_()
+    value = case.build().to("meta")(leaf, map_target(target, lambda x: x.to("meta")), torch.ones(40, device="meta"))
+    value.backward()
+    assert value.device.type == "meta" and leaf.grad.shape == pred.shape
