@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import torch
 from cases import CASES, Case, map_target, over
+from oracle import longtail
 from torch import Tensor
 
 import mmdet_losses as ml
 from mmdet_losses import functional as F
-from mmdet_losses.functional.longtail import count_labels, equalization_v2_weight
+from mmdet_losses.functional.longtail import count_labels, equalization_v2_gradients, equalization_v2_weight
 from mmdet_losses.functional.reduce import match_rank
 from mmdet_losses.modules.boxes.family import Modifiers
 
@@ -432,6 +433,42 @@ def test_seesaw_by_hand():
     assert loss.item() == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("options", [{}, {"p": 0.3, "q": 1.2, "eps": 0.2}])
+def test_seesaw_of_every_label(options):
+    """Against the scalar reference, whose defaults are the paper's."""
+    logits, counts = [2.0, -1.0, 0.5, -3.0], [40.0, 3.0, 0.0, 900.0]
+    for label in range(4):
+        factors = longtail.seesaw_factors(logits, label, counts, **options)
+        expected = math.log(sum(f * math.exp(z) for f, z in zip(factors, logits, strict=True))) - logits[label]
+        pred = torch.tensor([logits], dtype=torch.float64)
+        loss = F.seesaw_class_loss(pred, torch.tensor([label]), counts=torch.tensor(counts), **options)
+        assert loss.item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"mu": 0.3, "alpha": 2.0, "gamma": 5.0}])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gradients_of_equalization_v2_are_those_of_its_loss(options, weighted):
+    g = torch.Generator().manual_seed(0)
+    pred = (2 * torch.randn(N, 5, generator=g, dtype=torch.float64)).requires_grad_()
+    label, ratio = torch.randint(-1, 6, (N,), generator=g), torch.tensor([0.1, 0.75, 0.5, 1.3]).double()
+    weight = torch.rand(N, generator=g, dtype=torch.float64) if weighted else None
+    loss = F.equalization_v2_loss(pred, label, ratio=ratio, **options)
+    (loss if weight is None else loss * weight).sum().backward()
+    positive = (label.clamp(-1, 4) % 5).unsqueeze(1) == torch.arange(5)
+    size = pred.grad.abs()
+    expected = (size * positive).sum(0), (size * ~positive).sum(0)
+    found = equalization_v2_gradients(pred.detach(), label, weight, ratio=ratio, **options)
+    torch.testing.assert_close(found, expected)
+
+
+def test_wide_statistics_do_not_widen_the_loss():
+    pred, label, ratio = torch.zeros(2, 3), torch.tensor([0, 2]), torch.ones(3, dtype=torch.float64)
+    wide = torch.ones(4, dtype=torch.float64)
+    assert F.equalized_focal_loss(pred, label, ratio=ratio).dtype == torch.float32
+    loss = F.equalization_v2_loss(torch.zeros(2, 4), label, ratio=ratio, class_weight=wide)
+    assert loss.dtype == torch.float32
+
+
 def test_equalization_weights_by_hand():
     """At ratio mu a negative weighs 1/2 and a positive 1 + alpha / 2; objectness always 1."""
     negative, positive = equalization_v2_weight(torch.tensor([0.8, 100.0]))
@@ -507,3 +544,4 @@ def test_no_part_is_made_on_another_device():
     label, pred = torch.zeros(3, dtype=torch.int64, device="meta"), torch.zeros(3, 8, device="meta")
     assert count_labels(label, label == 0, 5).device.type == "meta"
     assert F.integral(pred, bins=4).device.type == "meta"
+    assert F.equalization_loss(pred, label, torch.ones(8)).device.type == "meta"
