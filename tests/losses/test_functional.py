@@ -18,6 +18,7 @@ from torch import Tensor
 import mmdet_losses as ml
 from mmdet_losses import functional as F
 from mmdet_losses.functional.longtail import count_labels, equalization_v2_gradients, equalization_v2_weight
+from mmdet_losses.functional.ranking import lower_counts
 from mmdet_losses.functional.reduce import match_rank
 from mmdet_losses.modules.boxes.family import Modifiers
 
@@ -545,3 +546,5 @@ def test_no_part_is_made_on_another_device():
     assert count_labels(label, label == 0, 5).device.type == "meta"
     assert F.integral(pred, bins=4).device.type == "meta"
     assert F.equalization_loss(pred, label, torch.ones(8)).device.type == "meta"
+    score = pred.double()
+    assert lower_counts(score[0], score[1], score[1:], 0.5).device.type == "meta"
