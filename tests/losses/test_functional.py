@@ -203,6 +203,9 @@ def test_defaults_of_what_losses_are_made_of():
     assert torch.equal(F.wise_focus(pair, version=2), F.wise_focus(pair, 1.0, version=2, gamma=0.5))
     assert torch.equal(F.box_iou_loss(pred, target), F.iou_loss(pred, target, mode="linear"))
     assert torch.equal(F.pair_loss(pair), F.box_iou_loss(pred, target))
+    logits, dense = input_of("QualityFocalLoss", {})[0], torch.rand(N, 1)
+    terms = F.quality_focal_terms(logits, dense.expand_as(logits))
+    assert torch.equal(terms, F.quality_focal_terms(logits, dense.expand_as(logits), beta=2.0, activated=False))
     for terms, other in (
         (F.ciou_terms(pair), F.ciou_terms(pair, None)),
         (F.shape_terms(pair), F.shape_terms(pair, 0.0)),
@@ -308,6 +311,7 @@ def test_harmonizing_by_hand():
     norm = torch.tensor([0.0, 0.25, 0.5, 0.7499, 1.0])
     histogram = F.gradient_histogram(norm, torch.ones(5, dtype=torch.bool), edges)
     assert histogram.index.tolist() == [0, 1, 2, 2, 3] and histogram.count.tolist() == [1, 1, 2, 1]
+    assert F.gradient_histogram(norm.double(), torch.ones(5, dtype=torch.bool), edges).count.tolist() == [1, 1, 2, 1]
     same = F.gradient_histogram(torch.full((3,), 0.1), torch.ones(3, dtype=torch.bool), edges)
     assert F.harmonizing_weight(same, same.count.float()).tolist() == [1, 1, 1]
     assert F.harmonizing_weight(histogram, histogram.count.float()).tolist() == pytest.approx(
@@ -466,8 +470,21 @@ def test_wide_statistics_do_not_widen_the_loss():
     pred, label, ratio = torch.zeros(2, 3), torch.tensor([0, 2]), torch.ones(3, dtype=torch.float64)
     wide = torch.ones(4, dtype=torch.float64)
     assert F.equalized_focal_loss(pred, label, ratio=ratio).dtype == torch.float32
-    loss = F.equalization_v2_loss(torch.zeros(2, 4), label, ratio=ratio, class_weight=wide)
-    assert loss.dtype == torch.float32
+    assert F.equalization_v2_loss(torch.zeros(2, 4), label, ratio=ratio, class_weight=wide).dtype == torch.float32
+    for function in (F.sigmoid_cross_entropy, F.softmax_cross_entropy):
+        assert function(pred, label, class_weight=ratio).dtype == torch.float32
+    for function in (F.sigmoid_focal_loss, F.softmax_focal_loss):
+        assert function(pred, label, alpha=ratio).dtype == torch.float32
+    assert F.gaussian_focal_loss(pred.sigmoid(), pred, ratio.expand(2, 3)).dtype == torch.float32
+
+
+def test_weights_of_peaks_and_of_the_rest():
+    """A peak has the one part alone, and a place of target 0 the other."""
+    prob, target = torch.tensor([0.3, 0.6], dtype=torch.float64), torch.tensor([1.0, 0.0], dtype=torch.float64)
+    peak, rest = -(0.7**2) * math.log(0.3), -(0.6**2) * math.log(0.4)
+    for pos, neg in ((1.0, 1.0), (2.0, 1.0), (1.0, 2.0), (0.5, 3.0)):
+        loss = F.gaussian_focal_loss(prob, target, pos_weight=pos, neg_weight=neg)
+        assert loss.tolist() == pytest.approx([pos * peak, neg * rest])
 
 
 def test_equalization_weights_by_hand():
