@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
 
+from mmdet_losses.functional.dtype import autocast_is_on, without_autocast
 from mmdet_losses.functional.reduce import (
     MOST,
     SHORT,
     all_between,
+    drop_junk,
     keep_rows,
     kept_rows,
     mean_of_columns,
     mostly_kept,
     none_masked,
+    weighted_loss,
     weighted_sum,
 )
 
@@ -94,3 +98,53 @@ def test_weighted_sum(size: int) -> None:
         weighted_sum(loss, weight[:1]).double(), (loss.double() * weight[:1]).sum(), rtol=1e-5, atol=0
     )
     torch.testing.assert_close(weighted_sum(loss, None), loss.sum())
+
+
+def test_no_rows_cost_nothing_and_are_connected() -> None:
+    def compute(*inputs: Tensor) -> Tensor:
+        raise AssertionError("there is nothing to compute")
+
+    pred = torch.empty(0, 3, dtype=torch.float16, requires_grad=True)
+    for reduction in ("mean", "sum"):
+        loss = weighted_loss(compute, [pred, torch.empty(0, dtype=torch.int64)], reduction=reduction)
+        assert loss.item() == 0 and loss.dtype == torch.float32
+        loss.backward()
+        assert pred.grad.shape == (0, 3)
+
+
+def test_finite_loss_does_not_prove_a_finite_slope() -> None:
+    """That of a root at 0 is infinite, which a weight of 0 would turn into NaN."""
+    pred = torch.tensor([0.0, 4.0], requires_grad=True)
+    weighted_loss(torch.sqrt, [pred], torch.tensor([0.0, 1.0]), reduction="sum").backward()
+    assert pred.grad.tolist() == [0, 0.25]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.9])
+def test_many_rows_of_a_tame_loss(share: float) -> None:
+    draw = torch.Generator().manual_seed(0)
+    pred, weight = torch.rand(SHORT + 1, generator=draw), (torch.rand(SHORT + 1, generator=draw) < share).float()
+    loss = weighted_loss(torch.abs, [pred], weight, tame=True)
+    assert loss.item() == pytest.approx((pred.double() * weight).mean().item(), rel=1e-5)
+
+
+def test_junk_of_weight_0() -> None:
+    """Elements each on their own; a row of sides only where all its weights are 0."""
+    weight = torch.tensor([[0.0, 1, 0, 1], [0, 0, 0, 0], [1, 1, 1, 1]])
+    ones = torch.ones(3, 4)
+    (elements,), _ = drop_junk([ones], weight, False)
+    assert torch.equal(elements, weight)
+    (sides,), _ = drop_junk([ones], weight, False, "sides")
+    assert sides[:, 0].tolist() == [1, 0, 1] and torch.equal(sides, sides[:, :1].expand(3, 4))
+    (rows,), kept = drop_junk([ones], weight, True, "sides")
+    assert len(rows) == len(kept) == 2
+    (rows,), kept = drop_junk([ones], weight)
+    assert len(rows) == len(kept) == 2
+
+
+def test_autocast_is_off_within() -> None:
+    assert not autocast_is_on("cpu") and not autocast_is_on("meta")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert autocast_is_on("cpu")
+        with without_autocast("cpu"):
+            assert not autocast_is_on("cpu")
+        assert autocast_is_on("cpu")

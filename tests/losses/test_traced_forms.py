@@ -79,3 +79,12 @@ def test_no_tensor_is_made_on_another_device_under_tracing(
     value = case.build().to("meta")(leaf, map_target(target, lambda x: x.to("meta")), torch.ones(40, device="meta"))
     value.backward()
     assert value.device.type == "meta" and leaf.grad.shape == pred.shape
+
+
+def test_weights_and_wide_divisors_under_tracing(request: pytest.FixtureRequest) -> None:
+    pred, label = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 2, 3, 1])
+    weight, divisor = torch.tensor([1.0, 2.0, 5.0]), torch.tensor(2.0, dtype=torch.float64)
+    expected = F.sigmoid_cross_entropy(pred, label, class_weight=weight)
+    request.getfixturevalue("as_if_traced")
+    torch.testing.assert_close(F.sigmoid_cross_entropy(pred, label, class_weight=weight), expected)
+    assert F.reduce_loss(expected, "mean", divisor).dtype == torch.float32
