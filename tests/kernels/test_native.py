@@ -422,6 +422,9 @@ def test_other_calls_are_not_taken(used: Used, monkeypatch: pytest.MonkeyPatch) 
     """Options and inputs that the kernels do not know."""
     monkeypatch.setattr(generated, "compute", lambda *call: None)
 
+    class Marked(Tensor):
+        pass
+
     class OwnTerms(GIoULoss):
         terms = staticmethod(lambda pair: (pair.iou,))
 
@@ -455,6 +458,8 @@ def test_other_calls_are_not_taken(used: Used, monkeypatch: pytest.MonkeyPatch) 
     loss(pred.double(), target)
     loss(pred.half(), target)
     loss(pred, target.double())
+    loss(pred, target.as_subclass(Marked))
+    loss(pred, target, avg_factor=torch.tensor(2.0, requires_grad=True))
     loss(pred[:0], target[:0])
     loss(pred, goal).backward()
     assert goal.grad.abs().sum() > 0
@@ -464,6 +469,26 @@ def test_other_calls_are_not_taken(used: Used, monkeypatch: pytest.MonkeyPatch) 
     assert used.count == 0
     with pytest.raises(ValueError, match="target must have the shape of pred"):
         loss(pred, target[:3])
+
+
+def test_what_is_not_taken_is_generated(used: Used, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its weight and its divisor; not where kernels were not asked for, and not for a loss of each row."""
+    asked: list[tuple[Any, Any]] = []
+
+    def compute(call: Any, inputs: Any, weight: Any, avg_factor: Any) -> Tensor:
+        asked.append((weight, avg_factor))
+        return torch.tensor(7.0)
+
+    monkeypatch.setattr(generated, "compute", compute)
+    pred, target = boxes(3, 0)
+    weight = torch.ones(3)
+    assert CIoULoss(power=2.0, fused=True)(pred, target, weight, avg_factor=5.0) == 7
+    ((first, divisor),) = asked
+    assert torch.equal(first, weight) and divisor == 5
+    assert CIoULoss(power=2.0)(pred, target) != 7
+    assert CIoULoss(power=2.0, fused=True, reduction="none")(pred, target).shape == (3,)
+    assert CIoULoss(fused=True)(pred, target) != 7
+    assert len(asked) == 1 and used.count == 1
 
 
 def test_every_function_that_has_a_kernel_is_tried() -> None:
