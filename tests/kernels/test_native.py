@@ -471,6 +471,18 @@ def test_other_calls_are_not_taken(used: Used, monkeypatch: pytest.MonkeyPatch) 
         loss(pred, target[:3])
 
 
+def test_calls_without_a_plan() -> None:
+    """A weight that broadcasts along rows, a loss weight that is a tensor, a prediction without axes, a dual number."""
+    pred, target = boxes(3, 0)
+    call = GIoULoss().call("mean")
+    assert plan_of(call, (pred, target), torch.ones(3, 1), None) is not None
+    assert plan_of(call, (pred, target), torch.ones(1, 4), None) is None
+    assert plan_of(call._replace(loss_weight=torch.tensor(2.0)), (pred, target), None, None) is None
+    assert plan_of(L1Loss().call("mean"), (pred[0, 0], target[0, 0]), None, None) is None
+    with torch.autograd.forward_ad.dual_level():
+        assert plan_of(call, (pred, target), None, None) is None
+
+
 def test_what_is_not_taken_is_generated(used: Used, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its weight and its divisor; not where kernels were not asked for, and not for a loss of each row."""
     asked: list[tuple[Any, Any]] = []
