@@ -483,6 +483,28 @@ def test_calls_without_a_plan() -> None:
         assert plan_of(call, (pred, target), None, None) is None
 
 
+@pytest.mark.parametrize(
+    ("loss", "batch"),
+    [
+        (CrossEntropyLoss(use_sigmoid=True, class_weight=[1.0, 2, 3, 4, 5]), known_labels),
+        (CrossEntropyLoss(use_sigmoid=True, label_smoothing=0.1), known_labels),
+        (CrossEntropyLoss(class_weight=[1.0, 2, 3, 4, 5]), known_labels),
+        (CrossEntropyLoss(label_smoothing=0.1), known_labels),
+        (CrossEntropyLoss(), soft),
+        (QualityFocalLoss(beta=1.5), quality),
+        (QualityFocalLoss(activated=True), quality),
+        (VarifocalLoss(gamma=1.5), soft),
+        (IoULoss(eps=1e-40), boxes),
+        (IoULoss(mode="linear", power=2.0), boxes),
+    ],
+    ids=lambda x: "",
+)
+def test_options_without_a_plan(loss: nn.Module, batch: Callable[[int, int], Batch]) -> None:
+    pred, target = batch(3, 0)
+    targets = target if isinstance(target, tuple) else (target,)
+    assert plan_of(loss.call("mean"), (pred, *targets), None, None) is None
+
+
 def test_what_is_not_taken_is_generated(used: Used, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its weight and its divisor; not where kernels were not asked for, and not for a loss of each row."""
     asked: list[tuple[Any, Any]] = []
