@@ -505,6 +505,20 @@ def test_options_without_a_plan(loss: nn.Module, batch: Callable[[int, int], Bat
     assert plan_of(loss.call("mean"), (pred, *targets), None, None) is None
 
 
+def test_plan_of_distances_and_of_labels() -> None:
+    """Five bins from 1 to 4 are 3 / 4 apart; from 0 to 8, 2 apart; at most 256 bins; labels are read as int64."""
+    pred, target = distances(3, 0, 5)
+    for options, numbers in (({"y_min": 1.0}, (1.0, 4 / 3)), ({"y_max": 8.0}, (0.0, 0.5)), ({}, (0.0, 1.0))):
+        call = DistributionFocalLoss(**options).call("mean")
+        assert plan_of(call, (pred, target), None, None)[0].numbers == pytest.approx(numbers)
+        assert plan_of(call, (pred, target.requires_grad_()), None, None) is None
+        target = target.detach()
+    for bins, taken in ((256, True), (257, False)):
+        assert (plan_of(call, distances(3, 0, bins), None, None) is not None) is taken
+    call, (pred, label) = CrossEntropyLoss().call("mean"), classes(3, 0)
+    assert plan_of(call, (pred, label.int()), None, None)[1].dtype == torch.int64
+
+
 def test_what_is_not_taken_is_generated(used: Used, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its weight and its divisor; not where kernels were not asked for, and not for a loss of each row."""
     asked: list[tuple[Any, Any]] = []
