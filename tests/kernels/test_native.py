@@ -422,6 +422,9 @@ def test_other_calls_are_not_taken(used: Used, monkeypatch: pytest.MonkeyPatch) 
     """Options and inputs that the kernels do not know."""
     monkeypatch.setattr(generated, "compute", lambda *call: None)
 
+    class Marked(Tensor):
+        pass
+
     class OwnTerms(GIoULoss):
         terms = staticmethod(lambda pair: (pair.iou,))
 
@@ -455,6 +458,8 @@ def test_other_calls_are_not_taken(used: Used, monkeypatch: pytest.MonkeyPatch) 
     loss(pred.double(), target)
     loss(pred.half(), target)
     loss(pred, target.double())
+    loss(pred, target.as_subclass(Marked))
+    loss(pred, target, avg_factor=torch.tensor(2.0, requires_grad=True))
     loss(pred[:0], target[:0])
     loss(pred, goal).backward()
     assert goal.grad.abs().sum() > 0
@@ -464,6 +469,74 @@ def test_other_calls_are_not_taken(used: Used, monkeypatch: pytest.MonkeyPatch) 
     assert used.count == 0
     with pytest.raises(ValueError, match="target must have the shape of pred"):
         loss(pred, target[:3])
+
+
+def test_calls_without_a_plan() -> None:
+    """A weight that broadcasts along rows, a loss weight that is a tensor, a prediction without axes, a dual number."""
+    pred, target = boxes(3, 0)
+    call = GIoULoss().call("mean")
+    assert plan_of(call, (pred, target), torch.ones(3, 1), None) is not None
+    assert plan_of(call, (pred, target), torch.ones(1, 4), None) is None
+    assert plan_of(call._replace(loss_weight=torch.tensor(2.0)), (pred, target), None, None) is None
+    assert plan_of(L1Loss().call("mean"), (pred[0, 0], target[0, 0]), None, None) is None
+    with torch.autograd.forward_ad.dual_level():
+        assert plan_of(call, (pred, target), None, None) is None
+
+
+@pytest.mark.parametrize(
+    ("loss", "batch"),
+    [
+        (CrossEntropyLoss(use_sigmoid=True, class_weight=[1.0, 2, 3, 4, 5]), known_labels),
+        (CrossEntropyLoss(use_sigmoid=True, label_smoothing=0.1), known_labels),
+        (CrossEntropyLoss(class_weight=[1.0, 2, 3, 4, 5]), known_labels),
+        (CrossEntropyLoss(label_smoothing=0.1), known_labels),
+        (CrossEntropyLoss(), soft),
+        (QualityFocalLoss(beta=1.5), quality),
+        (QualityFocalLoss(activated=True), quality),
+        (VarifocalLoss(gamma=1.5), soft),
+        (IoULoss(eps=1e-40), boxes),
+        (IoULoss(mode="linear", power=2.0), boxes),
+    ],
+    ids=lambda x: "",
+)
+def test_options_without_a_plan(loss: nn.Module, batch: Callable[[int, int], Batch]) -> None:
+    pred, target = batch(3, 0)
+    targets = target if isinstance(target, tuple) else (target,)
+    assert plan_of(loss.call("mean"), (pred, *targets), None, None) is None
+
+
+def test_plan_of_distances_and_of_labels() -> None:
+    """Five bins from 1 to 4 are 3 / 4 apart; from 0 to 8, 2 apart; at most 256 bins; labels are read as int64."""
+    pred, target = distances(3, 0, 5)
+    for options, numbers in (({"y_min": 1.0}, (1.0, 4 / 3)), ({"y_max": 8.0}, (0.0, 0.5)), ({}, (0.0, 1.0))):
+        call = DistributionFocalLoss(**options).call("mean")
+        assert plan_of(call, (pred, target), None, None)[0].numbers == pytest.approx(numbers)
+        assert plan_of(call, (pred, target.requires_grad_()), None, None) is None
+        target = target.detach()
+    for bins, taken in ((256, True), (257, False)):
+        assert (plan_of(call, distances(3, 0, bins), None, None) is not None) is taken
+    call, (pred, label) = CrossEntropyLoss().call("mean"), classes(3, 0)
+    assert plan_of(call, (pred, label.int()), None, None)[1].dtype == torch.int64
+
+
+def test_what_is_not_taken_is_generated(used: Used, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its weight and its divisor; not where kernels were not asked for, and not for a loss of each row."""
+    asked: list[tuple[Any, Any]] = []
+
+    def compute(call: Any, inputs: Any, weight: Any, avg_factor: Any) -> Tensor:
+        asked.append((weight, avg_factor))
+        return torch.tensor(7.0)
+
+    monkeypatch.setattr(generated, "compute", compute)
+    pred, target = boxes(3, 0)
+    weight = torch.ones(3)
+    assert CIoULoss(power=2.0, fused=True)(pred, target, weight, avg_factor=5.0) == 7
+    ((first, divisor),) = asked
+    assert torch.equal(first, weight) and divisor == 5
+    assert CIoULoss(power=2.0)(pred, target) != 7
+    assert CIoULoss(power=2.0, fused=True, reduction="none")(pred, target).shape == (3,)
+    assert CIoULoss(fused=True)(pred, target) != 7
+    assert len(asked) == 1 and used.count == 1
 
 
 def test_every_function_that_has_a_kernel_is_tried() -> None:

@@ -595,6 +595,25 @@ def test_varifocal_values():
     assert total == close(0.8738866505)
 
 
+@pytest.mark.parametrize("power", [0.5, 1.5, 3.0])
+def test_quality_and_varifocal_of_other_powers(power):
+    """Of the distance of the probability, of either sign, from the quality."""
+    qualities = (0.0, 0.7, 0.2)
+    quality = value_and_grad(lambda z: classification.quality_focal_dense(z, qualities, power), LOGITS)
+    varifocal = value_and_grad(
+        lambda z: sum(classification.varifocal(x, q, gamma=power) for x, q in zip(z, qualities, strict=True)), LOGITS
+    )
+    for loss, (value, gradient) in (
+        (ml.QualityFocalLoss(beta=power, reduction="sum"), quality),
+        (ml.VarifocalLoss(gamma=power, reduction="sum"), varifocal),
+    ):
+        logits = tensor([LOGITS], requires_grad=True)
+        total = loss(logits, tensor([qualities]))
+        total.backward()
+        assert total.item() == close(value)
+        assert logits.grad[0].tolist() == close(gradient)
+
+
 @pytest.mark.parametrize(
     ("name", "score", "target", "values", "gradient"),
     [

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import torch
 from cases import CASES, Case, map_target, over
+from oracle import longtail
 from torch import Tensor
 
 import mmdet_losses as ml
 from mmdet_losses import functional as F
-from mmdet_losses.functional.longtail import equalization_v2_weight
+from mmdet_losses.functional.longtail import count_labels, equalization_v2_gradients, equalization_v2_weight
+from mmdet_losses.functional.ranking import lower_counts
 from mmdet_losses.functional.reduce import match_rank
 from mmdet_losses.modules.boxes.family import Modifiers
 
@@ -201,6 +203,9 @@ def test_defaults_of_what_losses_are_made_of():
     assert torch.equal(F.wise_focus(pair, version=2), F.wise_focus(pair, 1.0, version=2, gamma=0.5))
     assert torch.equal(F.box_iou_loss(pred, target), F.iou_loss(pred, target, mode="linear"))
     assert torch.equal(F.pair_loss(pair), F.box_iou_loss(pred, target))
+    logits, dense = input_of("QualityFocalLoss", {})[0], torch.rand(N, 1)
+    terms = F.quality_focal_terms(logits, dense.expand_as(logits))
+    assert torch.equal(terms, F.quality_focal_terms(logits, dense.expand_as(logits), beta=2.0, activated=False))
     for terms, other in (
         (F.ciou_terms(pair), F.ciou_terms(pair, None)),
         (F.shape_terms(pair), F.shape_terms(pair, 0.0)),
@@ -248,6 +253,13 @@ def test_rows_in_two_axes_are_rows(name):
     flat = map_target(target, lambda x: x.reshape(6, *x.shape[2:]))
     expected = function(pred.reshape(6, 4), flat)
     torch.testing.assert_close(function(pred, target), expected.reshape(2, 3, *expected.shape[1:]))
+
+
+def test_labels_become_float32():
+    """Whatever integers they are."""
+    for dtype in (torch.int64, torch.int32, torch.uint8):
+        target = F.dense_target(torch.zeros(2, 3), torch.tensor([2, 0], dtype=dtype))
+        assert target.dtype == torch.float32 and target.tolist() == [[0, 0, 1], [1, 0, 0]]
 
 
 def test_softmax_cross_entropy_with_weights_and_ignored_labels():
@@ -299,6 +311,7 @@ def test_harmonizing_by_hand():
     norm = torch.tensor([0.0, 0.25, 0.5, 0.7499, 1.0])
     histogram = F.gradient_histogram(norm, torch.ones(5, dtype=torch.bool), edges)
     assert histogram.index.tolist() == [0, 1, 2, 2, 3] and histogram.count.tolist() == [1, 1, 2, 1]
+    assert F.gradient_histogram(norm.double(), torch.ones(5, dtype=torch.bool), edges).count.tolist() == [1, 1, 2, 1]
     same = F.gradient_histogram(torch.full((3,), 0.1), torch.ones(3, dtype=torch.bool), edges)
     assert F.harmonizing_weight(same, same.count.float()).tolist() == [1, 1, 1]
     assert F.harmonizing_weight(histogram, histogram.count.float()).tolist() == pytest.approx(
@@ -425,6 +438,55 @@ def test_seesaw_by_hand():
     assert loss.item() == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("options", [{}, {"p": 0.3, "q": 1.2, "eps": 0.2}])
+def test_seesaw_of_every_label(options):
+    """Against the scalar reference, whose defaults are the paper's."""
+    logits, counts = [2.0, -1.0, 0.5, -3.0], [40.0, 3.0, 0.0, 900.0]
+    for label in range(4):
+        factors = longtail.seesaw_factors(logits, label, counts, **options)
+        expected = math.log(sum(f * math.exp(z) for f, z in zip(factors, logits, strict=True))) - logits[label]
+        pred = torch.tensor([logits], dtype=torch.float64)
+        loss = F.seesaw_class_loss(pred, torch.tensor([label]), counts=torch.tensor(counts), **options)
+        assert loss.item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"mu": 0.3, "alpha": 2.0, "gamma": 5.0}])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_gradients_of_equalization_v2_are_those_of_its_loss(options, weighted):
+    g = torch.Generator().manual_seed(0)
+    pred = (2 * torch.randn(N, 5, generator=g, dtype=torch.float64)).requires_grad_()
+    label, ratio = torch.randint(-1, 6, (N,), generator=g), torch.tensor([0.1, 0.75, 0.5, 1.3]).double()
+    weight = torch.rand(N, generator=g, dtype=torch.float64) if weighted else None
+    loss = F.equalization_v2_loss(pred, label, ratio=ratio, **options)
+    (loss if weight is None else loss * weight).sum().backward()
+    positive = (label.clamp(-1, 4) % 5).unsqueeze(1) == torch.arange(5)
+    size = pred.grad.abs()
+    expected = (size * positive).sum(0), (size * ~positive).sum(0)
+    found = equalization_v2_gradients(pred.detach(), label, weight, ratio=ratio, **options)
+    torch.testing.assert_close(found, expected)
+
+
+def test_wide_statistics_do_not_widen_the_loss():
+    pred, label, ratio = torch.zeros(2, 3), torch.tensor([0, 2]), torch.ones(3, dtype=torch.float64)
+    wide = torch.ones(4, dtype=torch.float64)
+    assert F.equalized_focal_loss(pred, label, ratio=ratio).dtype == torch.float32
+    assert F.equalization_v2_loss(torch.zeros(2, 4), label, ratio=ratio, class_weight=wide).dtype == torch.float32
+    for function in (F.sigmoid_cross_entropy, F.softmax_cross_entropy):
+        assert function(pred, label, class_weight=ratio).dtype == torch.float32
+    for function in (F.sigmoid_focal_loss, F.softmax_focal_loss):
+        assert function(pred, label, alpha=ratio).dtype == torch.float32
+    assert F.gaussian_focal_loss(pred.sigmoid(), pred, ratio.expand(2, 3)).dtype == torch.float32
+
+
+def test_weights_of_peaks_and_of_the_rest():
+    """A peak has the one part alone, and a place of target 0 the other."""
+    prob, target = torch.tensor([0.3, 0.6], dtype=torch.float64), torch.tensor([1.0, 0.0], dtype=torch.float64)
+    peak, rest = -(0.7**2) * math.log(0.3), -(0.6**2) * math.log(0.4)
+    for pos, neg in ((1.0, 1.0), (2.0, 1.0), (1.0, 2.0), (0.5, 3.0)):
+        loss = F.gaussian_focal_loss(prob, target, pos_weight=pos, neg_weight=neg)
+        assert loss.tolist() == pytest.approx([pos * peak, neg * rest])
+
+
 def test_equalization_weights_by_hand():
     """At ratio mu a negative weighs 1/2 and a positive 1 + alpha / 2; objectness always 1."""
     negative, positive = equalization_v2_weight(torch.tensor([0.8, 100.0]))
@@ -451,7 +513,7 @@ def test_equalization_v2_by_hand():
     assert default.item() == pytest.approx(1 + 4 * (1 - share) + share + 1, rel=1e-6)
 
 
-@pytest.mark.parametrize("label", [2, 3, 4, 1000, -1])
+@pytest.mark.parametrize("label", [2, 3, 4, 1000, -1, -2, -100])
 def test_objectness_of_equalization_v2_is_background_of_any_label(label):
     """ln(1 + e**-2) for the last logit, of 2, whose target is 1; classes of logit 0 and weight 1/2."""
     pred = torch.tensor([[0.0, 0.0, 2.0]], dtype=torch.float64)
@@ -493,3 +555,13 @@ def test_no_tensor_is_made_on_another_device(case, monkeypatch):
     value.backward()
     assert value.device.type == "meta" and value.shape == ()
     assert leaf.grad.shape == pred.shape
+
+
+def test_no_part_is_made_on_another_device():
+    """Of what is called beside the losses."""
+    label, pred = torch.zeros(3, dtype=torch.int64, device="meta"), torch.zeros(3, 8, device="meta")
+    assert count_labels(label, label == 0, 5).device.type == "meta"
+    assert F.integral(pred, bins=4).device.type == "meta"
+    assert F.equalization_loss(pred, label, torch.ones(8)).device.type == "meta"
+    score = pred.double()
+    assert lower_counts(score[0], score[1], score[1:], 0.5).device.type == "meta"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from mmdet_losses import functional as F
 from mmdet_losses.functional.logistic import Logistic, log_of_one_plus, logistic
 from mmdet_losses.kernels import Call, generated
 
@@ -20,6 +22,13 @@ def test_logarithm_to_rounding() -> None:
     assert torch.equal(log_of_one_plus(x.double()), expected)
 
 
+def test_logarithm_is_not_biased() -> None:
+    """What the series leaves out is less than the rounding of one number, and shows in the mean of many."""
+    x = torch.linspace(0.9, 1, 2**16)
+    expected = x.double().log1p()
+    assert abs(((log_of_one_plus(x).double() - expected) / expected).mean().item()) < 2e-9
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_numbers(dtype: torch.dtype) -> None:
     pred = torch.linspace(-100, 100, 4001, dtype=dtype)
@@ -27,6 +36,23 @@ def test_numbers(dtype: torch.dtype) -> None:
     exact = logistic(pred.double(), target.double(), rest=True)
     for ours, expected in zip(Logistic.apply(pred, target), exact, strict=True):
         torch.testing.assert_close(ours.double(), expected, rtol=1e-6 if dtype == torch.float32 else 1e-12, atol=1e-37)
+
+
+def test_complement_is_computed_on_demand() -> None:
+    pred, target = torch.randn(2, 5, generator=torch.Generator().manual_seed(0))
+    assert logistic(pred, target)[1] is None
+    torch.testing.assert_close(logistic(pred, target, rest=True)[1], 1 - torch.sigmoid(pred))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("function", [F.sigmoid_focal_loss, F.quality_focal_terms, F.sigmoid_cross_entropy])
+def test_forward_mode(function: Callable[..., Tensor]) -> None:
+    """Eager losses have it; a written backward has none."""
+    pred, direction, target = torch.randn(3, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    target, leaf = target.sigmoid(), pred.clone().requires_grad_()
+    function(leaf, target).sum().backward()
+    _, slope = torch.func.jvp(lambda pred: function(pred, target).sum(), (pred,), (direction,))
+    torch.testing.assert_close(slope, (leaf.grad * direction).sum())
 
 
 def test_gradient() -> None:

@@ -12,8 +12,8 @@ from torch.autograd import forward_ad
 
 import mmdet_losses.functional as F
 from mmdet_losses.functional import giou_loss, giou_terms, pair_loss
-from mmdet_losses.functional.geometry import BoxPair, framed
-from mmdet_losses.functional.pairs import PackedPair, ValuePair, box_pair, transposed
+from mmdet_losses.functional.geometry import BoxPair, aspect_angle, divide, framed
+from mmdet_losses.functional.pairs import AspectChange, PackedPair, ValuePair, box_pair, transposed
 
 OUTPUTS: dict[str, Callable[[BoxPair], Sequence[Tensor]]] = {
     "pred": lambda pair: pair.pred,
@@ -92,6 +92,29 @@ def test_losses_are_the_same_without_a_gradient(name: str) -> None:
     with torch.no_grad():
         assert torch.equal(loss(pred.clone().requires_grad_(), target), expected)
     assert torch.equal(loss(pred, target), expected)
+
+
+def test_quotient_by_nothing_is_its_numerator() -> None:
+    assert divide(torch.tensor([3.0, 3.0, 0.0]), torch.tensor([0.0, -2.0, 0.0])).tolist() == [3, 3, 0]
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 2.0])
+def test_inner_iou_by_hand(ratio: float) -> None:
+    """Sides of 4 that are 1 apart along x: sides of 4 r overlap by 4 r - 1."""
+    pred, target = torch.tensor([[0.0, 0, 4, 4]]), torch.tensor([[1.0, 0, 5, 4]])
+    for pair in (box_pair(pred, target), framed(pred, target)):
+        assert pair.inner_iou(ratio).item() == pytest.approx((4 * ratio - 1) / (4 * ratio + 1), rel=1e-6)
+
+
+def test_least_side_has_no_slope() -> None:
+    """Up to it the angle is that of the least side, as in the form of autograd."""
+    spans = torch.tensor([[0.0, 0.5e-12, 1e-12, 2e-12, 1.0], [1.0, 1e-12, 1.0, 1.0, 1e-12]], dtype=torch.float64)
+    leaf, other = spans.clone().requires_grad_(), spans.clone().requires_grad_()
+    target = torch.ones_like(spans)
+    AspectChange.apply(leaf, target).sum().backward()
+    (aspect_angle(*target) - aspect_angle(*other)).sum().backward()
+    torch.testing.assert_close(leaf.grad, other.grad)
+    assert leaf.grad[0, :3].tolist() == [0, 0, 0] and leaf.grad[0, 3] != 0
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

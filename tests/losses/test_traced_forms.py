@@ -1,10 +1,13 @@
 """What losses compute in another way while they are traced, run eagerly: equal to the form that eager calls take."""
 
 import sys
+from contextlib import nullcontext
 
 import pytest
 import torch
-from cases import CASES, over, run
+from cases import CASES, map_target, over, run
+
+from mmdet_losses import functional as F
 
 FORMS = [
     module
@@ -41,3 +44,47 @@ def test_form_under_tracing_is_the_eager_one(case, weighted: bool, request: pyte
         other, slope = run(loss, pred, target, *args, **call)
         torch.testing.assert_close(other, value, rtol=1e-9, atol=1e-12)
         torch.testing.assert_close(slope, gradient, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["sigmoid_focal_loss", "quality_focal_terms", "sigmoid_cross_entropy"])
+def test_gradient_of_the_target_under_tracing(name: str, request: pytest.FixtureRequest) -> None:
+    pred, target = torch.randn(2, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    leaves = pred.requires_grad_(), target.sigmoid().requires_grad_()
+    expected = torch.autograd.grad(getattr(F, name)(*leaves).sum(), leaves)
+    request.getfixturevalue("as_if_traced")
+    gradients = torch.autograd.grad(getattr(F, name)(*leaves).sum(), leaves)
+    torch.testing.assert_close(gradients, expected)
+
+
+@pytest.mark.parametrize("name", ["quality_focal_loss", "distribution_focal_loss"])
+def test_rows_in_two_axes_under_tracing(name: str, request: pytest.FixtureRequest) -> None:
+    """Labels of no class among them, and distances that are a bin's."""
+    g = torch.Generator().manual_seed(1)
+    pred, score = torch.randn(2, 3, 4, generator=g), torch.rand(2, 3, generator=g)
+    label = torch.randint(-1, 6, (2, 3), generator=g)
+    distance = torch.tensor([[0.0, 1.0, 1.3], [2.0, 2.9, 3.0]])
+    targets = (label, score) if name == "quality_focal_loss" else (distance,)
+    expected = getattr(F, name)(pred, *targets)
+    request.getfixturevalue("as_if_traced")
+    torch.testing.assert_close(getattr(F, name)(pred, *targets), expected)
+
+
+@over([case for case in CASES if case.name not in ("APLoss", "RankSortLoss")])
+def test_no_tensor_is_made_on_another_device_under_tracing(
+    case, as_if_traced: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "autocast", lambda *args, **options: nullcontext())  # knows no such device
+    pred, target = case.batch(40)
+    leaf = pred.to("meta").requires_grad_()
+    value = case.build().to("meta")(leaf, map_target(target, lambda x: x.to("meta")), torch.ones(40, device="meta"))
+    value.backward()
+    assert value.device.type == "meta" and leaf.grad.shape == pred.shape
+
+
+def test_weights_and_wide_divisors_under_tracing(request: pytest.FixtureRequest) -> None:
+    pred, label = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 2, 3, 1])
+    weight, divisor = torch.tensor([1.0, 2.0, 5.0]), torch.tensor(2.0, dtype=torch.float64)
+    expected = F.sigmoid_cross_entropy(pred, label, class_weight=weight)
+    request.getfixturevalue("as_if_traced")
+    torch.testing.assert_close(F.sigmoid_cross_entropy(pred, label, class_weight=weight), expected)
+    assert F.reduce_loss(expected, "mean", divisor).dtype == torch.float32

@@ -1,0 +1,150 @@
+"""The parts of weighting and reduction, by hand; ``tests/contract`` holds every loss to what they add up to."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from mmdet_losses.functional.dtype import autocast_is_on, without_autocast
+from mmdet_losses.functional.reduce import (
+    MOST,
+    SHORT,
+    all_between,
+    drop_junk,
+    keep_rows,
+    kept_rows,
+    mean_of_columns,
+    mostly_kept,
+    none_masked,
+    weighted_loss,
+    weighted_sum,
+)
+
+
+def test_all_between() -> None:
+    label = torch.tensor([0, 3, 1])
+    assert all_between(label, 0, 3) and all_between(label, -1, 4)
+    assert not all_between(label, 1, 3) and not all_between(label, 0, 2)
+    assert all_between(label.half(), 0, 3) and not all_between(label.half(), 0, 2)
+    assert not all_between(label[:0], 0, 3)
+
+
+@pytest.mark.parametrize("columns", [(), (1,), (3,), (4,), (4, 2)])
+def test_kept_rows(columns: tuple[int, ...]) -> None:
+    """Those with a weight, at whatever place and of whatever sign."""
+    weight = torch.zeros(4, *columns)
+    weight[1], weight.view(4, -1)[3, -1] = -1, 1e-30
+    assert kept_rows(weight).tolist() == [False, True, False, True]
+    other = weight.movedim(0, -1).contiguous().movedim(-1, 0)  # the same in another layout
+    assert kept_rows(other).tolist() == [False, True, False, True]
+
+
+def test_rows_without_a_weight_are_left_out() -> None:
+    pred, weight = torch.arange(12.0).view(4, 3).requires_grad_(), torch.tensor([0.0, 2.0, 0.0, 3.0])
+    (rows, label), kept = keep_rows([pred, torch.arange(4)], weight)
+    assert rows.tolist() == [[3, 4, 5], [9, 10, 11]] and label.tolist() == [1, 3] and kept.tolist() == [2, 3]
+    # its own backward, which writes zeros once
+    assert "Rows" in rows.grad_fn.name()
+    rows.sum().backward()
+    assert pred.grad.sum(1).tolist() == [0, 3, 0, 3]
+    (alone,), _ = keep_rows([pred.detach()], weight)
+    assert torch.equal(alone, rows)
+
+
+@pytest.mark.parametrize("most", [1.0, 0.5])
+def test_rows_are_kept_where_too_few_are_left_out(most: float) -> None:
+    inputs, weight = [torch.ones(4, 2)], torch.tensor([1.0, 1.0, 1.0, 1.0])
+    weight[: round(4 * (1 - most))] = 0
+    same, unchanged = keep_rows(inputs, weight, *(() if most == 1 else (most,)))
+    assert same is inputs and unchanged is weight
+    fewer = weight.clone()
+    fewer[-1] = 0
+    assert len(keep_rows(inputs, fewer, most)[1]) == 4 * most - 1
+
+
+def test_no_weight_is_0() -> None:
+    assert none_masked(torch.tensor([1e-3, 2.0])) and none_masked(torch.empty(0))
+    assert not none_masked(torch.tensor([0.0, 2.0]))
+
+
+def test_few_weights_are_0() -> None:
+    least = round(10 * MOST)
+    weight = torch.zeros(10)
+    weight[:least] = -1
+    assert mostly_kept(weight, 10)
+    weight[0] = 0
+    assert not mostly_kept(weight, 10)
+    assert not mostly_kept(torch.ones(10, 4), 10) and not mostly_kept(torch.ones(1), 10)
+
+
+@pytest.mark.parametrize("rows", [3, SHORT // 4, SHORT // 4 + 1])
+def test_mean_of_columns(rows: int) -> None:
+    weight = torch.rand(rows, 4, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(mean_of_columns(weight).double(), weight.double().mean(1), rtol=1e-6, atol=0)
+    assert mean_of_columns(weight.half()).dtype == torch.float32
+    assert mean_of_columns(weight[:, 0]).equal(weight[:, 0])
+
+
+@pytest.mark.parametrize("size", [5, SHORT + 1])
+def test_weighted_sum(size: int) -> None:
+    loss, weight = torch.rand(2, 2, size, generator=torch.Generator().manual_seed(0)).unbind()
+    expected = (loss.double() * weight.double()).sum()
+    for form in (weight, weight.double()):
+        for total in (weighted_sum(loss, form), weighted_sum(loss.flatten(), form.flatten())):
+            torch.testing.assert_close(total.double(), expected, rtol=1e-5, atol=0)
+            assert total.dtype == torch.float32 and total.shape == ()
+    torch.testing.assert_close(
+        weighted_sum(loss, weight[:1]).double(), (loss.double() * weight[:1]).sum(), rtol=1e-5, atol=0
+    )
+    torch.testing.assert_close(weighted_sum(loss, None), loss.sum())
+
+
+def test_no_rows_cost_nothing_and_are_connected() -> None:
+    def compute(*inputs: Tensor) -> Tensor:
+        raise AssertionError("there is nothing to compute")
+
+    pred = torch.empty(0, 3, dtype=torch.float16, requires_grad=True)
+    for reduction in ("mean", "sum"):
+        loss = weighted_loss(compute, [pred, torch.empty(0, dtype=torch.int64)], reduction=reduction)
+        assert loss.item() == 0 and loss.dtype == torch.float32
+        loss.backward()
+        assert pred.grad.shape == (0, 3)
+
+
+def test_finite_loss_does_not_prove_a_finite_slope() -> None:
+    """That of a root at 0 is infinite, which a weight of 0 would turn into NaN."""
+    pred = torch.tensor([0.0, 4.0], requires_grad=True)
+    weighted_loss(torch.sqrt, [pred], torch.tensor([0.0, 1.0]), reduction="sum").backward()
+    assert pred.grad.tolist() == [0, 0.25]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.9])
+def test_many_rows_of_a_tame_loss(share: float) -> None:
+    draw = torch.Generator().manual_seed(0)
+    pred, weight = torch.rand(SHORT + 1, generator=draw), (torch.rand(SHORT + 1, generator=draw) < share).float()
+    loss = weighted_loss(torch.abs, [pred], weight, tame=True)
+    assert loss.item() == pytest.approx((pred.double() * weight).mean().item(), rel=1e-5)
+
+
+def test_junk_of_weight_0() -> None:
+    """Elements each on their own; a row of sides only where all its weights are 0."""
+    weight = torch.tensor([[0.0, 1, 0, 1], [0, 0, 0, 0], [1, 1, 1, 1]])
+    ones = torch.ones(3, 4)
+    (elements,), _ = drop_junk([ones], weight, False)
+    assert torch.equal(elements, weight)
+    (sides,), _ = drop_junk([ones], weight, False, "sides")
+    assert sides[:, 0].tolist() == [1, 0, 1] and torch.equal(sides, sides[:, :1].expand(3, 4))
+    (rows,), kept = drop_junk([ones], weight, True, "sides")
+    assert len(rows) == len(kept) == 2
+    (rows,), kept = drop_junk([ones], weight)
+    assert len(rows) == len(kept) == 2
+
+
+def test_autocast_is_off_within() -> None:
+    assert not autocast_is_on("cpu") and not autocast_is_on("meta")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert autocast_is_on("cpu")
+        with without_autocast("cpu"):
+            assert not autocast_is_on("cpu")
+        assert autocast_is_on("cpu")
