@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from difflib import get_close_matches
 from functools import wraps
 from typing import Any
@@ -51,41 +50,35 @@ def explain_unknown_name(error: KeyError) -> None:
         error.args = (f"{message}. {hint}",)
 
 
-def look_at(built: Any) -> None:
-    """Check what was built, if it is a head."""
-    check_head(built)
-
-
-def watch(registry: Any, look: Callable[[Any], None]) -> None:
-    """Let a registry show what it builds, and explain unknown names; once, however often it is called.
+def watch(registry: Any) -> None:
+    """Let a registry check what it builds, and explain unknown names; once, however often it is called.
 
     Registries that are made as its children later do the same, since they inherit how they build.
 
     Args:
         registry: A registry of MMEngine's kind; one without a ``build_func`` is left as it is.
-        look: Called with every object that is built.
     """
     build = getattr(registry, "build_func", None)
-    if not callable(build) or getattr(build, "shows_to", None) is look:
+    if not callable(build) or hasattr(build, "is_watched"):
         return
 
     @wraps(build)
-    def build_and_look(*args: Any, **kwargs: Any) -> Any:
+    def build_and_check(*args: Any, **kwargs: Any) -> Any:
         try:
             built = build(*args, **kwargs)
         except KeyError as error:
             explain_unknown_name(error)
             raise
         tell_changed_meaning(args[0] if args else kwargs.get("cfg"), type(built))
-        look(built)
+        check_head(built)
         return built
 
-    build_and_look.shows_to = look
-    registry.build_func = build_and_look
+    build_and_check.is_watched = True
+    registry.build_func = build_and_check
 
 
-def watch_tree(registry: Any, look: Callable[[Any], None]) -> None:
+def watch_tree(registry: Any) -> None:
     """:func:`watch` a registry and all of its children."""
-    watch(registry, look)
+    watch(registry)
     for child in registry.children.values():
-        watch_tree(child, look)
+        watch_tree(child)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -42,7 +41,8 @@ def tell_changed_meaning(config: Any, kind: type) -> None:
     if name not in CHANGED or kind is not PUBLISHED[name] or not has_mmdet():
         return
     option, said = CHANGED[name]
-    if isinstance(config, Mapping) and named_as_in_mmdet(config.get("type"), name) and option not in config:
+    read = getattr(config, "get", None)  # MMEngine's Config is no Mapping
+    if callable(read) and named_as_in_mmdet(read("type"), name) and option not in config:
         tell(f'type="{name}" {said}')
 
 

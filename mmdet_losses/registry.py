@@ -232,7 +232,7 @@ def register_with_mmengine() -> None:
     """Make the scope's registries, and explain unknown names in MMEngine's tree; called when MMEngine's are there."""
     from mmengine.registry import MODELS, Registry
 
-    from .building import look_at, watch_tree
+    from .building import watch_tree
     from .exchange import exchange
     from .scope import make_scope
 
@@ -241,14 +241,14 @@ def register_with_mmengine() -> None:
     ARRIVED["MODELS"] = child = make_scope(bring_heads=missing)
     for name, cls in LOSSES.items():
         child.register_module(name=name, module=cls)
-    watch_tree(MODELS, look_at)
+    watch_tree(MODELS)
 
 
 def register_with_mmdet() -> None:
     """Register every loss; called when mmdet's models are there."""
     from mmdet.registry import MODELS
 
-    from .building import look_at, watch_tree
+    from .building import watch_tree
     from .exchange import warn_of_earlier_losses
     from .yolo import heads  # noqa: F401  registers the heads
 
@@ -259,7 +259,7 @@ def register_with_mmdet() -> None:
     register(PUBLISHED)
     register({name: cls for name, cls in LOSSES.items() if cls is not PUBLISHED.get(name)}, force=True)
     ARRIVED["MISSING"] = ""
-    watch_tree(MODELS.root, look_at)
+    watch_tree(MODELS.root)
     warn_of_earlier_losses()
     new = [name for name in LOSSES if name not in own]
     log(f"{len(own)} losses in place of MMDetection's, {len(new)} new names.")

@@ -34,8 +34,8 @@ class OwnRegistry(Registry):
             try:
                 return resolve_name(f"mmdet_losses.{path}")
             except (ImportError, AttributeError, ValueError):
-                pass
-        return super().get(key) or self.find_elsewhere(path.rpartition(".")[2])
+                return super().get(key)
+        return super().get(key) or self.find_elsewhere(path)
 
     def find_elsewhere(self, name: str) -> Any:
         """A class of this package in another registry of the tree; None where there is none of the name."""

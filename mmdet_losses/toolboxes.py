@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .building import look_at, watch
+from .building import watch
 from .exchange import exchange
 from .foreign import HOMES, Home, let_others_register, owner
 from .log import log
@@ -66,7 +66,7 @@ def register_into(registry: Any, force: bool = False) -> Registered:
         HOMES.append(target)
         exchange(type(registry))
         let_others_register(type(registry))
-        watch(registry, look_at)
+        watch(registry)
     target.force |= force
     return put(target, LOSSES)
 

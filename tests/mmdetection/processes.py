@@ -1,8 +1,10 @@
 """Code of a test in a fresh interpreter, or in forks of one."""
 
+import json
 import subprocess
 import sys
 import textwrap
+from functools import cache
 from pathlib import Path
 
 
@@ -22,16 +24,31 @@ def run_and_hear(code, *flags):
 
 def run_forks(*codes):
     """Each code in a process of its own, in which all but this package and MMDetection's models is imported already."""
-    run_python(
-        f"""
-        import sys
-        sys.path.insert(0, {str(Path(__file__).parent)!r})
-        from import_orders import in_a_process
-        for code in {[textwrap.dedent(code) for code in codes]!r}:
-            in_a_process(lambda: exec(code, {{}}))
-        """
-    )
+    server = fork_server()
+    for code in codes:
+        print(json.dumps(textwrap.dedent(code)), file=server.stdin, flush=True)
+        failed, said = json.loads(server.stdout.readline())
+        assert not failed, said
 
+
+@cache
+def fork_server():
+    """One for all tests of a process: what it imports takes most of the time of a test. It ends with its input."""
+    command = [sys.executable, str(Path(__file__).with_name("fork_server.py"))]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+LISTEN = """
+import logging
+
+class Texts(logging.Handler):
+    def emit(self, record):
+        texts.append(record.getMessage())
+
+texts = []
+logging.getLogger("mmdet_losses").addHandler(Texts(logging.WARNING))
+"""
+"""Keeps the texts of this package's warnings."""
 
 BLOCK = """
     import importlib.abc, sys

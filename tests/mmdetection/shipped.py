@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import sys
 import warnings
@@ -21,6 +22,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 
+from mmdet_losses.log import LOGGER
 from mmdet_losses.registry import stock_losses
 
 CONFIGS = Path(mmdet.__file__).parent / ".mim/configs"
@@ -80,11 +82,12 @@ def build(config: Any) -> tuple[str, list[str]]:
         elif isinstance(message, Warning):
             real(message)
 
-    def print_log(message: str, logger: Any = None, level: int = 20) -> None:
-        if level > 20 and sys._getframe(1).f_globals["__name__"].startswith("mmdet_losses"):
-            said.append(message)
+    def log(record: logging.LogRecord) -> None:
+        if record.levelno > logging.INFO:
+            said.append(record.getMessage())
 
-    with patch("warnings.warn", warn), patch("mmengine.logging.print_log", print_log), torch.device("meta"):
+    logger = patch.multiple(LOGGER, handle=log, hasHandlers=lambda: True)
+    with patch("warnings.warn", warn), logger, torch.device("meta"):
         try:
             MODELS.build(copy.deepcopy(config))
         except Exception as error:  # any, since it is compared with that of a build without this package

@@ -1,16 +1,18 @@
 """What is said where a config gets another loss than MMDetection builds from it, and whether it is true."""
 
 import logging
+import re
 
-import mmdet.models  # noqa: F401  with its own line
+import mmdet.models
 import pytest
 import torch
 from mmdet.registry import MODELS
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
+from mmengine.config.lazy import LazyObject
 from mmengine.registry import MODELS as ROOT
 
 import mmdet_losses
-from mmdet_losses import changed_meaning
+from mmdet_losses import changed_meaning, exchange
 from mmdet_losses.registry import stock, stock_losses
 
 NAMES = ("CIoULoss", "EIoULoss", "SIoULoss")
@@ -30,6 +32,10 @@ WAYS_BACK = [
 def lines(lines_at_info):
     changed_meaning.tell.cache_clear()
     return lines_at_info
+
+
+def as_config(**options):
+    return Config(options)
 
 
 def pairs():
@@ -64,14 +70,39 @@ def test_no_line_where_the_config_chooses(name, lines):
     assert not lines
 
 
-@pytest.mark.parametrize("kind", ["mmdet.models.losses.CIoULoss", "mmdet.models.losses.iou_loss.CIoULoss"])
-def test_the_class_of_mmdetection_by_path_or_object(kind, lines):
-    ours = mmdet_losses.CIoULoss()
-    changed_meaning.tell_changed_meaning(dict(type=kind), ours)
-    assert len(lines) == 1
-    changed_meaning.tell.cache_clear()
-    changed_meaning.tell_changed_meaning(dict(type=stock("CIoULoss")), ours)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_class_of_mmdetection_by_path_or_object(name, lines):
+    """Whatever is built first says it; the exchange of the class has a line of its own."""
+    configs = [make(type=kind) for kind in (stock(name), f"mmdet.models.losses.{name}") for make in (dict, as_config)]
+    for config in (*configs, ConfigDict(type=LazyObject("mmdet.models.losses.iou_loss", name))):
+        changed_meaning.tell.cache_clear()
+        exchange.TOLD.clear()
+        lines.clear()
+        for _ in range(2):
+            assert type(MODELS.build(config)) is getattr(mmdet_losses, name)
+        exchanged, changed = sorted(lines)
+        assert exchanged[0].startswith(f"MMDetection's {name}, named by its class,")
+        assert changed[0].startswith(f'type="{name}" ')
+    MODELS.build(dict(type=name))
     assert len(lines) == 2
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if changed_meaning.CHANGED[name][0]])
+def test_the_class_with_the_option_that_chooses(name, lines):
+    for option in CHOSEN[name]:
+        assert type(MODELS.build({"type": stock(name), **option})) is getattr(mmdet_losses, name)
+    assert not [line for line, _ in lines if line.startswith("type=")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_mmdetection_s_own_class_as_the_line_names_it(name, lines):
+    MODELS.build(Config(dict(type=name)))
+    ((line, _),) = lines
+    (kind,) = re.findall(r'type="(mmdet_losses\.stock\.[^"]+)"', line)
+    assert (
+        type(MODELS.build(dict(type=kind))) is type(ROOT.build(dict(type=kind))) is getattr(mmdet.models.losses, name)
+    )
+    assert len(lines) == 1
 
 
 def test_other_losses_and_subclasses_say_nothing(lines):
@@ -79,7 +110,7 @@ def test_other_losses_and_subclasses_say_nothing(lines):
         pass
 
     Mine.__name__ = "CIoULoss"
-    changed_meaning.tell_changed_meaning(dict(type="CIoULoss"), Mine())
+    changed_meaning.tell_changed_meaning(dict(type="CIoULoss"), Mine)
     for name in ("GIoULoss", "DIoULoss", "FocalEIoULoss", "ExtendedIoULoss", "FocalLoss"):
         MODELS.build(dict(type=name))
     assert not lines

@@ -12,7 +12,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.config.lazy import LazyAttr, LazyObject
 from mmengine.registry import MODELS as ROOT
 from mmengine.registry import DefaultScope, Registry, build_from_cfg
-from processes import run_forks
+from processes import LISTEN, run_forks
 from torch import nn
 
 import mmdet_losses as ml
@@ -154,15 +154,13 @@ def test_within_stock_losses_nothing_is_exchanged():
     assert type(MODELS.build(dict(type=theirs.CIoULoss))) is ml.CIoULoss
 
 
-def test_one_line_says_so(monkeypatch):
-    lines = []
-    monkeypatch.setattr("mmengine.logging.print_log", lambda text, logger=None, level=0: lines.append((text, level)))
+def test_one_line_says_so(monkeypatch, lines_at_info):
     monkeypatch.setattr(exchange, "TOLD", set())
     for _ in range(2):
-        MODELS.build(dict(type=theirs.SIoULoss))
-    told = [line for line in lines if "SIoULoss, named by its class" in line[0]]
-    assert len(told) == 1 and told[0][1] == logging.INFO
-    assert 'type="mmdet_losses.stock.SIoULoss" is MMDetection\'s own' in told[0][0]
+        MODELS.build(dict(type=theirs.GIoULoss))
+    ((text, level),) = lines_at_info
+    assert level == logging.INFO and text.startswith("MMDetection's GIoULoss, named by its class")
+    assert 'type="mmdet_losses.stock.GIoULoss" is MMDetection\'s own' in text
 
 
 def test_a_loss_of_one_s_own_in_place_of_mmdetections_is_what_its_class_builds():
@@ -226,25 +224,27 @@ head = dict(type="RetinaHead", num_classes=2, in_channels=4, reg_decoded_bbox=Tr
     anchor_generator=dict(type="AnchorGenerator", scales=[1], ratios=[1.0], strides=[8]),
     loss_cls=dict(type="FocalLoss", use_sigmoid=True), loss_bbox=dict(type={box}))
 from mmdet.registry import MODELS
-import mmengine.logging
-lines = []
-mmengine.logging.print_log = lambda text, logger=None, level=0: lines.append((text, level))
 {first}
 built = MODELS.build(head)
-warned = [text for text, level in lines if level > 20]
 """
 
 
 def test_a_package_that_comes_while_a_model_is_built_says_what_it_came_too_late_for():
     scoped = '"mmdet_losses.CIoULoss"'
-    late = HEAD.format(box=scoped, first="") + (
-        "assert type(built.loss_cls).__module__.startswith('mmdet.')\n"
-        "text, = warned\n"
-        "assert 'after these losses of MMDetection: loss_cls=FocalLoss of RetinaHead. They remain' in text, text\n"
-        "assert 'from mmdet_losses.detectors import' in text and 'custom_imports=dict(imports=' in text\n"
+    late = (
+        LISTEN
+        + HEAD.format(box=scoped, first="")
+        + (
+            "assert type(built.loss_cls).__module__.startswith('mmdet.')\n"
+            "text, = texts\n"
+            "assert 'after these losses of MMDetection: loss_cls=FocalLoss of RetinaHead. They remain' in text, text\n"
+            "assert 'from mmdet_losses.detectors import' in text and 'custom_imports=dict(imports=' in text\n"
+        )
     )
-    in_time = HEAD.format(box=scoped, first="import mmdet_losses") + (
-        "assert type(built.loss_cls).__module__.startswith('mmdet_losses.') and not warned, warned\n"
+    in_time = (
+        LISTEN
+        + HEAD.format(box=scoped, first="import mmdet_losses")
+        + ("assert type(built.loss_cls).__module__.startswith('mmdet_losses.') and not texts, texts\n")
     )
     run_forks(late, in_time)
 

@@ -53,17 +53,17 @@ def test_stock_losses_swap_the_names_and_back():
 
 
 def test_importing_loads_torch_alone():
-    for statement in ("from mmdet_losses.functional import giou_loss", "import mmdet_losses"):
-        run_python(
-            f"""
-            import sys
-            import torch, typing_extensions
-            before = set(sys.modules)
-            {statement}
-            loaded = {{name.partition(".")[0] for name in set(sys.modules) - before}} - sys.stdlib_module_names
-            assert loaded == {{"mmdet_losses"}}, loaded
-            """
-        )
+    run_python(
+        """
+        import sys
+        import torch, typing_extensions
+        before = set(sys.modules)
+        import mmdet_losses
+        from mmdet_losses.functional import giou_loss
+        loaded = {name.partition(".")[0] for name in set(sys.modules) - before} - sys.stdlib_module_names
+        assert loaded == {"mmdet_losses"}, loaded
+        """
+    )
 
 
 def test_a_loss_inside_an_objective_is_of_the_class_too():
@@ -115,53 +115,62 @@ def test_objects_and_classes_from_before_mmdetection_came():
     )
 
 
-@pytest.mark.parametrize(
-    "imports",
-    [
-        "import mmdet_losses",
-        "import mmengine, mmdet_losses; from mmdet.utils import register_all_modules; register_all_modules()",
-        "import mmdet_losses, importlib, mmdet.models; importlib.reload(mmdet_losses)",
-    ],
+SHORT = (
+    f" - mmdet_losses - INFO - {len(registry.STOCK)} losses in place of MMDetection's, "
+    f"{len(registry.LOSSES) - len(registry.STOCK)} new names."
 )
-def test_bare_names_in_processes_that_begin_with_nothing(imports):
+
+
+def test_a_bare_name_in_a_process_that_begins_with_nothing():
     """Every order: test_import_orders.py."""
-    code = f"{imports}\nfrom mmdet.registry import MODELS\nprint(type(MODELS.build(dict(type='CIoULoss'))))"
-    out, (said, *built) = run_and_hear(code)
-    assert "mmdet_losses.modules.boxes.members.CIoULoss" in out
-    assert "in place of MMDetection's" in said and "in place of MMDetection's" not in "".join(built)
+    code = "from mmdet.registry import MODELS\nprint(type(MODELS.build(dict(type='CIoULoss'))))"
+    out, (said, *built) = run_and_hear(f"import mmdet_losses\n{code}")
+    assert out == "<class 'mmdet_losses.modules.boxes.members.CIoULoss'>\n"
+    assert said.endswith(SHORT) and len(said) < 120
+    assert "in place of MMDetection's" not in "".join(built)
+
+
+HEAR = """
+import contextlib, io
+out, err = io.StringIO(), io.StringIO()
+with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    {imports}
+lines = err.getvalue().splitlines()
+"""
 
 
 def test_one_short_line_on_standard_error_says_that_names_are_replaced():
-    """Standard output is the program's; the names are for whoever asks."""
-    out, (line,) = run_and_hear("import mmdet_losses, mmdet.models")
-    assert out == ""
-    assert line.endswith(
-        f" - INFO - {len(registry.STOCK)} losses in place of MMDetection's, "
-        f"{len(registry.LOSSES) - len(registry.STOCK)} new names."
+    """Once, however they come to be; standard output is the program's; the names are for whoever asks."""
+    level = "import logging; logging.getLogger('mmdet_losses').setLevel(logging.{}); import mmdet_losses, mmdet.models"
+    build = "from mmdet.registry import MODELS; assert MODELS.get('CIoULoss') is mmdet_losses.CIoULoss\n"
+    said = f"assert [line[14:] for line in lines] == [{SHORT!r}], lines\n"
+    names = f"""
+    short, names = lines
+    assert short.endswith({SHORT!r})
+    replaced, new = names.split("new:")
+    assert all(name in replaced for name in {list(registry.STOCK)!r})
+    assert "FocalEIoULoss" in new and "FocalEIoULoss" not in replaced
+    """
+    ways = (
+        ("import mmdet_losses, mmdet.models", said),
+        ("import mmdet_losses; from mmdet.utils import register_all_modules; register_all_modules()", said),
+        ("import mmdet_losses, importlib, mmdet.models; importlib.reload(mmdet_losses)", said),
+        (level.format("DEBUG"), textwrap.dedent(names)),
+        (level.format("WARNING"), "assert not lines, lines\n"),
     )
-    assert len(line) < 120
-    ask = "import logging; logging.getLogger('mmdet_losses').setLevel(logging.{}); import mmdet_losses, mmdet.models"
-    out, (short, names) = run_and_hear(ask.format("DEBUG"))
-    assert out == "" and short.endswith(line.partition(" - ")[2])
-    for name in registry.STOCK:
-        assert name in names.split("new:")[0]
-    assert "FocalEIoULoss" in names.split("new:")[1]
-    assert run_and_hear(ask.format("WARNING")) == ("", [])
+    run_forks(*(HEAR.format(imports=imports) + build + check + "assert not out.getvalue()" for imports, check in ways))
 
 
 def test_scoped_name_needs_no_import_and_makes_later_bare_names_ours():
-    out = run_python(
+    run_forks(
         """
         from mmdet.registry import MODELS
-        before = type(MODELS.build(dict(type="GIoULoss"))).__module__
-        scoped = type(MODELS.build(dict(type="mmdet_losses.CIoULoss"))).__module__
-        after = type(MODELS.build(dict(type="GIoULoss"))).__module__
-        print("RESULT", before, scoped, after)
+        names = ("GIoULoss", "mmdet_losses.CIoULoss", "GIoULoss")
+        before, scoped, after = [type(MODELS.build(dict(type=name))).__module__ for name in names]
+        assert before == "mmdet.models.losses.iou_loss"
+        assert scoped == after == "mmdet_losses.modules.boxes.members"
         """
     )
-    result = next(line for line in out.splitlines() if line.startswith("RESULT"))
-    ours = "mmdet_losses.modules.boxes.members"
-    assert result.split()[1:] == ["mmdet.models.losses.iou_loss", ours, ours]
 
 
 def registered_by_decorator():
@@ -279,15 +288,18 @@ def test_a_loss_of_one_s_own_is_registered_with_the_others():
 
 
 def test_a_taken_name_is_an_error_as_soon_as_it_is_known():
-    out = run_python(
+    said = "the name 'DiceLoss' is taken by a registered loss: choose another, or register_loss(force=True)."
+    run_forks(
         textwrap.dedent(OWN_LOSS).format(name="DiceLoss", more="")
         + textwrap.dedent(
-            """
+            f"""
             for _ in range(2):
                 try:
                     import mmdet.models
                 except ValueError as error:
-                    print(error)
+                    assert str(error) == {said!r}, error
+                else:
+                    raise AssertionError
             register_loss(force=True)(DiceLoss)
             import mmdet.models
             from mmdet.registry import MODELS
@@ -295,8 +307,6 @@ def test_a_taken_name_is_an_error_as_soon_as_it_is_known():
             """
         )
     )
-    said = "the name 'DiceLoss' is taken by a registered loss: choose another, or register_loss(force=True)."
-    assert out.count(said) == 2
 
 
 def test_unknown_names_slots_and_hooks_need_mmengine_alone():

@@ -18,8 +18,8 @@ NEWER = {
     "torch.serialization.add_safe_globals": "checkpoints.py",
 }
 """Names that the oldest torch lacks, each with the one file that may use it, since it asks first."""
-NOT_OF_TENSORS = {("functional/harmonized.py", "torch.Tensor.index")}
-"""Names of newer tensors that something else has, too: the index of a histogram."""
+NOT_OF_TENSORS = {("functional/harmonized.py", "torch.Tensor.index"), ("inherit.py", "torch.Tensor.index")}
+"""Names of newer tensors that something else has, too: the index of a histogram, that of a tuple."""
 
 
 def files() -> list[Path]:
