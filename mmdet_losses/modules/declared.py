@@ -42,6 +42,8 @@ class Check(NamedTuple):
 
 def is_number(value: Any) -> bool:
     """Whether a value is a finite number, or a real tensor of one element, which may be learned; True is none."""
+    if type(value) in (float, int):
+        return math.isfinite(value)
     if isinstance(value, Tensor):
         return value.numel() == 1 and not value.is_complex() and value.dtype is not torch.bool
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
@@ -172,6 +174,14 @@ def check_value(name: str, value: Any, check: Check | None) -> None:
             raise check.error(f"{name} must be {check.expected}, got {value!r}{note}.")
 
 
+def taken(name: str, value: Any, rule: Option | None) -> Any:
+    """What an attribute holds of a value, which is checked."""
+    if rule is None:
+        return value
+    check_value(rule.alias or name, value, rule.check)
+    return value if rule.convert is None else rule.convert(value)
+
+
 class Configured(nn.Module):
     """Base of modules with options: plain attributes that ``forward`` reads.
 
@@ -188,9 +198,7 @@ class Configured(nn.Module):
         if rule is None:
             super().__setattr__(name, value)
             return
-        check_value(rule.alias or name, value, rule.check)
-        if rule.convert is not None:
-            value = rule.convert(value)
+        value = taken(name, value, rule)
         if name not in self.__dict__ and name not in self.__dict__.get("_modules", ()):
             if computed(type(self), name):
                 raise AttributeError(f"{name} of {type(self).__name__} comes from its other options: set those.")
@@ -244,9 +252,10 @@ def take_options(cls: type, given: dict[str, Any]) -> dict[str, Any]:
 
 def keep_options(module: nn.Module, values: dict[str, Any]) -> None:
     """Set the attributes of options, which checks their values."""
+    rules = rules_of(type(module))
     for name, value in values.items():
         if not computed(type(module), name):
-            setattr(module, name, value)
+            nn.Module.__setattr__(module, name, taken(name, value, rules.get(name)))
 
 
 def with_kind(declaration: Option, annotation: Any) -> Option:

@@ -50,7 +50,7 @@ class RotatedIoULoss(RotatedBoxLoss):
     paper = "https://arxiv.org/abs/1908.03851"
     bounds = fact((0.0, -math.log(1e-6)), lambda loss: (0.0, loss.largest()))
 
-    linear: bool = False
+    linear: bool = option(default=False, frozen="it only sets mode")
     eps: float = 1e-6
     reduction: str = "mean"
     loss_weight: float = 1.0
@@ -60,6 +60,9 @@ class RotatedIoULoss(RotatedBoxLoss):
         if self.linear:
             warnings.warn("linear=True is deprecated, write mode='linear'.", DeprecationWarning, stacklevel=3)
             self.mode = "linear"
+
+    def check_options(self) -> None:
+        super().check_options()
         check_option("eps", self.eps, self.mode != "log" or self.eps > 0, "more than 0 in mode 'log'")
 
     def largest(self) -> float:
