@@ -93,6 +93,7 @@ def whole(low: int) -> Check:
     return Check(lambda value: is_whole(value) and value >= low, f"a whole number, {low} or more")
 
 
+LESS_THAN_1 = Check(lambda value: is_number(value) and 0 <= value < 1, "0 or more and less than 1", numeric=True)
 SHARE = Check(lambda value: is_number(value) and 0 < value <= 1, "more than 0 and at most 1", numeric=True)
 TRUE = Check(lambda value: value is True, "True")
 FALSE = Check(lambda value: value is False, "False")
@@ -106,18 +107,12 @@ LOSS_WEIGHT = Check(
 NUMBER = Check(is_number, "a number")
 WHOLE = Check(is_whole, "a whole number")
 FLAG = Check(lambda value: isinstance(value, int) and value in (0, 1), "True or False")
-PER_CLASS = Check(are_numbers, "one number per class")
 KINDS = {
     "float": NUMBER,
     "float | None": none_or(NUMBER),
     "int": WHOLE,
     "int | None": none_or(WHOLE),
     "bool": FLAG,
-    "Sequence[float] | Tensor | None": none_or(PER_CLASS),
-    "float | Sequence[float] | Tensor | None": Check(
-        lambda value: value is None or is_number(value) or are_numbers(value),
-        "a number or one number per class, or None",
-    ),
 }
 """What a value has to be by the annotation of its option, where the option has no check of its own."""
 

@@ -7,7 +7,7 @@ import warnings
 
 from .. import functional as F
 from ..modules.base import published
-from ..modules.declared import one_of, option
+from ..modules.declared import at_least, one_of, option
 from ..modules.facts import fact
 from ..modules.options import check_option
 from .base import RotatedBoxLoss
@@ -51,7 +51,7 @@ class RotatedIoULoss(RotatedBoxLoss):
     bounds = fact((0.0, -math.log(1e-6)), lambda loss: (0.0, loss.largest()))
 
     linear: bool = option(default=False, frozen="it only sets mode")
-    eps: float = 1e-6
+    eps: float = option(default=1e-6, check=at_least(0))
     reduction: str = "mean"
     loss_weight: float = 1.0
     mode: str = option(default="log", check=one_of(MODES))

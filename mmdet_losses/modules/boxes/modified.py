@@ -302,8 +302,6 @@ SCHEDULES = {
 }
 """Ratios of Unified-IoU from 2 at the beginning to 0.5 at the end of a training."""
 
-FOCALS = (None, "focal", "focal-inv")
-
 
 @published()
 class UnifiedIoULoss(BasedIoULoss, Annealed):
@@ -353,7 +351,7 @@ class UnifiedIoULoss(BasedIoULoss, Annealed):
     schedule: str = option(
         default="linear", check=one_of(SCHEDULES), frozen="the ratio has followed it so far", kw_only=True
     )
-    focal: str | None = option(default=None, check=one_of(FOCALS), kw_only=True)
+    focal: str | None = option(default=None, check=one_of((None, "focal", "focal-inv")), kw_only=True)
     gamma: float = option(default=0.5, check=at_least(0), kw_only=True)
     base: str = option(default="ciou", check=one_of(F.BASES), kw_only=True)
 
