@@ -246,10 +246,11 @@ def take_options(cls: type, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def keep_options(module: nn.Module, values: dict[str, Any]) -> None:
-    """Set the attributes of options, which checks their values."""
+    """Set the attributes of options in a constructor, which checks their values, each alone."""
     rules = rules_of(type(module))
     for name, value in values.items():
         if not computed(type(module), name):
+            # not Configured's, which is about what is held already
             nn.Module.__setattr__(module, name, taken(name, value, rules.get(name)))
 
 

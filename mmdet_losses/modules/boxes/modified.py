@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 from ... import functional as F
 from ...functional.compiling import is_compiling
 from ...functional.iou import Terms
+from ...functional.modified_iou import FOCALS
 from ..base import CATALOGUE, published
 from ..declared import at_least, declared, more_than, none_or, one_of, option
 from ..facts import fact
@@ -351,7 +352,7 @@ class UnifiedIoULoss(BasedIoULoss, Annealed):
     schedule: str = option(
         default="linear", check=one_of(SCHEDULES), frozen="the ratio has followed it so far", kw_only=True
     )
-    focal: str | None = option(default=None, check=one_of((None, "focal", "focal-inv")), kw_only=True)
+    focal: str | None = option(default=None, check=one_of(FOCALS), kw_only=True)
     gamma: float = option(default=0.5, check=at_least(0), kw_only=True)
     base: str = option(default="ciou", check=one_of(F.BASES), kw_only=True)
 
