@@ -146,13 +146,13 @@ def kfiou_loss(
         beta: Where the square of the smooth L1 of the centre's deltas ends.
     """
     if pred_decode is None:
-        return kalman_loss(pred, target, fun)
+        return kalman_error(pred, target, fun)
     deltas, target_deltas = upcast(pred[:, :2], target[:, :2])
     centre = F.smooth_l1_loss(deltas, target_deltas, reduction="none", beta=beta).sum(-1)
-    return centre + kalman_loss(pred_decode, targets_decode, fun)
+    return centre + kalman_error(pred_decode, targets_decode, fun)
 
 
-def kalman_loss(pred: Tensor, target: Tensor, fun: str) -> Tensor:
+def kalman_error(pred: Tensor, target: Tensor, fun: str) -> Tensor:
     """The part of KFIoU loss that compares sizes and angles."""
     pair = gaussian_pair(pred, target)
     shape, _ = bhattacharyya(pair)

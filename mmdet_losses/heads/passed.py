@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from .kinds import BINS, BOXES, COORDINATES, SCORES
 
 ANY_COORDINATE = "choose a coordinate loss such as L1Loss"
-ANY_BOX = "choose an IoU-type loss such as GIoULoss"
 ANOTHER_HEAD = "use a head that passes pixels, such as ATSSHead"
 
 

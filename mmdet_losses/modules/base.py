@@ -12,14 +12,13 @@ import torch
 from torch import Tensor
 from typing_extensions import Self, dataclass_transform
 
-from ..functional.reduce import REDUCTIONS
 from ..kernels import Call, compute
 from .declared import BOOLEAN, LOSS_WEIGHT, Check, Configured, Option, declared, keep_options, option
 from .errors import ReductionError
 from .facts import Fact
 from .inputs import check_rows, kind_of
 from .look import look_at_targets
-from .options import check_reduction, options_of, unknown_option
+from .options import ONE_OF_REDUCTIONS, check_reduction, is_reduction, options_of, unknown_option
 from .state import Stateful
 
 __all__ = ["CATALOGUE", "Loss", "published"]
@@ -31,11 +30,7 @@ INPUT_NAMES = ("pred", "target", "target[1]")
 CATALOGUE: dict[str, type[Loss]] = {}
 """Every published loss under its name and its aliases."""
 
-REDUCTION = Check(
-    lambda value: isinstance(value, str) and value in REDUCTIONS,
-    f"one of {', '.join(map(repr, REDUCTIONS))}",
-    error=ReductionError,
-)
+REDUCTION = Check(is_reduction, ONE_OF_REDUCTIONS, error=ReductionError)
 
 
 def unit_of_boxes(loss: Any) -> str:

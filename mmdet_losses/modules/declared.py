@@ -42,6 +42,8 @@ class Check(NamedTuple):
 
 def is_number(value: Any) -> bool:
     """Whether a value is a finite number, or a real tensor of one element, which may be learned; True is none."""
+    if type(value) in (float, int):
+        return math.isfinite(value)
     if isinstance(value, Tensor):
         return value.numel() == 1 and not value.is_complex() and value.dtype is not torch.bool
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
@@ -91,6 +93,7 @@ def whole(low: int) -> Check:
     return Check(lambda value: is_whole(value) and value >= low, f"a whole number, {low} or more")
 
 
+LESS_THAN_1 = Check(lambda value: is_number(value) and 0 <= value < 1, "0 or more and less than 1", numeric=True)
 SHARE = Check(lambda value: is_number(value) and 0 < value <= 1, "more than 0 and at most 1", numeric=True)
 TRUE = Check(lambda value: value is True, "True")
 FALSE = Check(lambda value: value is False, "False")
@@ -104,18 +107,12 @@ LOSS_WEIGHT = Check(
 NUMBER = Check(is_number, "a number")
 WHOLE = Check(is_whole, "a whole number")
 FLAG = Check(lambda value: isinstance(value, int) and value in (0, 1), "True or False")
-PER_CLASS = Check(are_numbers, "one number per class")
 KINDS = {
     "float": NUMBER,
     "float | None": none_or(NUMBER),
     "int": WHOLE,
     "int | None": none_or(WHOLE),
     "bool": FLAG,
-    "Sequence[float] | Tensor | None": none_or(PER_CLASS),
-    "float | Sequence[float] | Tensor | None": Check(
-        lambda value: value is None or is_number(value) or are_numbers(value),
-        "a number or one number per class, or None",
-    ),
 }
 """What a value has to be by the annotation of its option, where the option has no check of its own."""
 
@@ -172,6 +169,14 @@ def check_value(name: str, value: Any, check: Check | None) -> None:
             raise check.error(f"{name} must be {check.expected}, got {value!r}{note}.")
 
 
+def taken(name: str, value: Any, rule: Option | None) -> Any:
+    """What an attribute holds of a value, which is checked."""
+    if rule is None:
+        return value
+    check_value(rule.alias or name, value, rule.check)
+    return value if rule.convert is None else rule.convert(value)
+
+
 class Configured(nn.Module):
     """Base of modules with options: plain attributes that ``forward`` reads.
 
@@ -188,9 +193,7 @@ class Configured(nn.Module):
         if rule is None:
             super().__setattr__(name, value)
             return
-        check_value(rule.alias or name, value, rule.check)
-        if rule.convert is not None:
-            value = rule.convert(value)
+        value = taken(name, value, rule)
         if name not in self.__dict__ and name not in self.__dict__.get("_modules", ()):
             if computed(type(self), name):
                 raise AttributeError(f"{name} of {type(self).__name__} comes from its other options: set those.")
@@ -242,11 +245,13 @@ def take_options(cls: type, given: dict[str, Any]) -> dict[str, Any]:
     return {name: given.pop(name, declaration.default) for name, declaration in cls.declared_options.items()}
 
 
-def keep_options(module: nn.Module, values: dict[str, Any]) -> None:
-    """Set the attributes of options, which checks their values."""
+def keep_options(module: Configured, values: dict[str, Any]) -> None:
+    """Set the attributes of options in a constructor, which checks their values, each alone."""
+    rules = rules_of(type(module))
     for name, value in values.items():
         if not computed(type(module), name):
-            setattr(module, name, value)
+            # past Configured's own, which is about what is held already
+            super(Configured, module).__setattr__(name, taken(name, value, rules.get(name)))
 
 
 def with_kind(declaration: Option, annotation: Any) -> Option:

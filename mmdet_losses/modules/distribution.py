@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import functional as F
 from .base import Loss, check_floating, published
-from .classes.per_class import are_numbers, kept_numbers, listed, numbers_beside
+from .classes.per_class import are_within, kept_numbers, listed, numbers_beside
 from .declared import Check, Configured, declared, none_or, option, whole
 from .inputs import check_rows, check_target, row_weight
 from .options import check_option
@@ -22,7 +22,7 @@ __all__ = ["DistributionFocalLoss", "Integral"]
 def ascend(values: Any) -> bool:
     """Whether values are two finite numbers or more, each larger than the one before."""
     values = listed(values)
-    return len(values) > 1 and are_numbers(values, -math.inf) and all(a < b for a, b in pairwise(values))
+    return len(values) > 1 and are_within(values, -math.inf) and all(a < b for a, b in pairwise(values))
 
 
 DISTANCES = Check(ascend, "the ascending distances of two bins or more")

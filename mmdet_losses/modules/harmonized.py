@@ -12,13 +12,11 @@ from ..functional.reduce import blank
 from .base import published
 from .classes.base import ClassificationLoss
 from .coordinate import CoordinateLoss
-from .declared import TRUE, Check, is_number, more_than, option, whole
+from .declared import LESS_THAN_1, TRUE, more_than, option, whole
 from .inputs import as_labels_or_dense, either, element_weight
 from .state import Stateful
 
 __all__ = ["GHMC", "GHMR"]
-
-MOMENTUM = Check(lambda value: is_number(value) and 0 <= value < 1, "at least 0 and below 1", numeric=True)
 
 
 class HarmonizedLoss(Stateful):
@@ -152,7 +150,7 @@ class GHMC(HarmonizedLoss, ClassificationLoss):
     paper = "https://arxiv.org/abs/1811.05181"
 
     bins: int = option(default=10, check=whole(1), frozen="statistics of that many bins are kept")
-    momentum: float = option(default=0, check=MOMENTUM)
+    momentum: float = option(default=0, check=LESS_THAN_1)
     use_sigmoid: bool = option(default=True, check=TRUE)
     loss_weight: float = 1.0
     reduction: str = "mean"
@@ -206,7 +204,7 @@ class GHMR(HarmonizedLoss, CoordinateLoss):
 
     mu: float = option(default=0.02, check=more_than(0))
     bins: int = option(default=10, check=whole(1), frozen="statistics of that many bins are kept")
-    momentum: float = option(default=0, check=MOMENTUM)
+    momentum: float = option(default=0, check=LESS_THAN_1)
     loss_weight: float = 1.0
     reduction: str = "mean"
 

@@ -78,10 +78,18 @@ def owners_of(name: str) -> list[str]:
     return [cls.__name__ for cls in classes if name in options_of(cls)]
 
 
+ONE_OF_REDUCTIONS = f"one of {', '.join(map(repr, REDUCTIONS))}"
+
+
+def is_reduction(value: Any) -> bool:
+    """Whether a value is ``'none'``, ``'mean'`` or ``'sum'``."""
+    return isinstance(value, str) and value in REDUCTIONS
+
+
 def check_reduction(name: str, reduction: Any) -> None:
-    """Raise for anything but ``'none'``, ``'mean'`` and ``'sum'``."""
-    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
-        raise ReductionError(f"{name} must be one of {', '.join(map(repr, REDUCTIONS))}, got {reduction!r}.")
+    """Raise for a reduction of one call that there is not; of an option, its rule does."""
+    if not is_reduction(reduction):
+        raise ReductionError(f"{name} must be {ONE_OF_REDUCTIONS}, got {reduction!r}.")
 
 
 def check_option(name: str, value: Any, condition: bool, expected: str, note: str = "") -> None:

@@ -7,7 +7,7 @@ import warnings
 
 from .. import functional as F
 from ..modules.base import published
-from ..modules.declared import one_of, option
+from ..modules.declared import at_least, one_of, option
 from ..modules.facts import fact
 from ..modules.options import check_option
 from .base import RotatedBoxLoss
@@ -50,8 +50,8 @@ class RotatedIoULoss(RotatedBoxLoss):
     paper = "https://arxiv.org/abs/1908.03851"
     bounds = fact((0.0, -math.log(1e-6)), lambda loss: (0.0, loss.largest()))
 
-    linear: bool = False
-    eps: float = 1e-6
+    linear: bool = option(default=False, frozen="it only sets mode")
+    eps: float = option(default=1e-6, check=at_least(0))
     reduction: str = "mean"
     loss_weight: float = 1.0
     mode: str = option(default="log", check=one_of(MODES))
@@ -60,6 +60,9 @@ class RotatedIoULoss(RotatedBoxLoss):
         if self.linear:
             warnings.warn("linear=True is deprecated, write mode='linear'.", DeprecationWarning, stacklevel=3)
             self.mode = "linear"
+
+    def check_options(self) -> None:
+        super().check_options()
         check_option("eps", self.eps, self.mode != "log" or self.eps > 0, "more than 0 in mode 'log'")
 
     def largest(self) -> float:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..modules.base import Loss, published
 from ..modules.building import build_loss
+from ..modules.classes.cross_entropy import CrossEntropyLoss
 from ..modules.declared import at_least, more_than, one_of, option, whole
 from ..modules.errors import OptionError
 from .base import Detections, summed
@@ -34,7 +35,9 @@ def distance_loss(loss: Mapping | str | nn.Module | None) -> Loss | None:
 
 def binary_loss(loss: Mapping | str | nn.Module | None) -> Loss:
     """A loss of objectness from its config, name or module; None is binary cross-entropy."""
-    loss = build_loss("loss_obj", {"type": "CrossEntropyLoss", "use_sigmoid": True} if loss is None else loss, ["cls"])
+    if loss is None:
+        return CrossEntropyLoss(use_sigmoid=True)
+    loss = build_loss("loss_obj", loss, ["cls"])
     if not binary_of_elements(loss):
         raise OptionError(
             "loss_obj must be a binary loss of each logit alone, such as FocalLoss or "

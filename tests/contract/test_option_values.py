@@ -32,6 +32,7 @@ def wrong_values(parameter: inspect.Parameter) -> list[Any]:
     """What no reading of the option's annotation allows."""
     words = str(parameter.annotation).split(" | ")
     more = [] if "None" in words else [None]
+    more += [1.5] if set(words) <= {"int", "None"} else []
     return [*WRONG, *more, *([] if "bool" in words else [True, False])]
 
 
@@ -64,6 +65,8 @@ def test_numbers_of_other_kinds_are_numbers() -> None:
     shape = numpy.array([50, 100])
     for same in (shape, shape.tolist(), torch.tensor([50, 100]), (50.0, 100.0)):
         assert ml.MPDIoULoss(same)(*boxes) == ml.MPDIoULoss((50, 100))(*boxes)
+    logit, label = torch.zeros(1, 3), torch.tensor([1])
+    assert ml.FocalLoss(alpha=numpy.float32(0.5))(logit, label) == ml.FocalLoss(alpha=0.5)(logit, label)
     weights = numpy.array([1.0, 4.0, 1.0])
     for same in (weights, weights.tolist(), torch.tensor(weights)):
         loss = ml.CrossEntropyLoss(class_weight=same)

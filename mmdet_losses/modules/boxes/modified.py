@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 from ... import functional as F
 from ...functional.compiling import is_compiling
 from ...functional.iou import Terms
+from ...functional.modified_iou import FOCALS
 from ..base import CATALOGUE, published
 from ..declared import at_least, declared, more_than, none_or, one_of, option
 from ..facts import fact
@@ -301,8 +302,6 @@ SCHEDULES = {
     "fraction": lambda progress: 2 / (1 + 3 * progress),
 }
 """Ratios of Unified-IoU from 2 at the beginning to 0.5 at the end of a training."""
-
-FOCALS = (None, "focal", "focal-inv")
 
 
 @published()

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from ..base import Loss
 from ..inputs import as_labels_or_dense, check_rows, element_weight
-from ..options import check_option
 from .per_class import numbers_beside
 
 __all__ = ["ClassificationLoss"]
@@ -21,10 +20,6 @@ class ClassificationLoss(Loss):
     use_sigmoid: bool = True
     per_class: ClassVar[tuple[str, ...]] = ()
     """Options with one number per class."""
-
-    def check_sigmoid(self, use_sigmoid: bool) -> None:
-        """Raise for a softmax form that does not exist."""
-        check_option("use_sigmoid", use_sigmoid, use_sigmoid is True, f"True for {type(self).__name__}")
 
     def check_values(self, inputs: tuple[Tensor, ...], weight: Tensor | None) -> None:
         super().check_values(inputs, weight)

@@ -14,7 +14,7 @@ from typing_extensions import Unpack
 from ... import functional as F
 from ...functional.reduce import all_between, may_select
 from ..base import check_floating, published
-from ..declared import FLAG, Check, Option, between, check_value, keep_options, none_or, one_of, option, whole
+from ..declared import FLAG, LESS_THAN_1, Option, between, check_value, keep_options, none_or, one_of, option, whole
 from ..errors import OptionError
 from ..facts import fact
 from ..inputs import (
@@ -28,7 +28,7 @@ from ..inputs import (
 )
 from ..options import Shared, check_option
 from .base import ClassificationLoss
-from .per_class import WEIGHTS, is_number, kept_numbers, numbers_beside
+from .per_class import WEIGHTS, is_one_for_all, kept_numbers, numbers_beside
 
 __all__ = ["CrossEntropyLoss", "LabelSmoothLoss"]
 
@@ -121,7 +121,7 @@ class CrossEntropyLoss(ClassificationLoss):
             raise OptionError("use_sigmoid and use_mask are two forms of the loss, got both: set one of them.")
         if self.use_mask and self.ignore_index is not None:
             raise OptionError(f"ignore_index does not go with use_mask, got {self.ignore_index!r}: leave it out.")
-        if is_number(self.class_weight) and not self.use_sigmoid:
+        if is_one_for_all(self.class_weight) and not self.use_sigmoid:
             raise OptionError(
                 f"class_weight must be None or one number per class with use_sigmoid=False, got {self.class_weight!r}."
             )
@@ -241,7 +241,6 @@ class CrossEntropyLoss(ClassificationLoss):
         return {**options, "smoothing_mode": self.smoothing_form} if self.use_sigmoid else options
 
 
-LESS_THAN_1 = Check(lambda value: is_number(value) and 0 <= value < 1, "from 0 to less than 1", numeric=True)
 SHARES: dict[str, Callable[[float], float]] = {
     "original": lambda e: e,
     "classy_vision": lambda e: e / (1 + e),

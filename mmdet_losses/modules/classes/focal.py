@@ -11,19 +11,19 @@ from torch import Tensor
 from ... import functional as F
 from ...functional.reduce import may_select
 from ..base import published
-from ..declared import BOOLEAN, FLAG, TRUE, Check, Option, at_least, keep_options, option
+from ..declared import BOOLEAN, FLAG, LESS_THAN_1, TRUE, Check, Option, at_least, keep_options, option
 from ..facts import fact
 from ..inputs import as_labels_or_dense, check_rows, row_weight
 from ..options import check_option
 from .base import FocalForm
-from .per_class import are_numbers, is_number, kept_numbers
+from .per_class import are_within, is_one_for_all, kept_numbers
 
 __all__ = ["AsymmetricLoss", "FocalLoss", "Poly1CrossEntropyLoss", "Poly1FocalLoss"]
 
 ALPHA = Check(
-    lambda value: value is None or is_number(value) or are_numbers(value, -math.inf), "a number or one number per class"
+    lambda value: value is None or is_one_for_all(value) or are_within(value, -math.inf),
+    "a number or one number per class",
 )
-CLIP = Check(lambda value: is_number(value) and 0 <= value < 1, "0 or more and less than 1", numeric=True)
 
 
 @published()
@@ -83,8 +83,8 @@ class FocalLoss(FocalForm):
     def check_options(self) -> None:
         super().check_options()
         most, expected = (1, "from 0 to 1") if self.use_sigmoid else (math.inf, "0 or more")
-        held = [self.alpha or 0.0] if self.alpha is None or is_number(self.alpha) else self.alpha
-        check_option("alpha", self.alpha, are_numbers(held, 0, most), f"{expected}, or None to weigh nothing")
+        held = [self.alpha or 0.0] if self.alpha is None or is_one_for_all(self.alpha) else self.alpha
+        check_option("alpha", self.alpha, are_within(held, 0, most), f"{expected}, or None to weigh nothing")
 
     @property
     def tame(self) -> bool:
@@ -229,7 +229,7 @@ class AsymmetricLoss(FocalForm):
     use_sigmoid: bool = option(default=True, check=TRUE)
     gamma_neg: float = option(default=4.0, check=at_least(0))
     gamma_pos: float = option(default=1.0, check=at_least(0))
-    clip: float = option(default=0.05, check=CLIP)
+    clip: float = option(default=0.05, check=LESS_THAN_1)
     reduction: str = "mean"
     loss_weight: float = 1.0
     activated: bool = False

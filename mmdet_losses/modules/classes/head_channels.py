@@ -18,13 +18,13 @@ from ..options import Shared
 from .base import FocalForm
 from .cross_entropy import CrossEntropyLoss
 from .focal import FocalLoss
-from .per_class import are_numbers, kept_numbers
+from .per_class import are_within, kept_numbers
 
 __all__ = ["CrossEntropyCustomLoss", "EqualizationLoss", "FocalCustomLoss"]
 
 CLASSES = Check(whole(1).holds, "that of the head, a whole number of 1 or more", numeric=True)
 FREQUENCIES = Check(
-    lambda value: are_numbers(value, 0, 1),
+    lambda value: are_within(value, 0, 1),
     "the share of the images that hold each class, one number from 0 to 1 per class",
 )
 

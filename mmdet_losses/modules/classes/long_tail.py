@@ -14,14 +14,14 @@ from ...functional.dtype import without_autocast
 from ...functional.longtail import count_labels, equalization_v2_gradients, foreground
 from ...functional.reduce import blank, drop_junk, weighted_loss
 from ..base import check_floating, published
-from ..declared import FALSE, SHARE, TRUE, Check, Option, at_least, keep_options, more_than, option
+from ..declared import FALSE, SHARE, TRUE, Check, Option, at_least, between, keep_options, more_than, option
 from ..inputs import as_labels, either, row_weight
 from ..options import Shared, check_option
 from ..state import Stateful
 from .base import ClassificationLoss
 from .focal import FocalLoss
 from .head_channels import CLASSES, HeadChannels
-from .per_class import WEIGHTS, is_number, kept_numbers
+from .per_class import WEIGHTS, is_one_for_all, kept_numbers
 
 __all__ = ["EQLV2Loss", "EqualizedFocalLoss", "SeesawLoss"]
 
@@ -272,7 +272,7 @@ class EQLV2Loss(GradientRatio, RegionLoss):
     def check_options(self) -> None:
         super().check_options()
         weight, entries = self.class_weight, self.num_classes + 1
-        fits = weight is None or (not is_number(weight) and len(weight) == entries)
+        fits = weight is None or (not is_one_for_all(weight) and len(weight) == entries)
         check_option("class_weight", weight, fits, f"None or {entries} numbers, background last")
 
     def arguments(self) -> dict[str, Any]:
@@ -338,9 +338,9 @@ class EqualizedFocalLoss(GradientRatio, FocalLoss):
 
     rules: ClassVar = {
         "use_sigmoid": Option(check=TRUE),
-        "num_classes": Option(check=more_than(0), frozen=SIZED),
+        "num_classes": Option(check=CLASSES, frozen=SIZED),
         "gamma": Option(check=more_than(0)),
-        "alpha": Option(check=Check(is_number, "one number from 0 to 1")),
+        "alpha": Option(check=Check(between(0, 1).holds, "one number from 0 to 1")),
         "scale_factor": Option(check=at_least(0)),
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Mapping, Sequence, Set
 from functools import lru_cache
 from itertools import groupby
@@ -25,7 +26,7 @@ def listed(values: Any) -> Any:
     return values.tolist() if hasattr(values, "tolist") else values
 
 
-def are_numbers(values: Any, least: float = 0, most: float = math.inf) -> bool:
+def are_within(values: Any, least: float = 0, most: float = math.inf) -> bool:
     """Whether ``values`` are finite numbers between two bounds, one per class."""
     if isinstance(values, Tensor) and values.is_meta:
         return values.ndim == 1
@@ -33,35 +34,37 @@ def are_numbers(values: Any, least: float = 0, most: float = math.inf) -> bool:
     return len(values) > 0 and all(least <= value <= most and math.isfinite(value) for value in values)
 
 
-def is_number(value: Any) -> bool:
+def is_one_for_all(value: Any) -> bool:
     """Whether an option has one number for all classes."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 WEIGHTS = Check(
-    lambda value: value is None or are_numbers([value] if is_number(value) else value),
+    lambda value: value is None or are_within([value] if is_one_for_all(value) else value),
     "None or one number per class, finite and 0 or more",
 )
 
 
 def kept_numbers(values: Any) -> Any:
     """What an option holds of ``values``: a list, tuple or tensor itself, which may be changed in place."""
-    if values is None or is_number(values) or isinstance(values, Tensor):
+    if values is None or isinstance(values, int | float | Tensor):
         return values
+    if is_one_for_all(values):
+        return float(values)
     if isinstance(values, list | tuple) and all(type(value) in (int, float, bool) for value in values):
         return values
     return [float(value) for value in listed(values)]
 
 
 COUNTS = Check(
-    lambda value: are_numbers(value["counts"], 1e-12) and 0 <= value["power"] < math.inf and len(value) == 2,
+    lambda value: are_within(value["counts"], 1e-12) and 0 <= value["power"] < math.inf and len(value) == 2,
     "dict(counts=[...], power=...), with counts above 0 and a power of 0 or more",
 )
 
 WEIGHTS_OR_COUNTS = Check(
     lambda value: (
         value is None
-        or (COUNTS.holds(value) if isinstance(value, Mapping) else not is_number(value) and are_numbers(value))
+        or (COUNTS.holds(value) if isinstance(value, Mapping) else not is_one_for_all(value) and are_within(value))
     ),
     f"None, one number per class, finite and 0 or more, or {COUNTS.expected}",
 )
