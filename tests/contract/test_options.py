@@ -91,7 +91,7 @@ def test_option_of_another_loss_is_no_mistyped_word() -> None:
         ("FocalCustomLoss", "class_weight", r"The weight of each class is alpha=\[...\] here"),
         ("Poly1CrossEntropyLoss", "class_weight", r"The weight of each class is alpha=\[...\] here"),
         ("CrossEntropyLoss", "pos_weight", r"The weight of the positives is class_weight=\[...\] here"),
-        ("QualityFocalLoss", "class_weight", "It is an option of CrossEntropyLoss, "),
+        ("GaussianFocalLoss", "class_weight", "It is an option of CrossEntropyLoss, "),
         ("FocalLoss", "gama", "Did you mean 'gamma'"),
         ("SmoothL1Loss", "betta", "Did you mean 'beta'"),
         ("GIoULoss", "lossweight", "Did you mean 'loss_weight'"),

@@ -18,8 +18,8 @@ from mmdet_losses.data.data_root import merge_options
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "configs").rglob("*.py"))
-# tests/yolo/test_yolo_heads.py has those of grid detectors
-LEAVES = [file for file in FILES if "_base_" not in file.parts and file.parent.name != "yolo"]
+# tests/yolo/test_yolo_heads.py has those of grid detectors, the end of this file that of DINO
+LEAVES = [file for file in FILES if "_base_" not in file.parts and file.parent.name not in ("yolo", "dino")]
 NAME = re.compile(
     r"(?P<head>retinanet|fcos|atss|gfl)_(?P<backbone>r50-caffe|r50|r18)_fpn(_gn-head)?_(?P<loss>[a-z0-9-]+)"
     r"_(?P<devices>\d+)xb(?P<batch>\d+)-(?P<schedule>1x|12e|4e)_(?P<data>coco|bccd|shapes)"
@@ -190,3 +190,20 @@ def test_loss_swaps_by_one_word(leaf):
     cfg.model.backbone.init_cfg = None
     merge_options(cfg, {"model.bbox_head.loss_bbox.type": "DIoULoss"})
     assert type(MODELS.build({**cfg.model.bbox_head, "_scope_": "mmdet"}).loss_bbox).__name__ == "DIoULoss"
+
+
+def test_dino_with_the_matchability_aware_loss():
+    """MMDetection's config with another loss of the classes, which its head takes for a quality focal loss."""
+    from mmdet.models.losses import QualityFocalLoss
+
+    (file,) = (ROOT / "configs" / "dino").glob("*.py")
+    assert file.stem == "dino-4scale_r50_mal_8xb2-12e_coco"
+    cfg = load(file)
+    assert "mmdet_losses" in cfg.custom_imports.imports
+    head = cfg.model.bbox_head
+    assert dict(head.loss_cls) == dict(type="MatchabilityAwareLoss", use_sigmoid=True, gamma=1.5, loss_weight=1.0)
+    assert (head.loss_bbox.loss_weight, head.loss_iou.loss_weight) == (5.0, 2.0)
+    options = dict(share_pred_layer=False, num_pred_layer=7, as_two_stage=True)
+    built = MODELS.build(dict(head, **options, train_cfg=cfg.model.train_cfg, test_cfg=cfg.model.test_cfg))
+    assert type(built.loss_cls) is mmdet_losses.MatchabilityAwareLoss
+    assert isinstance(built.loss_cls, QualityFocalLoss)

@@ -73,6 +73,7 @@ SHOWN: dict[str, dict[str, Any]] = {
     "NWDLoss": {"constant": 12.8},
     "Poly1CrossEntropyLoss": {"use_sigmoid": False, "epsilon": 1.0},
     "Poly1FocalLoss": {"epsilon": 1.0},
+    "SumLoss": {"losses": [{"type": "CIoULoss", "loss_weight": 0.5}, {"type": "NWDLoss", "loss_weight": 0.5}]},
     "PowerfulIoULoss": {"version": 2},
     "RotatedIoULoss": {"mode": "linear", "loss_weight": 2.0},
     "SeesawLoss": {"num_classes": 1203},
