@@ -15,7 +15,8 @@ import mmdet_losses
 from mmdet_losses.modules import look
 from mmdet_losses.modules.defined import OF_THE_ORIGINAL
 
-BOX_CASES = [case for case in one_per_class() if case.build().boxes]
+# The members of a sum look for themselves.
+BOX_CASES = [case for case in one_per_class() if case.build().boxes and case.name != "SumLoss"]
 SPOKEN = "takes boxes"
 
 
