@@ -16,6 +16,9 @@ from torch import nn
 THEIRS: set[type] = set()
 """MMDetection's classes, and the bases that they bring, which are passed over in the line of a loss."""
 
+CLASSES: set[type] = set()
+"""MMDetection's classes alone. What they bring may also be a base that somebody chose, as MMEngine's BaseModule."""
+
 OF_THE_CLASS = {"__annotations__", "__doc__", "__init__", "__module__", "_abc_impl"}
 """Attributes that every class has of its own."""
 
@@ -33,7 +36,8 @@ class OfMMDetection(nn.Module):
 def behind(cls: type) -> Iterator[type]:
     """The line of a loss from its stand-ins on, without MMDetection's classes."""
     line = cls.__mro__
-    return (base for base in line[line.index(OfMMDetection) + 1 :] if base not in THEIRS)
+    own = {base for kind in line if kind not in THEIRS for base in kind.__bases__} - CLASSES
+    return (base for base in line[line.index(OfMMDetection) + 1 :] if base not in THEIRS or base in own)
 
 
 class PassedOver:
@@ -59,6 +63,7 @@ def stand_in(own: type) -> type:
     """What stands before a class of MMDetection's among the bases of a loss."""
     theirs = [base for base in own.__mro__ if base not in nn.Module.__mro__]
     THEIRS.update(theirs)
+    CLASSES.add(own)
     names = {name for base in theirs for name in vars(base) if name in vars(nn.Module) or not name.startswith("__")}
     kept: dict[str, Any] = {name: PassedOver(name) for name in names - OF_THE_CLASS}
     if "init_weights" in kept:
