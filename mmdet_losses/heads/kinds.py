@@ -50,6 +50,8 @@ STOCK_CLASSES = {"DistributionFocalLoss": BINS, "GHMC": SCORES, "GHMR": COORDINA
 def kind_of(loss: Any) -> str | None:
     """What a loss is made for, one of the keys of :data:`DESCRIBED`; None where that is not known."""
     if isinstance(loss, Loss):
+        if loss.slot == "rbox":
+            return BOXES
         if loss.slot == "bbox":
             return BOXES if loss.boxes else COORDINATES
         return {"cls": SCORES, "dfl": BINS, "composite": WHOLE}.get(loss.slot)

@@ -107,8 +107,6 @@ def test_what_is_not_exactly_a_replaced_class_is_built_as_it_is(registries):
     """A subclass, what this package has no loss for, this package's own, and what is no class."""
     for models in registries:
         assert type(models.build(dict(type=Sub))) is Sub
-        assert type(models.build(dict(type=theirs.DiceLoss))) is theirs.DiceLoss
-        assert type(models.build(dict(type="mmdet.models.losses.DiceLoss"))) is theirs.DiceLoss
         assert type(models.build(dict(type=ml.CIoULoss))) is ml.CIoULoss
         assert models.build(dict(type=theirs.weight_reduce_loss, loss=BOX, reduction="sum")) == 20
     assert type(theirs.CIoULoss()) is theirs.CIoULoss
@@ -169,7 +167,6 @@ def test_a_loss_of_one_s_own_in_place_of_mmdetections_is_what_its_class_builds()
         import mmdet_losses as ml
         from mmdet.models.losses import CIoULoss, TripletLoss
         from mmdet.registry import MODELS
-        assert type(MODELS.build(dict(type=TripletLoss))) is TripletLoss
 
         @ml.register_loss("TripletLoss", force=True)
         class CIoULoss_(ml.GIoULoss):

@@ -6,7 +6,7 @@ from pathlib import Path
 import mmdet
 import pytest
 import torch
-from cases import one_per_class
+from cases import REQUIRED, one_per_class
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import Registry, init_default_scope
@@ -35,8 +35,9 @@ HEADS = {
 @pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.boxes])
 def test_box_loss_on_deltas_stops(head, name):
     with pytest.raises(ValueError, match=rf"of {head} needs decoded boxes.* reg_decoded_bbox=True to the config"):
-        MODELS.build(dict(HEADS[head], loss_bbox=dict(type=name)))
-    MODELS.build(dict(HEADS[head], reg_decoded_bbox=True, loss_bbox=dict(type=name)))
+        MODELS.build(dict(HEADS[head], loss_bbox=dict(type=name, **REQUIRED.get(name, {}))))
+    loss = dict(type=name, **REQUIRED.get(name, {}))
+    MODELS.build(dict(HEADS[head], reg_decoded_bbox=True, loss_bbox=loss))
 
 
 def test_stock_box_loss_on_deltas_stops_too():
@@ -88,7 +89,7 @@ LENGTHS = ["MPDIoULoss", "NWDLoss", "WassersteinLoss", "BoundedIoULoss"]
 
 
 def test_losses_with_a_length_say_its_unit():
-    assert {name for name, loss in LOSSES.items() if loss.unit} == set(LENGTHS)
+    assert {name for name, loss in LOSSES.items() if loss.unit} == {*LENGTHS, "SDIoULoss", "SumLoss"}
     assert {LOSSES[name].unit for name in LENGTHS} == {"pixels"}
 
 

@@ -56,6 +56,7 @@ def by_hand(pred: Any, target: Any, weight: Any, avg_factor: Any) -> float:
 
 @pytest.fixture
 def double():
+    built("dino"), outputs("dino", "with")  # which are kept, in float32
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)

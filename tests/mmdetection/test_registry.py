@@ -261,7 +261,7 @@ OWN_LOSS = """
 
 def test_a_loss_of_one_s_own_is_registered_with_the_others():
     orders = [("import mmdet_losses", "import mmdet.models"), ("import mmdet.models", "")]
-    losses = [("OwnLoss", ""), ("DiceLoss", ", force=True"), ("CIoULoss", ", force=True")]
+    losses = [("OwnLoss", ""), ("FPN", ", force=True"), ("CIoULoss", ", force=True")]
     run_forks(
         *(
             before
@@ -288,9 +288,9 @@ def test_a_loss_of_one_s_own_is_registered_with_the_others():
 
 
 def test_a_taken_name_is_an_error_as_soon_as_it_is_known():
-    said = "the name 'DiceLoss' is taken by a registered loss: choose another, or register_loss(force=True)."
+    said = "the name 'FPN' is taken by a registered loss: choose another, or register_loss(force=True)."
     run_forks(
-        textwrap.dedent(OWN_LOSS).format(name="DiceLoss", more="")
+        textwrap.dedent(OWN_LOSS).format(name="FPN", more="")
         + textwrap.dedent(
             f"""
             for _ in range(2):
@@ -300,10 +300,10 @@ def test_a_taken_name_is_an_error_as_soon_as_it_is_known():
                     assert str(error) == {said!r}, error
                 else:
                     raise AssertionError
-            register_loss(force=True)(DiceLoss)
+            register_loss(force=True)(FPN)
             import mmdet.models
             from mmdet.registry import MODELS
-            assert MODELS.get("DiceLoss") is DiceLoss
+            assert MODELS.get("FPN") is FPN
             """
         )
     )

@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 import torch
+from cases import REQUIRED
 from mmdet.models.losses import IoULoss as MMDetIoULoss
 from mmdet.registry import MODELS
 from mmengine.structures import InstanceData
@@ -92,7 +93,7 @@ BOXES = torch.tensor([[0.0, 0, 10, 10], [0, 0, 8, 8], [2, 2, 9, 9]])
 @pytest.mark.parametrize("kind", [YOLOv5Head, YOLOv7Head])
 @pytest.mark.parametrize("name", [name for name, loss in LOSSES.items() if loss.boxes])
 def test_head_that_unpacks_loss_and_iou_stops(kind, name):
-    head = kind(MEAN_OF_CLASSES, LOSSES[name](), MEAN_OF_CLASSES)
+    head = kind(MEAN_OF_CLASSES, LOSSES[name](**REQUIRED.get(name, {})), MEAN_OF_CLASSES)
     with pytest.raises(TypeError, match="iteration over a 0-d tensor"):  # what it would come to
         head.loss_by_feat(BOXES, BOXES + 1)
     with pytest.raises(ValueError, match=rf"loss_bbox={LOSSES[name].__name__} of {kind.__name__} .*\(loss, iou\)") as e:

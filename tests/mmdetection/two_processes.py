@@ -35,9 +35,12 @@ SPECIAL = {
     "EQLV2Loss": [("bbox_head", "loss_cls")],
 }
 CLASSES, CHANNELS, SIZE, STRIDES = 4, 8, 128, (8, 16, 32, 64, 128)
-APART = ("composite", "rbox")
-"""An objective is no part of a head, and no head of MMDetection's passes rotated boxes."""
-OPTIONS = {"EqualizationLoss": {"class_frequency": [0.5, 1e-4, 0.2, 1e-3]}}
+APART = ("composite", "embedding", "ld", "mask", "rbox")
+"""No part of the heads below, or what keeps no statistics."""
+OPTIONS = {
+    "EqualizationLoss": {"class_frequency": [0.5, 1e-4, 0.2, 1e-3]},
+    "SumLoss": {"losses": ["CIoULoss", "WIoULoss"]},
+}
 """What a loss does not work without."""
 COMBINATIONS = [
     (head, slot, name)

@@ -300,7 +300,7 @@ def test_every_registered_loss_is_listed(monkeypatch: pytest.MonkeyPatch, capsys
     assert [line.split()[0] for line in table if line[0] != " "] == list(LOSSES) == list(MODELS.module_dict)
     assert max(map(len, lines)) <= 100
     first = next(number for number, line in enumerate(table) if line.startswith("FocalLoss "))
-    focal = " ".join("\n".join(table[first : first + 4]).split())
+    focal = " ".join("\n".join(table[first : first + 6]).split())
     assert focal.startswith("FocalLoss cls Focal loss: ") and "gamma=2.0, alpha=0.25" in focal and "1708.02002" in focal
 
     markdown = list_losses(monkeypatch, capsys, "--format", "markdown")
@@ -314,7 +314,7 @@ def test_list_can_be_filtered(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         "dfl": ["DistributionFocalLoss"],
         "yolov": ["YOLOv1Loss", "YOLOv2Loss", "YOLOv3Loss", "YOLOv4Loss"],
         "composite": ["GridObjectnessLoss", "YOLOv1Loss", "YOLOv2Loss", "YOLOv3Loss", "YOLOv4Loss"],
-        "small": ["NWDLoss", "WassersteinLoss"],
+        "small": ["GCDLoss", "NWDLoss", "SDIoULoss", "WassersteinLoss"],
     }.items():
         lines = list_losses(monkeypatch, capsys, word)
         assert [line.split()[0] for line in lines[: lines.index("")] if line[0] != " "] == names

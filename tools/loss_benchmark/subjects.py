@@ -76,6 +76,8 @@ FORMS: dict[str, list[dict[str, Any]]] = {
     "APLoss": [{"only": "cls-fcos"}],
 }
 """What differs from the group and target that follow from a loss's slot."""
+NO_SHAPES = ("mask", "ld", "embedding")
+"""Slots that no shape is drawn for; a sum is measured as its members."""
 PEERS = {"ExtendedIoULoss": "EIoULoss", "EIoULoss": ""}
 """mmdet's ``EIoULoss`` is Extended-IoU; mmdet has no Efficient-IoU, which has that name here."""
 
@@ -84,7 +86,7 @@ def subjects() -> list[Subject]:
     """Return every form of every published loss, without aliases."""
     found = []
     for name, cls in LOSSES.items():
-        if cls.__name__ != name:
+        if cls.__name__ != name or cls.slot in NO_SHAPES or name == "SumLoss":
             continue
         target = {"dfl": "distances", "composite": "maps", "cls": "labels", "rbox": "rotated"}.get(
             cls.slot, "boxes" if cls.boxes else "deltas"
