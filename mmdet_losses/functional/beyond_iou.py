@@ -9,7 +9,7 @@ from torch import Tensor
 from .arguments import check_choice
 from .compiling import is_compiling
 from .dtype import upcast
-from .geometry import LEAST_SIDE, BoxPair, safe_divisor, saturate, smooth, squared_length
+from .geometry import LEAST_SIDE, BoxPair, root, safe_divisor, saturate, smooth, squared_length
 from .iou import ciou_terms
 from .pairs import box_pair
 
@@ -67,12 +67,6 @@ def wasserstein_distance(pred: Tensor, target: Tensor) -> Tensor:
     (width, height), (wide, high) = pair.pred_size, pair.target_size
     squared = pair.squared_offset() + squared_length(width - wide, height - high) / 4
     return root(squared) * pair.unit
-
-
-def root(x: Tensor) -> Tensor:
-    """Square root with gradient 0, and not infinity, where x is 0."""
-    zero = x == 0
-    return torch.where(zero, 0.0, torch.where(zero, 1.0, x).sqrt())
 
 
 def wasserstein_loss(

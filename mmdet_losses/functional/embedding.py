@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .dtype import upcast
+from .geometry import root
 
 __all__ = ["associative_embedding_loss", "margin_l2_loss", "multi_pos_cross_entropy", "triplet_loss"]
 
@@ -76,9 +77,7 @@ def triplet_loss(pred: Tensor, target: Tensor, counts: Tensor | None = None, *, 
 
 def apart(first: Tensor, second: Tensor) -> Tensor:
     """Euclidean distance of rows, with gradient 0 where it is 0."""
-    squared = (first - second).square().sum(-1)
-    zero = squared == 0
-    return torch.where(zero, 0.0, torch.where(zero, 1.0, squared).sqrt())
+    return root((first - second).square().sum(-1))
 
 
 def associative_embedding_loss(top_left: Tensor, bottom_right: Tensor) -> tuple[Tensor, Tensor]:

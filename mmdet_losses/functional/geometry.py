@@ -36,6 +36,12 @@ def smooth(x: Tensor, beta: float) -> Tensor:
     return F.smooth_l1_loss(x, x.new_zeros(()).expand_as(x), reduction="none", beta=beta)
 
 
+def root(x: Tensor) -> Tensor:
+    """Square root of nonnegative x, with gradient 0, and not infinity, where x is 0."""
+    zero = x <= 0
+    return torch.where(zero, 0.0, torch.where(zero, 1.0, x).sqrt())
+
+
 def saturate(x: Tensor) -> Tensor:
     """``1 - exp(-x)`` of nonnegative x, accurate near 0 and with an accurate gradient for large x.
 

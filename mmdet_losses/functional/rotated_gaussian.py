@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .dtype import upcast
-from .geometry import saturate
+from .geometry import root, saturate
 from .rotated import GaussianPair, bounded, gaussian_pair, in_parts
 
 __all__ = [
@@ -21,12 +21,6 @@ __all__ = [
 
 SERIES = (1 / 362880, 1 / 40320, 1 / 5040, 1 / 720, 1 / 120, 1 / 24, 1 / 6, 1 / 2)
 """Coefficients of ``(exp(x) - 1 - x) / x**2``, the last first."""
-
-
-def root(x: Tensor) -> Tensor:
-    """``sqrt(x)`` of nonnegative x, with gradient 0 at 0, where that of the root is infinite."""
-    zero = x <= 0
-    return torch.where(zero, 0.0, torch.where(zero, 1.0, x).sqrt())
 
 
 def excess(x: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ... import functional as F
@@ -15,6 +16,21 @@ from .base import ClassificationLoss
 from .per_class import WEIGHTS_OR_COUNTS, kept_weights
 
 __all__ = ["QualityFocalLoss", "VariFocalLoss", "VarifocalLoss"]
+
+
+def labels_and_qualities(target: Any, lead: torch.Size) -> tuple[Tensor, Tensor]:
+    """A target that is a pair: labels of ``lead`` as int64, and a quality of each.
+
+    Raises:
+        ValueError: For anything else.
+    """
+    if not isinstance(target, (tuple, list)) or len(target) != 2:
+        raise ValueError(f"target must be a tuple of labels and qualities, or a tensor, got {kind_of(target)}.")
+    label, quality = as_labels("target[0]", target[0], lead), target[1]
+    check_target(quality)
+    if quality.shape != lead:
+        raise ValueError(f"target[1] must have shape {tuple(lead)}, got {tuple(quality.shape)}.")
+    return label, quality
 
 
 @published("VariFocalLoss")
@@ -156,13 +172,7 @@ class QualityFocalLoss(ClassificationLoss):
             check_same_shape(pred, target)
             targets = (target.flatten(0, -2),)
         else:
-            if not isinstance(target, (tuple, list)) or len(target) != 2:
-                raise ValueError(f"target must be a tuple of labels and qualities, or a tensor, got {kind_of(target)}.")
-            label, score = target
-            label = as_labels("target[0]", label, lead)
-            check_target(score)
-            if score.shape != lead:
-                raise ValueError(f"target[1] must have shape {tuple(lead)}, got {tuple(score.shape)}.")
+            label, score = labels_and_qualities(target, lead)
             targets = (label.reshape(-1), score.reshape(-1))
         return (pred.flatten(0, -2), *targets), row_weight(weight, lead)
 

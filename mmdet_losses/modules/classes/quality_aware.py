@@ -11,9 +11,10 @@ from torch import Tensor
 from ... import functional as F
 from ..base import published
 from ..declared import SHARE, TRUE, at_least, between, declared, none_or, one_of, option
-from ..inputs import as_labels, as_labels_or_dense, check_target, element_weight, kind_of
+from ..inputs import as_labels_or_dense, element_weight
 from .base import ClassificationLoss
 from .per_class import WEIGHTS_OR_COUNTS, kept_weights
+from .quality import labels_and_qualities
 
 __all__ = ["DEIMMalLoss", "IABCELoss", "MatchabilityAwareLoss", "PositionSupervisedLoss", "RTDETRVarifocalLoss"]
 
@@ -61,16 +62,9 @@ class QualityAwareLoss(ClassificationLoss):
 
     def targets(self, pred: Tensor, target: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
         """A dense target, labels, or labels and their qualities, checked."""
-        lead = pred.shape[:-1]
         if isinstance(target, Tensor):
             return (as_labels_or_dense(pred, target),)
-        if not isinstance(target, (tuple, list)) or len(target) != 2:
-            raise ValueError(f"target must be a tuple of labels and qualities, or a tensor, got {kind_of(target)}.")
-        label, quality = as_labels("target[0]", target[0], lead), target[1]
-        check_target(quality)
-        if quality.shape != lead:
-            raise ValueError(f"target[1] must have shape {tuple(lead)}, got {tuple(quality.shape)}.")
-        return label, quality
+        return labels_and_qualities(target, pred.shape[:-1])
 
 
 @published("DEIMMalLoss")

@@ -62,12 +62,15 @@ class SlideLoss(QualityAwareLoss):
         self, pred: Tensor, target: Tensor | Sequence[Tensor], weight: Tensor | None
     ) -> tuple[tuple[Tensor, ...], Tensor | None]:
         (pred, *targets), weight = super().align(pred, target, weight)
-        if len(targets) == 1 and not targets[0].is_floating_point():
-            targets.append(torch.ones_like(targets[0], dtype=torch.float32))
         mean = self.mean_quality(pred, targets, weight).expand(pred.shape[:-1])
         if len(targets) == 1:
             return (pred, *targets, torch.zeros_like(mean), mean), weight
         return (pred, *targets, mean), weight
+
+    def targets(self, pred: Tensor, target: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
+        found = super().targets(pred, target)
+        alone = len(found) == 1 and not found[0].is_floating_point()
+        return (*found, torch.ones_like(found[0], dtype=torch.float32)) if alone else found
 
     def mean_quality(self, pred: Tensor, targets: Sequence[Tensor], weight: Tensor | None) -> Tensor:
         """Mean quality of the positives that count."""
@@ -132,8 +135,6 @@ class EMASlideLoss(SlideLoss, Stateful):
 
     def observe(self, pred: Tensor, target: Tensor | Sequence[Tensor], weight: Tensor | None) -> None:
         (pred, *targets), weight = QualityAwareLoss.align(self, pred, target, weight)
-        if len(targets) == 1 and not targets[0].is_floating_point():
-            targets.append(torch.ones_like(targets[0], dtype=torch.float32))
         quality, count = sums(pred, targets, weight)
         self.gather(quality=quality, count=count.float())
 
