@@ -42,6 +42,8 @@ OPTIONS = {
     "SumLoss": {"losses": ["CIoULoss", "WIoULoss"]},
 }
 """What a loss does not work without."""
+HOLDING = {"SumLoss"}
+"""Losses with a member that keeps statistics, by the options above."""
 COMBINATIONS = [
     (head, slot, name)
     for name, loss in LOSSES.items()
