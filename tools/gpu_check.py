@@ -59,6 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--lr", type=float, default=0.0025, help="SGD's rate, reached after a fifth of the run")
     parser.add_argument("--amp", choices=["both", "on", "off"], default="both")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time (1)")
     parser.add_argument("--work-dir", default="work_dirs/gpu_check")
     parser.add_argument("--json", metavar="FILE", help="<work dir>/gpu_check.json by default")
     return parser
@@ -67,8 +68,10 @@ def build_parser() -> argparse.ArgumentParser:
 def parse_args() -> argparse.Namespace:
     parser = build_parser()
     args = parser.parse_args()
-    if args.iters < 1 or args.scale < 32 or args.batch_size < 1 or args.rows < 1 or args.seconds <= 0:
-        parser.error("expected --iters, --batch-size and --rows of 1 or more, --scale of 32 or more, --seconds over 0")
+    if min(args.iters, args.batch_size, args.rows, args.jobs) < 1 or args.scale < 32 or args.seconds <= 0:
+        parser.error(
+            "expected --iters, --batch-size, --rows and --jobs of 1 or more, --scale of 32 or more, --seconds over 0"
+        )
     return args
 
 
@@ -183,7 +186,7 @@ def train(args: argparse.Namespace) -> list[dict[str, Any]]:
             folder = Path(args.work_dir) / f"{name}{'-amp' if amp else ''}"
             trials[name, amp] = Trial(config, str(folder), iters=args.iters, amp=amp, options=options(args))
     labels = {f"{name}{' --amp' if amp else ''}": (name, amp) for name, amp in trials}
-    results = run_all({text: trials[key] for text, key in labels.items()}, fresh=True, keep_going=True)
+    results = run_all({text: trials[key] for text, key in labels.items()}, jobs=args.jobs, fresh=True, keep_going=True)
     return [judge(labels[text], result) for text, result in results.items()]
 
 
@@ -242,7 +245,8 @@ def kernel_line(row: dict[str, Any]) -> tuple[str, ...]:
 def step_line(row: dict[str, Any]) -> tuple[str, ...]:
     size = report.megabytes(row["peak_bytes"])
     name = row["config"] + (" --amp" if row["amp"] else "")
-    return name, row["side"], f"{row['step']['median']:.4g} ms, {size} MB"
+    share = f", losses {row['loss']['median']:.3g} ms ({100 * row['share_of_losses']:.2g} %)"
+    return name, row["side"], f"{row['step']['median']:.4g} ms, {size} MB{share}"
 
 
 def sync_line(row: dict[str, Any]) -> tuple[str, ...]:

@@ -135,6 +135,7 @@ def test_steady_call_makes_no_tensor_of_them(make, name, numbers, others, monkey
         real = getattr(torch, maker)
         monkeypatch.setattr(torch, maker, lambda *a, real=real, **k: calls.append(a) or real(*a, **k))
     per_class.made.cache_clear()
+    per_class.recent.clear()
     loss, twin = make(**{name: numbers}), make(**{name: list(numbers)})
     calls.clear()
     value_of(loss)

@@ -285,13 +285,14 @@ def losses_section(content: Mapping[str, Any]) -> str:
 def step_section(content: Mapping[str, Any]) -> str:
     """Return the section of a run over training steps."""
     settings = content["settings"]
-    head = ["detector", "losses", "ms per iteration", "of mmdet's", "peak MB of a step", "first loss"]
+    head = ["detector", "losses", "ms per iteration", "of mmdet's", "losses alone, ms", "share", "peak MB of a step"]
+    head += ["first loss"]
     rows = []
     for case in content["cases"]:
         theirs = case["sides"].get("mmdet", {})
         for name, side in case["sides"].items():
             if "error" in side:
-                rows.append([case["config"], name, "failed", "", "", side["error"]])
+                rows.append([case["config"], name, "failed", "", "", "", "", side["error"]])
                 continue
             ratio = side["step"]["median"] / theirs["step"]["median"] if theirs.get("step") else None
             rows.append(
@@ -300,6 +301,8 @@ def step_section(content: Mapping[str, Any]) -> str:
                     name,
                     milliseconds(side["step"]),
                     "" if ratio is None else f"{100 * ratio:.1f} %",
+                    milliseconds(side.get("loss")),
+                    f"{100 * side['share_of_losses']:.2g} %" if "share_of_losses" in side else "",
                     megabytes(side.get("peak_bytes")),
                     f"{side['losses'][0]:.6f}",
                 ]

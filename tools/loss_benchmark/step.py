@@ -7,7 +7,7 @@ import logging
 import math
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from mmdet_losses.data.drawings import CLASSES, ShapesSpec, draw
 from mmdet_losses.registry import LOSSES, stock_losses
 
 from .clock import TIMERS, order, spread
+from .loss_calls import LossCalls
 from .memory import peak_bytes
 from .probe import Probe
 from .run import Report, failure, prepare, start
@@ -51,6 +52,8 @@ SIZES = {"cuda": (1333, 800), "cpu": (640, 480)}
 BATCH = {"cuda": 2, "cpu": 1}
 BATCHES = 4
 """Number of different batches, which are cycled."""
+CALLS = 13
+"""How often the losses' calls of a step are made by themselves; the first three are not counted."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,10 @@ class Side:
         self.losses: list[float] = []
         self.samples: list[float] = []
 
+    def context(self) -> AbstractContextManager:
+        """Return the context in which the detector computes its losses."""
+        return self.wrapper.optim_context(self.detector)
+
     def step(self, batch: dict[str, list]) -> None:
         """Train on a batch, as MMEngine's loop does."""
         log = self.detector.train_step(copy.copy(batch), self.wrapper)
@@ -225,7 +232,10 @@ def measure_detector(path: str, settings: StepSettings, batches: Sequence[dict[s
         peak = peak_bytes(partial(side.step, batches[0]), settings.device)
         side.wrapper.zero_grad()
         losses = [float(value) for value in side.losses]
+        calls = LossCalls(side.detector, partial(side.step, batches[0]), side.context)
         found[name] |= {"step": spread(side.samples), "peak_bytes": peak, "losses": losses}
+        found[name] |= {"loss_calls": len(calls.calls), "loss": spread([timer(calls, 1) for _ in range(CALLS)][3:])}
+        found[name]["share_of_losses"] = found[name]["loss"]["median"] / found[name]["step"]["median"]
         found[name]["finite"] = all(math.isfinite(value) for value in losses)
     return {"config": Path(path).stem, "sides": found}
 

@@ -88,7 +88,13 @@ def itself(value: float) -> float:
     return value
 
 
-@lru_cache(maxsize=256)
+MOST = 256
+"""Number of tensors that are kept."""
+recent: dict[tuple[int, torch.device, torch.dtype], tuple[Sequence[float], Tensor]] = {}
+"""Numbers of the last calls with their tensors, by the identity of the sequence, which may have changed since."""
+
+
+@lru_cache(maxsize=MOST)
 def made(values: tuple[float, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     """Tensor of some numbers, which is shared by all that ask for it."""
     # An inference tensor could not be saved for a later backward.
@@ -100,7 +106,16 @@ def found(values: Sequence[float], device: torch.device, dtype: torch.dtype) -> 
     """The shared tensor of some numbers, or one of its own for a transform or mode, which must not outlive it."""
     if torch._C._are_functorch_transforms_active() or torch._C._len_torch_dispatch_stack():
         return torch.tensor(values, device=device, dtype=dtype)
-    return made(tuple(values), device, dtype)
+    # Comparing with the numbers of the last call costs a third of looking them up by all of them.
+    key = id(values), device, dtype
+    kept = recent.get(key)
+    if kept is not None and kept[0] == values:
+        return kept[1]
+    tensor = made(tuple(values), device, dtype)
+    if len(recent) >= MOST:
+        recent.clear()
+    recent[key] = values[:], tensor
+    return tensor
 
 
 def found_constant(values: Sequence[float], device: torch.device, dtype: torch.dtype) -> Tensor:
