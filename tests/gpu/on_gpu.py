@@ -17,7 +17,7 @@ REAL = DEVICE == "cuda"
 if REAL and not torch.cuda.is_available():
     pytest.skip("needs a GPU that torch sees", allow_module_level=True)
 
-DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+LOW = (torch.float16, torch.bfloat16)
 Batch = tuple[Tensor, Tensor | tuple[Tensor, Tensor]]
 
 
