@@ -69,7 +69,13 @@ for entry in (
         ("tests/mmdetection/test_heads.py", "tests/mmdetection/test_gfl_head.py", "tests/package/test_configs.py"),
         False,
     ),
-    NotShown(24, "CUDA graph", "capture and 100 replays", "needs a GPU; `tools/gpu_check.py` trains on one"),
+    Elsewhere(
+        24,
+        "CUDA graph",
+        "on a GPU: forward and backward captured, and replayed on other values",
+        ("tests/gpu/test_eager.py", "tests/gpu/test_fused.py"),
+        False,
+    ),
     Elsewhere(
         30,
         "fused path",
