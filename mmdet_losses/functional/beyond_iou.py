@@ -27,7 +27,7 @@ WASSERSTEIN_MODES = ("exp", "sqrt", "log", "norm_sqrt", "w2")
 
 def extended_iou_loss(pred: Tensor, target: Tensor, *, smooth_point: float = 0.1) -> Tensor:
     """Extended-IoU loss, see :class:`~mmdet_losses.ExtendedIoULoss`; ``(n, 4)`` boxes to ``(n,)``."""
-    # also written in kernels/cpp/boxes.cpp: Extended
+    # also written in kernels/cpp/boxes.h: Extended
     pair = box_pair(pred, target, extent=False)
     gap = pair.signed_gap()
     return smooth(1 - (pair.iou * pair.union + gap) / safe_divisor(pair.union - gap), smooth_point)
@@ -35,7 +35,7 @@ def extended_iou_loss(pred: Tensor, target: Tensor, *, smooth_point: float = 0.1
 
 def bounded_iou_loss(pred: Tensor, target: Tensor, *, beta: float = 0.2, eps: float = 1e-3) -> Tensor:
     """Bounded IoU loss, see :class:`~mmdet_losses.BoundedIoULoss`; ``(n, 4)`` boxes to ``(n, 4)`` for x, y, w, h."""
-    # also written in kernels/cpp/boxes.cpp: Bounded
+    # also written in kernels/cpp/boxes.h: Bounded
     pred, target = upcast(pred, target)
     if is_compiling():
         # One tensor per coordinate, which torch.compile fuses into one loop over the boxes.

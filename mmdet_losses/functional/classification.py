@@ -148,7 +148,7 @@ def sigmoid_cross_entropy(
     Returns:
         Tensor of the shape of ``pred``, float32 (float64 where an input is).
     """
-    # also written in kernels/cpp/logits.cpp: CrossEntropy
+    # also written in kernels/cpp/logits.h: CrossEntropy
     pred, target = upcast(pred, dense_target(pred, target))
     if label_smoothing:
         check_choice("sigmoid_cross_entropy", "smoothing_mode", smoothing_mode, ("binary", "uniform"))
@@ -184,7 +184,7 @@ def sigmoid_focal_loss(
     Returns:
         Tensor of the shape of ``pred``, float32 (float64 where an input is).
     """
-    # also written in kernels/cpp/logits.cpp: HardFocal, SoftFocal
+    # also written in kernels/cpp/logits.h: HardFocal, SoftFocal
     pred, target = upcast(pred, dense_target(pred, target))
     if activated:
         error = (1 - pred) * target + pred * (1 - target)
@@ -281,7 +281,7 @@ def quality_focal_terms(
     Returns:
         Tensor ``(n, c)``, float32 (float64 where an input is).
     """
-    # also written in kernels/cpp/logits.cpp: Quality
+    # also written in kernels/cpp/logits.h: Quality
     if isinstance(target, tuple):
         target, score = target
     if score is not None:
@@ -317,7 +317,7 @@ def varifocal_loss(
     Returns:
         Tensor of the shape of ``pred``, float32 (float64 where an input is).
     """
-    # also written in kernels/cpp/logits.cpp: Varifocal
+    # also written in kernels/cpp/logits.h: Varifocal
     pred, target = upcast(pred, target)
     prob, _, loss = logistic(pred, target)
     positive = target if iou_weighted else torch.ones_like(target)

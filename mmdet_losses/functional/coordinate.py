@@ -14,20 +14,20 @@ __all__ = ["balanced_l1_loss", "l1_loss", "mse_loss", "smooth_l1_loss"]
 
 def l1_loss(pred: Tensor, target: Tensor) -> Tensor:
     """Absolute difference, see :class:`~mmdet_losses.L1Loss`; any equal shapes, one value per element."""
-    # also written in kernels/cpp/logits.cpp: Absolute
+    # also written in kernels/cpp/logits.h: Absolute
     pred, target = upcast(pred, target)
     return (pred - target).abs()
 
 
 def mse_loss(pred: Tensor, target: Tensor) -> Tensor:
     """Squared difference, see :class:`~mmdet_losses.MSELoss`; any equal shapes, one value per element."""
-    # also written in kernels/cpp/logits.cpp: Squared
+    # also written in kernels/cpp/logits.h: Squared
     return F.mse_loss(*upcast(pred, target), reduction="none")
 
 
 def smooth_l1_loss(pred: Tensor, target: Tensor, *, beta: float = 1.0) -> Tensor:
     """Smooth L1, see :class:`~mmdet_losses.SmoothL1Loss`; any equal shapes, one value per element."""
-    # also written in kernels/cpp/logits.cpp: SmoothAbsolute
+    # also written in kernels/cpp/logits.h: SmoothAbsolute
     return F.smooth_l1_loss(*upcast(pred, target), reduction="none", beta=beta)
 
 

@@ -149,7 +149,7 @@ class BoxPair:
     """
 
     # also written in functional/pairs.py: Geometry, ValuePair
-    # also written in kernels/cpp/boxes.cpp: Pair
+    # also written in kernels/cpp/boxes.h: Pair
 
     def __init__(self, pred: Box, target: Box, unit: Tensor) -> None:
         self.pred, self.target, self.unit = pred, target, unit

@@ -104,7 +104,7 @@ def stretch(overlap: Tensor, low: float, high: float) -> Tensor:
 
 def linear_cost(overlap: Tensor) -> Tensor:
     """``1 - overlap``, the cost in every member of the family except the log and square IoU losses."""
-    # also written in kernels/cpp/boxes.cpp: Linear
+    # also written in kernels/cpp/boxes.h: Linear
     return 1 - overlap
 
 
@@ -115,7 +115,7 @@ def no_terms(pair: BoxPair) -> tuple[Tensor, ...]:
 
 def giou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
     """GIoU: share of the enclosing box that is outside the union, ``(C - U) / C``."""
-    # also written in kernels/cpp/boxes.cpp: Generalized
+    # also written in kernels/cpp/boxes.h: Generalized
     width, height = pair.hull()
     hull_area = width * height
     return (divide(torch.relu(hull_area - pair.union), hull_area),)
@@ -123,13 +123,13 @@ def giou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
 
 def diou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
     """DIoU: squared centre distance over the squared diagonal of the enclosing box."""
-    # also written in kernels/cpp/boxes.cpp: Distance
+    # also written in kernels/cpp/boxes.h: Distance
     return (divide(pair.squared_offset(), pair.squared_diagonal()),)
 
 
 def ciou_terms(pair: BoxPair, alpha_gate: float | None = None) -> tuple[Tensor, ...]:
     """CIoU: DIoU's term and ``alpha * v``, with ``alpha`` detached, and 0 where IoU <= ``alpha_gate``."""
-    # also written in kernels/cpp/boxes.cpp: Complete
+    # also written in kernels/cpp/boxes.h: Complete
     v = 4 / math.pi**2 * pair.aspect_change().square()
     (distance,) = diou_terms(pair)
     with torch.no_grad():
@@ -141,14 +141,14 @@ def ciou_terms(pair: BoxPair, alpha_gate: float | None = None) -> tuple[Tensor, 
 
 def eiou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
     """Efficient-IoU: DIoU's term and the squared side differences over the sides of the enclosing box."""
-    # also written in kernels/cpp/boxes.cpp: Efficient
+    # also written in kernels/cpp/boxes.h: Efficient
     sides = pair.each(divide(axis.size - axis.target_size, axis.hull).square() for axis in pair.axes)
     return (*diou_terms(pair), *sides)
 
 
 def siou_terms(pair: BoxPair) -> tuple[Tensor, ...]:
     """SIoU: half the distance cost, which depends on the angle between the centres, and half the shape cost."""
-    # also written in kernels/cpp/boxes.cpp: Scylla
+    # also written in kernels/cpp/boxes.h: Scylla
     dx, dy = pair.offset()
     # sin(2 arcsin(min(|dx|, |dy|) / sigma)), written without the kink of the minimum.
     gamma = divide(2 * (dx * dy).abs(), pair.squared_offset()) - 2
@@ -220,7 +220,7 @@ def pair_loss(
     **options: Any,
 ) -> Tensor:
     """:func:`box_iou_loss` of precomputed geometry."""
-    # also written in kernels/cpp/boxes.cpp: Family
+    # also written in kernels/cpp/boxes.h: Family
     overlap = pair.iou if inner_ratio == 1 else pair.inner_iou(inner_ratio)
     if focaler is not None:
         overlap = stretch(overlap, *focaler)
@@ -263,14 +263,14 @@ def box_iou_loss(
 
 def log_cost(eps: float) -> Callable[[Tensor], Tensor]:
     """``-ln(max(overlap, eps))``, UnitBox's cost."""
-    # also written in kernels/cpp/boxes.cpp: Log
+    # also written in kernels/cpp/boxes.h: Log
     # 0 - x, since -x of a perfect match is -0.0
     return lambda overlap: 0 - torch.threshold(overlap, eps, eps).log()
 
 
 def square_cost(overlap: Tensor) -> Tensor:
     """``1 - overlap**2``."""
-    # also written in kernels/cpp/boxes.cpp: Square
+    # also written in kernels/cpp/boxes.h: Square
     return 1 - overlap.square()
 
 

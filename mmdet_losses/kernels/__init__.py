@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 from torch import Tensor
 
 from ..functional.compiling import is_compiling
 from ..functional.dtype import without_autocast
-from . import generated, written
+from . import cuda, generated, written
 from .call import Call, eager
 from .plans import plan_of
 
 __all__ = ["Call", "compute"]
+
+
+def room_of(pred: Tensor) -> ModuleType:
+    """What runs the hand-written kernels for a prediction."""
+    return cuda if pred.is_cuda else written
 
 
 def compute(call: Call, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_factor: Any) -> Tensor:
@@ -25,11 +31,11 @@ def compute(call: Call, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_f
         avg_factor: Divisor of reduction ``'mean'``.
     """
     fused = call.fused and call.reduction != "none" and not is_compiling()
-    if fused and written.ENABLED and written.unavailable is None:
+    if fused and written.ENABLED and (room := room_of(inputs[0])).unavailable is None:
         planned = plan_of(call, inputs, weight, avg_factor)
         if planned is not None:
             plan, *read = planned
-            loss = written.compute(call, plan, inputs[0], *read, avg_factor)
+            loss = room.compute(call, plan, inputs[0], *read, avg_factor)
             if loss is not None:
                 return loss
     with without_autocast(inputs[0].device.type):

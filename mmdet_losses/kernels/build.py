@@ -1,4 +1,4 @@
-"""Compiles the kernels on first use, and keeps the result on disk for the next process."""
+"""Compiles the kernels for CPUs on first use, and keeps the result on disk for the next process."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ CONTRACTION = {"boxes": "-ffp-contract=off", "logits": "-ffp-contract=fast"}
 """Whether a product and a sum may be fused (FMA): not in boxes, since equal boxes must have equal areas."""
 TUNING = (("-march=native",), ())
 """Flags that a compiler may not know, best first."""
+DIGEST = 32
+"""Bytes of the digest at the end of what is kept."""
 LONGEST = 300
 """Timeout of the compiler in seconds."""
 
@@ -94,7 +96,15 @@ def is_whole(path: Path) -> bool:
         content = path.read_bytes()
     except OSError:
         return False
-    return hashlib.sha256(content[:-32]).digest() == content[-32:]
+    return hashlib.sha256(content[:-DIGEST]).digest() == content[-DIGEST:]
+
+
+def seal(output: Path, path: Path) -> None:
+    """Add its digest to a file that others cannot write, and move it into place atomically."""
+    with output.open("ab") as file:
+        file.write(hashlib.sha256(output.read_bytes()).digest())
+    keep_from_others(output)
+    output.replace(path)
 
 
 def compile_into(name: str, path: Path) -> None:
@@ -110,10 +120,7 @@ def compile_into(name: str, path: Path) -> None:
             except BuildError:
                 if last == 0:
                     raise
-        with output.open("ab") as file:
-            file.write(hashlib.sha256(output.read_bytes()).digest())
-        keep_from_others(output)
-        output.replace(path)
+        seal(output, path)
 
 
 @cache
@@ -127,8 +134,8 @@ def tell_shared(kept: Path, reason: str) -> None:
     )
 
 
-def from_cache(name: str, folder: Path) -> ctypes.CDLL | None:
-    """The library of a source in a folder, compiled unless it is there; None where others can write the folder.
+def own_path(folder: Path, name: str) -> Path | None:
+    """Where a file is kept in a folder; None where others can write that.
 
     A file that others can write is removed. In a folder of one's own nobody can change it after it has been looked at.
     """
@@ -136,13 +143,21 @@ def from_cache(name: str, folder: Path) -> ctypes.CDLL | None:
         tell_shared(folder, reason)
         return None
     make_folder(folder)
-    path = folder / library_path(name).name
+    path = folder / name
     if reason := others_can_write(path):
         tell_shared(path, reason)
         try:
             path.unlink(missing_ok=True)
         except PermissionError:  # in a folder like /tmp
             return None
+    return path
+
+
+def from_cache(name: str, folder: Path) -> ctypes.CDLL | None:
+    """The library of a source in a folder, compiled unless it is there; None where others can write the folder."""
+    path = own_path(folder, library_path(name).name)
+    if path is None:
+        return None
     if not is_whole(path):
         compile_into(name, path)
     return ctypes.CDLL(str(path))

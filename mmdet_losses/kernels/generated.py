@@ -16,7 +16,7 @@ from ..functional.classification import quality_focal_loss, quality_focal_terms
 from ..functional.compiling import VERSION
 from ..functional.pairs import transposed
 from ..functional.reduce import keep_rows, mean_of_columns
-from . import written
+from . import cuda, written
 from .call import Call, eager, gradient_with_graph
 from .library import LARGE
 
@@ -188,8 +188,9 @@ def compute(call: Call, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_f
             stacklevel=2,
         )
         return None
-    if written.unavailable is not None:
-        written.tell_unavailable(written.unavailable)
+    unavailable = (cuda if pred.is_cuda else written).unavailable
+    if unavailable is not None:
+        written.tell_unavailable(unavailable)
     return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -37,6 +38,12 @@ BOXES = {
     SMOOTH_ABSOLUTE,
 ) = range(10)
 """Numbers of the kernels of elements, in the order of cpp/logits.cpp."""
+ON_GPUS = sys.platform == "linux" and torch.version.cuda is not None
+"""Whether there are kernels for the GPUs of this torch: those of NVIDIA."""
+SOFTMAX, DISTRIBUTION = "softmax", "distribution"
+"""Names of the kernels of rows."""
+HALVES = (torch.float16, torch.bfloat16)
+"""Dtypes that kernels read beside float32, on a GPU."""
 MOST_BINS = 256
 """As in cpp/logits.cpp."""
 
@@ -61,25 +68,40 @@ Planned = tuple[Plan, Tensor | None, Tensor | None]
 """A plan with labels and target as the kernel reads them."""
 
 
-def readable(tensor: Any, wanted: torch.dtype = torch.float32) -> Tensor | None:
-    """``tensor`` as a kernel reads it; None for what it cannot read."""
-    if type(tensor) not in PLAIN or not tensor.is_cpu or tensor.requires_grad:
+def is_near(tensor: Tensor, pred: Tensor) -> bool:
+    """Whether a tensor is on the prediction's device."""
+    return tensor.is_cpu if pred.is_cpu else tensor.get_device() == pred.get_device()
+
+
+def readable(
+    tensor: Any, pred: Tensor, wanted: torch.dtype = torch.float32, halves: tuple[torch.dtype, ...] = ()
+) -> Tensor | None:
+    """``tensor`` as a kernel reads it beside a prediction; None for what it cannot read.
+
+    Args:
+        tensor: The tensor.
+        pred: The prediction.
+        wanted: The dtype that it is cast to.
+        halves: Dtypes that are read as they are on a GPU.
+    """
+    if type(tensor) not in PLAIN or tensor.requires_grad or not is_near(tensor, pred):
         return None
-    if tensor.dtype is not wanted:
+    if tensor.dtype is not wanted and not (tensor.dtype in halves and not pred.is_cpu):
         if tensor.dtype is torch.float64 or tensor.is_complex():
             return None
         tensor = tensor.to(wanted)
     return tensor if tensor.is_contiguous() else tensor.contiguous()
 
 
-def readable_weight(weight: Any, shape: torch.Size) -> Tensor | None:
+def readable_weight(weight: Any, pred: Tensor) -> Tensor | None:
     """A weight of each row or element of a prediction as a kernel reads it; None for what it cannot read.
 
     Float64 is cast, since a weight does not say how wide a loss is computed.
     """
     if type(weight) is Tensor and weight.dtype is torch.float64 and not weight.requires_grad:
         weight = weight.float()
-    weight = readable(weight)
+    weight = readable(weight, pred)
+    shape = pred.shape
     lead = shape[:-1]
     return weight if weight is not None and weight.shape in (shape, lead, (*lead, 1)) else None
 
@@ -92,20 +114,29 @@ def plan_of(
     if planner is None or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return None
     pred, *targets = inputs
-    if type(pred) not in PLAIN or pred.dtype is not torch.float32 or not pred.is_cpu or not pred.numel():
+    if type(pred) not in PLAIN or not (pred.is_cpu or (ON_GPUS and pred.is_cuda)) or not pred.numel():
+        return None
+    if pred.dtype is not torch.float32 and (pred.is_cpu or pred.dtype not in HALVES):
         return None
     if not pred.ndim or isinstance(call.loss_weight, Tensor):
         return None
-    if isinstance(avg_factor, Tensor) and (avg_factor.requires_grad or not avg_factor.is_cpu):
+    if isinstance(avg_factor, Tensor) and not is_divisor(avg_factor, pred):
         return None
     planned = planner(pred, targets, **call.arguments)
     if planned is None:
         return None
     if weight is not None:
-        weight = readable_weight(weight, pred.shape)
+        weight = readable_weight(weight, pred)
         if weight is None:
             return None
     return (*planned, weight)
+
+
+def is_divisor(avg_factor: Tensor, pred: Tensor) -> bool:
+    """Whether a kernel reads a divisor: of a GPU without waiting for it."""
+    if avg_factor.requires_grad or avg_factor.is_cpu:
+        return not avg_factor.requires_grad
+    return type(avg_factor) in PLAIN and avg_factor.numel() == 1 and is_near(avg_factor, pred)
 
 
 def boxes(
@@ -114,7 +145,7 @@ def boxes(
     """A plan for pairs of boxes ``(n, 4)``."""
     if pred.ndim != 2 or pred.shape[1] != 4 or len(targets) != 1:
         return None
-    target = readable(targets[0])
+    target = readable(targets[0], pred, halves=HALVES)
     if target is None or target.shape != pred.shape:
         return None
     count = pred.numel() if kind == "bounded" else pred.shape[0]
@@ -176,10 +207,10 @@ def elements(
     label = None
     if targets[0].ndim < pred.ndim:
         label, *targets = targets
-        label = readable(label, torch.int64)
+        label = readable(label, pred, torch.int64)
         if label is None:
             return None
-    target = readable(targets[0]) if targets else None
+    target = readable(targets[0], pred, halves=HALVES) if targets else None
     if targets and target is None:
         return None
     return Plan("logits", (kind, first, second), pred.numel(), factor), label, target
@@ -250,8 +281,8 @@ def softmax(
 ) -> Planned | None:
     if class_weight is not None or label_smoothing or targets[0].is_floating_point():
         return None
-    label = readable(targets[0], torch.int64)
-    return None if label is None else (Plan("softmax", (), pred.shape[0]), label, None)
+    label = readable(targets[0], pred, torch.int64)
+    return None if label is None else (Plan(SOFTMAX, (), pred.shape[0]), label, None)
 
 
 def distribution(
@@ -259,14 +290,14 @@ def distribution(
 ) -> Planned | None:
     if bins is not None:
         return None
-    target = readable(targets[0])
+    target = readable(targets[0], pred, halves=HALVES)
     rows, columns = pred.shape
     if target is None or columns > MOST_BINS:
         return None
     start, density = 0.0, 1.0
     if y_min or y_max is not None:
         start, density = y_min, (columns - 1) / ((columns - 1 if y_max is None else y_max) - y_min)
-    return Plan("distribution", (start, density), rows), None, target
+    return Plan(DISTRIBUTION, (start, density), rows), None, target
 
 
 PLANNERS: dict[Callable[..., Tensor], Callable[..., Planned | None]] = {

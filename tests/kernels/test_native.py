@@ -11,6 +11,21 @@ from typing import Any
 
 import pytest
 import torch
+from cases.written import (
+    ALL,
+    BOXES,
+    LOGITS,
+    Batch,
+    boxes,
+    classes,
+    distances,
+    known_labels,
+    labels,
+    quality,
+    soft,
+    weights,
+    wide,
+)
 from torch import Tensor, nn
 
 from mmdet_losses import (
@@ -19,7 +34,6 @@ from mmdet_losses import (
     CrossEntropyLoss,
     DIoULoss,
     DistributionFocalLoss,
-    EIoULoss,
     ExtendedIoULoss,
     FocalEIoULoss,
     FocalLoss,
@@ -27,11 +41,8 @@ from mmdet_losses import (
     IoULoss,
     IoUTypeLoss,
     L1Loss,
-    MSELoss,
     Poly1FocalLoss,
     QualityFocalLoss,
-    SIoULoss,
-    SmoothL1Loss,
     VarifocalLoss,
 )
 from mmdet_losses.functional import giou_terms
@@ -40,7 +51,6 @@ from mmdet_losses.kernels.plans import PLANNERS, plan_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernels are built on Linux")
 
-Batch = tuple[Tensor, Any]
 SIZES = [1, 2, 7, 16, 17, 500, 20_000]
 
 
@@ -64,118 +74,6 @@ def used(monkeypatch: pytest.MonkeyPatch) -> Used:
     monkeypatch.setattr(written, "ENABLED", True)
     monkeypatch.setattr(written, "launch", counter := Used())
     return counter
-
-
-def boxes(n: int, seed: int) -> Batch:
-    draw = torch.Generator().manual_seed(seed)
-    center, size = torch.rand(n, 2, generator=draw) * 800, torch.exp(torch.rand(n, 2, generator=draw) * 4.6 + 1.4)
-    target = torch.cat([center - size / 2, center + size / 2], 1)
-    center = center + 0.2 * size * torch.randn(n, 2, generator=draw)
-    size = size * torch.exp(0.3 * torch.randn(n, 2, generator=draw))
-    return torch.cat([center - size / 2, center + size / 2], 1), target
-
-
-def labels(n: int, seed: int, classes: int = 5) -> Batch:
-    draw = torch.Generator().manual_seed(seed)
-    return torch.randn(n, classes, generator=draw) * 4, torch.randint(-1, classes + 2, (n,), generator=draw)
-
-
-def known_labels(n: int, seed: int) -> Batch:
-    """Without negative ones, which cross-entropy ignores."""
-    pred, label = labels(n, seed)
-    return pred, label.clamp(min=0)
-
-
-def quality(n: int, seed: int) -> Batch:
-    pred, label = labels(n, seed)
-    return pred, (label, torch.rand(n, generator=torch.Generator().manual_seed(seed + 1)))
-
-
-def soft(n: int, seed: int) -> Batch:
-    draw = torch.Generator().manual_seed(seed)
-    target = torch.rand(n, 19, generator=draw)
-    return torch.randn(n, 19, generator=draw) * 4, target * (target > 0.7)
-
-
-def classes(n: int, seed: int, columns: int = 81) -> Batch:
-    draw = torch.Generator().manual_seed(seed)
-    return torch.randn(n, columns, generator=draw) * 4, torch.randint(columns, (n,), generator=draw)
-
-
-def some_ignored(n: int, seed: int) -> Batch:
-    pred, label = classes(n, seed, 7)
-    label[1::4] = -100
-    return pred, label
-
-
-def deltas(n: int, seed: int) -> Batch:
-    pred, target = torch.randn(2, n, 4, generator=torch.Generator().manual_seed(seed))
-    return torch.where(pred > 1, target, pred), target
-
-
-def distances(n: int, seed: int, bins: int = 17) -> Batch:
-    draw = torch.Generator().manual_seed(seed)
-    target = torch.rand(n, generator=draw) * (bins + 1) - 1
-    target[::5] = target[::5].round()
-    return torch.randn(n, bins, generator=draw) * 3, target
-
-
-BOXES: dict[str, Callable[..., nn.Module]] = {
-    "log": IoULoss,
-    "log of a large eps": partial(IoULoss, eps=0.5),
-    "linear": partial(IoULoss, mode="linear"),
-    "square": partial(IoULoss, mode="square"),
-    "giou": GIoULoss,
-    "diou": DIoULoss,
-    "ciou": CIoULoss,
-    "ciou with a gate": partial(CIoULoss, alpha_gate=0.5),
-    "eiou": EIoULoss,
-    "siou": SIoULoss,
-    "extended": ExtendedIoULoss,
-    "extended of another point": partial(ExtendedIoULoss, smooth_point=0.6),
-    "bounded": BoundedIoULoss,
-    "bounded of other options": partial(BoundedIoULoss, beta=0.5, eps=0.0),
-}
-SIGMOIDS = dict(use_sigmoid=True)
-LOGITS: dict[str, tuple[Callable[..., nn.Module], Callable[[int, int], Batch]]] = {
-    "focal": (FocalLoss, labels),
-    "focal without alpha": (partial(FocalLoss, alpha=None), labels),
-    "focal of gamma 1.5": (partial(FocalLoss, gamma=1.5, alpha=0.6), labels),
-    "focal of gamma 0.5": (partial(FocalLoss, gamma=0.5), labels),
-    "focal of gamma 0": (partial(FocalLoss, gamma=0), labels),
-    "focal of 100 classes": (FocalLoss, partial(labels, classes=100)),
-    "focal of 3000 classes": (FocalLoss, lambda n, seed: labels(min(n, 50), seed, 3000)),
-    "focal of one class": (FocalLoss, partial(labels, classes=1)),
-    "dense focal": (FocalLoss, soft),
-    "dense focal without alpha": (partial(FocalLoss, alpha=None), soft),
-    "cross-entropy": (partial(CrossEntropyLoss, **SIGMOIDS), known_labels),
-    "cross-entropy with ignored labels": (partial(CrossEntropyLoss, **SIGMOIDS), labels),
-    "dense cross-entropy": (partial(CrossEntropyLoss, **SIGMOIDS), soft),
-    "quality focal": (QualityFocalLoss, quality),
-    "dense quality focal": (QualityFocalLoss, soft),
-    "varifocal": (VarifocalLoss, soft),
-    "varifocal of other options": (partial(VarifocalLoss, alpha=0.2, iou_weighted=False), soft),
-    "softmax": (CrossEntropyLoss, classes),
-    "softmax with ignored labels": (CrossEntropyLoss, some_ignored),
-    "softmax of 16 classes": (CrossEntropyLoss, partial(classes, columns=16)),
-    "softmax of 2 classes": (CrossEntropyLoss, partial(classes, columns=2)),
-    "l1": (L1Loss, deltas),
-    "mse": (MSELoss, deltas),
-    "smooth l1": (SmoothL1Loss, deltas),
-    "smooth l1 of another beta": (partial(SmoothL1Loss, beta=0.3), deltas),
-    "smooth l1 of beta 0": (partial(SmoothL1Loss, beta=0), deltas),
-    "distribution focal": (DistributionFocalLoss, distances),
-    "distribution focal of a range": (partial(DistributionFocalLoss, y_min=-2.0, y_max=7.5), distances),
-    "distribution focal of 2 bins": (DistributionFocalLoss, partial(distances, bins=2)),
-    "distribution focal of 40 bins": (DistributionFocalLoss, partial(distances, bins=40)),
-}
-ALL = {name: (build_loss, boxes) for name, build_loss in BOXES.items()} | LOGITS
-
-
-def wide(x: Any) -> Any:
-    if isinstance(x, tuple):
-        return tuple(map(wide, x))
-    return x.double() if isinstance(x, Tensor) and x.is_floating_point() else x
 
 
 def of_kernel(loss: nn.Module, used: Used, pred: Tensor, *args: Any, **call: Any) -> tuple[Tensor, Tensor]:
@@ -213,19 +111,7 @@ def with_place(loss: nn.Module, message: str) -> str:
     function = loss.call("mean").function
     source = "boxes" if issubclass(type(loss), IoUTypeLoss | BoundedIoULoss | ExtendedIoULoss) else "logits"
     here = Path(sys.modules[function.__module__].__file__).relative_to(Path(build.__file__).parents[2])
-    return f"{message}\n{here} ({function.__name__}) and mmdet_losses/kernels/cpp/{source}.cpp compute the same loss."
-
-
-def weights(loss: nn.Module, pred: Tensor, seed: int) -> list[Tensor | None]:
-    """Every form that a loss takes, with zeros."""
-    draw = torch.Generator().manual_seed(seed)
-    rows = torch.rand(pred.shape[0], generator=draw) + 0.1
-    rows[::3] = 0
-    each = torch.rand(pred.shape, generator=draw) * rows[:, None]
-    each[each < 0.2] = 0
-    if isinstance(loss, QualityFocalLoss | DistributionFocalLoss) or getattr(loss, "use_sigmoid", True) is False:
-        return [None, rows]
-    return [None, rows, each, rows.double(), each.half()]
+    return f"{message}\n{here} ({function.__name__}) and mmdet_losses/kernels/cpp/{source}.h compute the same loss."
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -243,13 +129,13 @@ def test_is_eager(name: str, used: Used) -> None:
 
 def test_a_difference_names_both_places() -> None:
     boxes, logits = (with_place(loss, "") for loss in (CIoULoss(), L1Loss()))
-    assert "functional/iou.py (box_iou_loss) and mmdet_losses/kernels/cpp/boxes.cpp" in boxes
-    assert "functional/coordinate.py (l1_loss) and mmdet_losses/kernels/cpp/logits.cpp" in logits
+    assert "functional/iou.py (box_iou_loss) and mmdet_losses/kernels/cpp/boxes.h" in boxes
+    assert "functional/coordinate.py (l1_loss) and mmdet_losses/kernels/cpp/logits.h" in logits
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_rows_of_weight_0_are_masked(name: str, used: Used) -> None:
-    """The rule of functional/reduce.py (drop_junk), which cpp/boxes.cpp and cpp/logits.cpp write again."""
+    """The rule of functional/reduce.py (drop_junk), which cpp/boxes.h, logits.h and logits.cpp write again."""
     build_loss, batch = ALL[name]
     for n in (3, 100, 7000):
         pred, target = batch(n, n)

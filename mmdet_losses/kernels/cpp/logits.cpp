@@ -1,5 +1,6 @@
-// Losses of logits and of coordinates: the weighted sum and its gradient in one pass. The formulas are those of
-// functional/classification.py, coordinate.py and distribution.py; tests/kernels/test_native.py compares them.
+// Losses of logits and of coordinates on a CPU: the weighted sum and its gradient in one pass.
+#include "logits.h"
+
 #include <cmath>
 
 #include "loss.h"
@@ -9,121 +10,17 @@ namespace {
 constexpr int64_t CHUNK = 1024;  // elements, whose expanded targets and weights stay in the cache
 constexpr int64_t MOST_BINS = 256;
 
-struct Slope {
-  Floats value, by;
-};
-
-// p = sigmoid(x), rest = 1 - p, and what -ln p and -ln(1 - p) share, ln(1 + exp(-|x|)).
-struct Logistic {
-  Floats p, rest, common;
-
-  explicit INLINE Logistic(Floats x) {
-    const Floats decay = exp(-abs(x));
-    const Floats most = 1.0f / (1.0f + decay), least = decay * most;
-    const Ints positive = x >= 0;
-    p = select(positive, most, least), rest = select(positive, least, most);
-    common = log1p(decay);
-  }
-  INLINE Floats cross_entropy(Floats x, Floats target) const { return (at_least(x, 0.0f) - x * target) + common; }
-};
-
-// For targets 0 and 1; the logit of a positive is negated, so that p is the error.
-template <bool SQUARE>
-struct HardFocal {
-  static INLINE Slope compute(Floats x, Floats target, Options options) {
-    const Ints positive = target > 0.5f;
-    const Floats turned = select(positive, -x, x);
-    const Floats alpha = select(positive, options.first, 1.0f - options.first);
-    const Logistic l(turned);
-    const Floats cost = at_least(turned, 0.0f) + l.common, gamma = all(SQUARE ? 2.0f : options.second);
-    const Floats power = SQUARE ? l.p * l.p : exp(gamma * (at_most(turned, 0.0f) - l.common));
-    const Floats factor = alpha * power, slope = factor * (gamma * l.rest * cost + l.p);
-    return {factor * cost, select(positive, -slope, slope)};
-  }
-};
-
-struct SoftFocal {
-  static INLINE Slope compute(Floats x, Floats target, Options options) {
-    const Logistic l(x);
-    const Floats cost = l.cross_entropy(x, target), other = 1.0f - target;
-    const Floats error = l.rest * target + l.p * other;
-    const Floats alpha = options.first * target + (1.0f - options.first) * other;
-    const Floats inner = 2.0f * (other - target) * (l.p * l.rest) * cost + error * (l.p - target);
-    return {alpha * (error * error) * cost, alpha * error * inner};
-  }
-};
-
-struct CrossEntropy {
-  static INLINE Slope compute(Floats x, Floats target, Options) {
-    const Logistic l(x);
-    return {l.cross_entropy(x, target), l.p - target};
-  }
-};
-
-struct Quality {
-  static INLINE Slope compute(Floats x, Floats target, Options) {
-    const Logistic l(x);
-    const Floats cost = l.cross_entropy(x, target), error = l.p - target;
-    return {error * error * cost, error * (2.0f * (l.p * l.rest) * cost + error * error)};
-  }
-};
-
-template <bool WEIGHTED>
-struct Varifocal {
-  static INLINE Slope compute(Floats x, Floats target, Options options) {
-    const Logistic l(x);
-    const Floats cost = l.cross_entropy(x, target), error = l.p - target;
-    const Floats factor = WEIGHTED ? target : all(1.0f), scaled = options.first * error;
-    const Ints positive = target > 0;
-    return {
-        select(positive, factor, scaled * error) * cost,
-        select(positive, factor * error, scaled * (2.0f * (l.p * l.rest) * cost + error * error)),
-    };
-  }
-};
-
-struct Absolute {
-  static INLINE Slope compute(Floats x, Floats target, Options) {
-    const Floats difference = x - target;
-    return {abs(difference), sign(difference)};
-  }
-};
-
-struct Squared {
-  static INLINE Slope compute(Floats x, Floats target, Options) {
-    const Floats difference = x - target;
-    return {difference * difference, 2.0f * difference};
-  }
-};
-
-struct SmoothAbsolute {
-  static INLINE Slope compute(Floats x, Floats target, Options options) {
-    Floats slope;
-    const Floats value = smooth_l1(x - target, options.first, slope);
-    return {value, slope};
-  }
-};
-
 template <class Loss, bool WEIGHT, bool GRADIENT>
 INLINE void block(const float* pred, const float* target, const float* weight, float scale, Options options,
                   float* gradient, Sum& sum) {
-  Floats x = load(pred), y = load(target);
-  if (!WEIGHT) {
-    const Slope slope = Loss::compute(x, y, options);
-    sum.add(slope.value);
-    if (GRADIENT) store(gradient, slope.by * scale);
-    return;
-  }
-  const Floats w = load(weight);
-  if (!any_weight(w)) {
+  const Floats w = WEIGHT ? load(weight) : all(1.0f);
+  if (WEIGHT && !any_weight(w)) {
     if (GRADIENT) store(gradient, all(0.0f));
     return;
   }
-  const Ints drop = w == 0;
-  x = select(drop, 0.0f, x), y = select(drop, 0.0f, y);
-  const Slope slope = Loss::compute(x, y, options);
-  sum.add(slope.value * w);
-  if (GRADIENT) store(gradient, select(drop, 0.0f, slope.by * (w * scale)));
+  const Slope slope = weighted<Loss, WEIGHT>(load(pred), load(target), w, scale, options);
+  sum.add(slope.value);
+  if (GRADIENT) store(gradient, slope.by);
 }
 
 template <class Loss, bool WEIGHT, bool GRADIENT>
@@ -197,13 +94,11 @@ struct Elements {
   }
 };
 
-// In the order of kernels/plans.py, from HARD_FOCAL on.
-constexpr Total TOTALS[] = {
-    total<Elements<HardFocal<true>>>,  total<Elements<HardFocal<false>>>, total<Elements<SoftFocal>>,
-    total<Elements<CrossEntropy>>,     total<Elements<Quality>>,          total<Elements<Varifocal<true>>>,
-    total<Elements<Varifocal<false>>>, total<Elements<Absolute>>,         total<Elements<Squared>>,
-    total<Elements<SmoothAbsolute>>,
-};
+template <class... Each>
+constexpr Totals<sizeof...(Each)> totals(Kinds<Each...>) {
+  return {{total<Elements<Each>>...}};
+}
+constexpr auto TOTALS = totals(Losses{});
 
 // Cross-entropy of a softmax over each row, with labels from 0 to columns - 1 wherever the weight is not 0.
 template <bool GRADIENT>
@@ -307,14 +202,13 @@ double distances(const Call& call, float start, float density, int64_t begin, in
     }
     std::memcpy(distance, call.target + at, static_cast<size_t>(n) * sizeof(float));
     const Ints drop = w == 0;
-    Floats y = (select(drop, 0.0f, load(distance)) - start) * density;
-    y = at_most(at_least(y, 0.0f), static_cast<float>(bins - 1));
+    const Floats y = Bins{start, density, static_cast<float>(bins - 1)}.place(select(drop, 0.0f, load(distance)));
     read_columns(call.pred + at * bins, bins, n, columns);
     Floats most = select(drop, 0.0f, columns[0]);
     for (int64_t j = 0; j < bins; ++j) most = larger(most, columns[j] = select(drop, 0.0f, columns[j]));
     Floats mass = all(0.0f), expected = all(0.0f), place = all(0.0f);
     for (int64_t j = 0; j < bins; ++j) {
-      const Floats x = columns[j] - most, share = at_least(1.0f - abs(y - place), 0.0f);
+      const Floats x = columns[j] - most, share = Bins::share(y, place);
       expected += select(share == 0, 0.0f, share * x);
       place += 1.0f;
       columns[j] = exp(x);
@@ -325,7 +219,7 @@ double distances(const Call& call, float start, float density, int64_t begin, in
     const Floats factor = w * call.scale, inverse = 1.0f / mass;
     place = all(0.0f);
     for (int64_t j = 0; j < bins; ++j) {
-      const Floats share = at_least(1.0f - abs(y - place), 0.0f);
+      const Floats share = Bins::share(y, place);
       place += 1.0f;
       columns[j] = select(drop, 0.0f, (columns[j] * inverse - share) * factor);
     }
@@ -346,7 +240,7 @@ struct Distances {
 
 extern "C" void logits(CALL, int kind, double first, double second) {
   const Call call{pred, labels, target, weight, form, rows, columns, static_cast<float>(scale), gradient};
-  *value = static_cast<float>(TOTALS[kind](call, options_of(first, second), rows * columns, threads, parallel) * scale);
+  *value = static_cast<float>(TOTALS.of[kind](call, options_of(first, second), rows * columns, threads, parallel) * scale);
 }
 
 extern "C" void softmax(CALL) {

@@ -5,10 +5,6 @@
 
 namespace {
 
-// What a weight belongs to. A weight of 0 deletes a row or element: a NaN or an infinity there counts no more than it
-// does in functional/reduce.py (drop_junk), so its inputs are replaced by zeros, and its gradient is 0.
-enum Weight { NONE, ROWS, ELEMENTS };
-
 struct Call {
   const float* pred;
   const int64_t* labels;  // of rows, or null
@@ -26,20 +22,8 @@ struct Call {
   const float *pred, const int64_t *labels, const float *target, const float *weight, int form, int64_t rows,     \
       int64_t columns, double scale, float *gradient, float *value, int threads, Parallel parallel
 
-// Two options of a loss, whose meaning is its own.
-struct Options {
-  float first, second;
-};
 INLINE Options options_of(double first, double second) {
   return {static_cast<float>(first), static_cast<float>(second)};
-}
-
-// Smooth L1 of a difference, and its slope; as functional/coordinate.py and geometry.py (smooth).
-INLINE Floats smooth_l1(Floats difference, float beta, Floats& slope) {
-  const Floats size = abs(difference);
-  const Ints near = size < beta;
-  slope = select(near, difference / beta, sign(difference));
-  return select(near, difference * difference * (0.5f / beta), size - 0.5f * beta);
 }
 
 // The sum of Loss::sum<with a gradient or without>(call, options, begin, end) over [0, n).
@@ -52,5 +36,9 @@ double total(const Call& call, Options options, int64_t n, int threads, Parallel
 }
 
 using Total = double (*)(const Call&, Options, int64_t, int, Parallel);
+template <size_t N>
+struct Totals {
+  Total of[N];
+};
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Vectors of floats, the functions that losses are made of, and the division of work among threads.
+// Vectors of floats, the functions that losses are made of, and the division of work among threads of a CPU.
 #pragma once
 
 #include <atomic>
@@ -41,27 +41,13 @@ INLINE Floats select(Ints mask, Floats yes, float no) { return mask ? yes : all(
 INLINE Floats select(Ints mask, float yes, Floats no) { return mask ? all(yes) : no; }
 INLINE Floats select(Ints mask, float yes, float no) { return mask ? all(yes) : all(no); }
 
-// If one of them is NaN, the second.
-INLINE Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
-INLINE Floats larger(Floats a, Floats b) { return a > b ? a : b; }
-// A NaN in x stays.
-INLINE Floats at_least(Floats x, float least) { return larger(all(least), x); }
-INLINE Floats at_most(Floats x, float most) { return smaller(all(most), x); }
-
 INLINE Floats abs(Floats x) { return from_bits(bits(x) & 0x7fffffff); }
-INLINE Floats sign(Floats x) { return select(x > 0, 1.0f, select(x < 0, -1.0f, 0.0f)); }
-// The share of the gradient of max(a, b) that goes to a: a half in a tie.
-INLINE Floats share(Floats a, Floats b) { return select(a > b, 1.0f, select(a == b, 0.5f, 0.0f)); }
 
-// A divisor that is not positive becomes 1.
-INLINE Floats safe(Floats divisor) { return select(divisor <= 0, 1.0f, divisor); }
+}  // namespace
 
-template <int N>
-INLINE Floats horner(Floats x, const float (&coefficients)[N]) {
-  Floats sum = all(coefficients[N - 1]);
-  for (int i = N - 2; i >= 0; --i) sum = sum * x + coefficients[i];
-  return sum;
-}
+#include "shared.h"
+
+namespace {
 
 struct Power {
   Floats two, rest;  // exp(x) = two * (1 + rest)
@@ -84,12 +70,7 @@ INLINE Floats expm1(Floats x) {
   return power.two * power.rest + (power.two - 1.0f);
 }
 
-// For x in [0, 1].
-INLINE Floats log1p(Floats x) {
-  static constexpr float SERIES[] = {0.999999995f,  -0.499999024f, 0.333299621f,  -0.249541303f, 0.196759222f,
-                                     -0.153055433f, 0.106035715f,  -0.0569587115f, 0.0198510243f, -0.003243928f};
-  return x * horner(x, SERIES);
-}
+INLINE Floats inverse(Floats x) { return 1.0f / x; }
 
 // For normal numbers.
 INLINE Floats log(Floats x) {
@@ -141,10 +122,7 @@ INLINE Floats odd(Floats a, Floats b) { return decltype(odd_lanes(Lanes{}))::pic
 INLINE Floats low_half(Floats a, Floats b) { return decltype(low_lanes(Lanes{}))::pick(a, b); }
 INLINE Floats high_half(Floats a, Floats b) { return decltype(high_lanes(Lanes{}))::pick(a, b); }
 
-// LANES rows of four numbers, by columns.
-struct Columns {
-  Floats c[4];
-};
+// LANES rows of four numbers.
 INLINE Columns load_rows(const float* from) {
   const Floats a = load(from), b = load(from + LANES), c = load(from + 2 * LANES), d = load(from + 3 * LANES);
   const Floats e = even(a, b), f = even(c, d), g = odd(a, b), h = odd(c, d);

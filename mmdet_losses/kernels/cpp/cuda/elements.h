@@ -1,0 +1,136 @@
+// Losses of logits and of coordinates on a GPU, N elements at a time for each thread.
+#pragma once
+
+#include "cuda/call.h"
+
+#include "logits.h"
+
+namespace {
+
+// What the target is: one of each element, a label of each row, or that and a value of each row.
+enum Labels { DENSE, LABELS, VALUES };
+
+template <int KIND, class Pred, class Target, int FORM, int LABEL, int N>
+struct Elements {
+  using Loss = typename Pick<KIND, Losses>::Loss;
+  static constexpr bool BY_ROWS = LABEL != DENSE || FORM == ROWS;
+
+  // Where a thread is.
+  struct Place {
+    Index at, row, column;
+
+    // Past `stride` elements, which are `rows` and `columns`.
+    INLINE void move(const Place& stride, Index columns) {
+      at += stride.at;
+      if (!BY_ROWS) return;
+      row += stride.row, column += stride.column;
+      if (column >= columns) column -= columns, ++row;
+    }
+  };
+  static INLINE Place place(Index at, Index columns) {
+    if (!BY_ROWS) return {at, 0, 0};
+    if (at >> 31 == 0 && columns >> 31 == 0) {
+      const unsigned row = static_cast<unsigned>(at) / static_cast<unsigned>(columns);
+      return {at, row, at - row * columns};
+    }
+    const Index row = at / columns;
+    return {at, row, at - row * columns};
+  }
+
+  // What is to be known of a row.
+  struct Row {
+    Index label;
+    float value, weight;
+  };
+  static INLINE Row read_row(const Call& call, Index row) {
+    Row found{-1, 1.0f, 1.0f};
+    if (LABEL != DENSE) found.label = __ldg(call.labels + row);
+    if (LABEL == VALUES) found.value = read(static_cast<const Target*>(call.target) + row);
+    if (FORM == ROWS) found.weight = read(call.weight + row);
+    return found;
+  }
+
+  // WIDE elements as they are read, before anything waits for them.
+  template <int WIDE>
+  struct Block {
+    Pack<Pred, WIDE> x;
+    Pack<Target, WIDE> y;
+    Pack<float, WIDE> w;
+    Row row;
+  };
+  template <int WIDE>
+  static INLINE Block<WIDE> read_block(const Call& call, const Place& place) {
+    Block<WIDE> block;
+    block.x = load<WIDE>(static_cast<const Pred*>(call.pred) + place.at);
+    if (LABEL == DENSE) block.y = load<WIDE>(static_cast<const Target*>(call.target) + place.at);
+    if (FORM == ELEMENTS) block.w = load<WIDE>(call.weight + place.at);
+    if (BY_ROWS) block.row = read_row(call, place.row);
+    return block;
+  }
+
+  template <int WIDE, bool GRADIENT>
+  static INLINE void compute(const Call& call, const Block<WIDE>& block, const Place& place, float factor, Sum& sum) {
+    float y[WIDE], w[WIDE], total = 0.0f;
+#pragma unroll
+    for (int i = 0; i < WIDE; ++i) {
+      y[i] = LABEL == DENSE ? to_float(block.y.at[i]) : 0.0f;
+      w[i] = FORM == ELEMENTS ? block.w.at[i] : 1.0f;
+    }
+    if (BY_ROWS && place.column + WIDE <= call.columns) {
+      const Index positive = block.row.label - place.column;
+#pragma unroll
+      for (int i = 0; i < WIDE; ++i) {
+        if (LABEL != DENSE) y[i] = positive == i ? block.row.value : 0.0f;
+        if (FORM == ROWS) w[i] = block.row.weight;
+      }
+    } else if (BY_ROWS) {
+      Row row = block.row;
+      Index index = place.row, column = place.column;
+#pragma unroll
+      for (int i = 0; i < WIDE; ++i) {
+        if (column == call.columns) row = read_row(call, ++index), column = 0;
+        if (LABEL != DENSE) y[i] = column == row.label ? row.value : 0.0f;
+        if (FORM == ROWS) w[i] = row.weight;
+        ++column;
+      }
+    }
+    Pack<Pred, WIDE> gradient;
+#pragma unroll
+    for (int i = 0; i < WIDE; ++i) {
+      const float x = to_float(block.x.at[i]);
+      const Slope slope = weighted<Loss, FORM != NONE>(x, y[i], w[i], factor, options_of(call));
+      total += slope.value;
+      assign(gradient.at[i], slope.by);
+    }
+    if (GRADIENT) {
+      store<WIDE>(static_cast<Pred*>(call.out) + place.at, gradient);
+    } else {
+      sum.add(total);
+    }
+  }
+
+  template <bool GRADIENT>
+  static INLINE void run(const Call& call, float factor, Sum& sum) {
+    const Index count = call.rows * call.columns, whole = count - count % N;
+    const Place stride = place(N * thread_count(), call.columns);
+    Place here = place(N * thread_index(), call.columns);
+    bool more = here.at < whole;
+    Block<N> block;
+    if (more) block = read_block<N>(call, here);
+    while (more) {
+      const Place now = here;
+      const Block<N> ready = block;
+      here.move(stride, call.columns);
+      more = here.at < whole;
+      if (more) block = read_block<N>(call, here);  // while this one is computed
+      compute<N, GRADIENT>(call, ready, now, factor, sum);
+    }
+    const Index last = whole + thread_index();
+    if (N > 1 && last < count) {
+      const Place now = place(last, call.columns);
+      compute<1, GRADIENT>(call, read_block<1>(call, now), now, factor, sum);
+    }
+  }
+};
+
+}  // namespace
