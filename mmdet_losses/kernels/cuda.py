@@ -30,6 +30,8 @@ SHORT = 2**16
 SHORT_ROWS = 2**12
 """The same in pairs of boxes."""
 OF_ROWS = (SOFTMAX, DISTRIBUTION)
+MOST_COLUMNS = 2**31 - 1
+"""Columns are counted in 32 bits, other than elements and rows."""
 WORD = 16
 """Bytes that a thread reads at once."""
 PER_THREAD = 6
@@ -142,9 +144,14 @@ def loss_of(
         return "rows", f"Distribution<{types}, {weighted}, {per_row}>"
     if plan.kernel == "boxes":
         return "pairs", f"Pairs<{plan.numbers[0]}, {types}, {form}, {4 if aligned else 1}>"
-    together = WORD // pred.element_size() if aligned else 1
+    together = elements_at_once(pred, labels) if aligned else 1
     label = 0 if labels is None else 1 if target is None else 2
     return "elements", f"Elements<{plan.numbers[0]}, {types}, {form}, {label}, {together}>"
+
+
+def elements_at_once(pred: Tensor, labels: Tensor | None) -> int:
+    """How many elements a thread reads at once: with labels there is nothing else to keep in registers."""
+    return WORD // pred.element_size() if labels is None else 8
 
 
 def threads_of_row(columns: int) -> int:
@@ -188,7 +195,7 @@ def run(
     if kernel == "boxes":
         work, short = rows, rows <= SHORT_ROWS
     else:
-        work = rows * per_row or (count // (WORD // pred.element_size()) if aligned else count)
+        work = rows * per_row or (count // elements_at_once(pred, labels) if aligned else count)
         short = count <= SHORT
     numbers = (columns, scale, *(plan.numbers[-2:] or (0.0, 0.0)))
     blocks = min(-(-work // THREADS), kernels.most[upstream is not None]) or 1
@@ -256,6 +263,8 @@ def compute(
 ) -> Tensor | None:
     """The loss of a planned call; None where the kernels cannot be built."""
     global unavailable
+    if pred.shape[-1] > MOST_COLUMNS:
+        return None
     scale, divisor = call.loss_weight * plan.factor, None
     if call.reduction == "mean":
         # The rule of functional/reduce.py, reduce_total: nothing is added to a divisor, and one of 0 gives 0.

@@ -79,7 +79,7 @@ for index, name in enumerate(ALL):
     forms = len(weights(ALL[name][0](), ALL[name][1](4, 0)[0], 0)[:3])
     CASES.append((name, dict(form=index % forms)))
     if index % 3 == 0:
-        CASES.append((name, dict(form=(index + 1) % forms, n=200, divisor=torch.tensor([7]), blocks=True)))
+        CASES.append((name, dict(form=(index + 1) % forms, n=300, divisor=torch.tensor([7]), blocks=True)))
 for name in ("giou", "siou", "bounded", "focal", "focal of 100 classes", "dense quality focal", "quality focal", "l1",
              "softmax", "distribution focal"):  # fmt: skip
     CASES.append((name, dict(form=1, pred=torch.float16)))

@@ -112,27 +112,19 @@ INLINE void write(T* to, float x) {
 INLINE Index thread_index() { return static_cast<Index>(blockIdx.x) * blockDim.x + threadIdx.x; }
 INLINE Index thread_count() { return static_cast<Index>(gridDim.x) * blockDim.x; }
 
-// A sum whose error does not grow with the number of terms: of few in floats, of these in doubles.
+// A sum whose error does not grow with the number of terms, without doubles, of which most GPUs compute few: what each
+// addition rounds away is kept (Knuth's two-sum). Of an infinite sum that is NaN.
 class Sum {
  public:
   INLINE void add(float x) {
-    recent += x;
-    if (++count == 16) spill();
+    const float next = total + x, added = next - total;
+    rest += (total - (next - added)) + (x - added);
+    total = next;
   }
-  INLINE double result() {
-    spill();
-    return total;
-  }
+  INLINE double result() const { return rest == rest ? static_cast<double>(total) + rest : total; }
 
  private:
-  INLINE void spill() {
-    total += static_cast<double>(recent);
-    recent = 0.0f;
-    count = 0;
-  }
-  float recent = 0.0f;
-  int count = 0;
-  double total = 0.0;
+  float total = 0.0f, rest = 0.0f;
 };
 
 INLINE double sum_of_warp(double x) {

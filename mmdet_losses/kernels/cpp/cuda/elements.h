@@ -1,4 +1,4 @@
-// Losses of logits and of coordinates on a GPU, N elements at a time for each thread.
+// Losses of logits and of coordinates on a GPU, N elements at a time for each thread; rows of less than 2**31 columns.
 #pragma once
 
 #include "cuda/call.h"
@@ -17,24 +17,20 @@ struct Elements {
 
   // Where a thread is.
   struct Place {
-    Index at, row, column;
+    Index at, row;
+    int column;
 
-    // Past `stride` elements, which are `rows` and `columns`.
-    INLINE void move(const Place& stride, Index columns) {
+    INLINE void move(const Place& stride, int columns) {
       at += stride.at;
       if (!BY_ROWS) return;
       row += stride.row, column += stride.column;
       if (column >= columns) column -= columns, ++row;
     }
   };
-  static INLINE Place place(Index at, Index columns) {
+  static INLINE Place place(Index at, int columns) {
     if (!BY_ROWS) return {at, 0, 0};
-    if (at >> 31 == 0 && columns >> 31 == 0) {
-      const unsigned row = static_cast<unsigned>(at) / static_cast<unsigned>(columns);
-      return {at, row, at - row * columns};
-    }
-    const Index row = at / columns;
-    return {at, row, at - row * columns};
+    const Index row = at >> 31 ? at / columns : static_cast<int>(at) / columns;
+    return {at, row, static_cast<int>(at - row * columns)};
   }
 
   // What is to be known of a row.
@@ -71,13 +67,15 @@ struct Elements {
   template <int WIDE, bool GRADIENT>
   static INLINE void compute(const Call& call, const Block<WIDE>& block, const Place& place, float factor, Sum& sum) {
     float y[WIDE], w[WIDE], total = 0.0f;
+    const int columns = static_cast<int>(call.columns);
 #pragma unroll
     for (int i = 0; i < WIDE; ++i) {
       y[i] = LABEL == DENSE ? to_float(block.y.at[i]) : 0.0f;
       w[i] = FORM == ELEMENTS ? block.w.at[i] : 1.0f;
     }
-    if (BY_ROWS && place.column + WIDE <= call.columns) {
-      const Index positive = block.row.label - place.column;
+    if (BY_ROWS && place.column <= columns - WIDE) {
+      const unsigned long long steps = block.row.label - place.column;
+      const int positive = steps < WIDE ? static_cast<int>(steps) : -1;
 #pragma unroll
       for (int i = 0; i < WIDE; ++i) {
         if (LABEL != DENSE) y[i] = positive == i ? block.row.value : 0.0f;
@@ -85,10 +83,11 @@ struct Elements {
       }
     } else if (BY_ROWS) {
       Row row = block.row;
-      Index index = place.row, column = place.column;
+      Index index = place.row;
+      int column = place.column;
 #pragma unroll
       for (int i = 0; i < WIDE; ++i) {
-        if (column == call.columns) row = read_row(call, ++index), column = 0;
+        if (column == columns) row = read_row(call, ++index), column = 0;
         if (LABEL != DENSE) y[i] = column == row.label ? row.value : 0.0f;
         if (FORM == ROWS) w[i] = row.weight;
         ++column;
@@ -112,22 +111,23 @@ struct Elements {
   template <bool GRADIENT>
   static INLINE void run(const Call& call, float factor, Sum& sum) {
     const Index count = call.rows * call.columns, whole = count - count % N;
-    const Place stride = place(N * thread_count(), call.columns);
-    Place here = place(N * thread_index(), call.columns);
+    const int columns = static_cast<int>(call.columns);
+    const Place stride = place(N * thread_count(), columns);
+    Place here = place(N * thread_index(), columns);
     bool more = here.at < whole;
     Block<N> block;
     if (more) block = read_block<N>(call, here);
     while (more) {
       const Place now = here;
       const Block<N> ready = block;
-      here.move(stride, call.columns);
+      here.move(stride, columns);
       more = here.at < whole;
       if (more) block = read_block<N>(call, here);  // while this one is computed
       compute<N, GRADIENT>(call, ready, now, factor, sum);
     }
     const Index last = whole + thread_index();
     if (N > 1 && last < count) {
-      const Place now = place(last, call.columns);
+      const Place now = place(last, columns);
       compute<1, GRADIENT>(call, read_block<1>(call, now), now, factor, sum);
     }
   }
