@@ -108,6 +108,7 @@ def softmax_cross_entropy(
         Tensor of the shape of the labels, float32 (float64 where an input is).
     """
     # also written in kernels/cpp/logits.cpp: softmax
+    # also written in kernels/cpp/cuda/rows.h: Softmax
     (pred,) = upcast(pred)
     if target.is_floating_point():
         target = target.to(pred.dtype)

@@ -28,6 +28,7 @@ def distribution_focal_loss(
         Tensor ``(m,)``, float32 (float64 where an input is).
     """
     # also written in kernels/cpp/logits.cpp: Distances
+    # also written in kernels/cpp/cuda/rows.h: Distribution
     pred, target = upcast(pred, target)
     last = pred.shape[-1] - 1
     if bins is not None:

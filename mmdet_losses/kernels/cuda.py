@@ -220,6 +220,15 @@ def run(
     return value
 
 
+def is_several(upstream: Tensor) -> bool:
+    """Whether these are several gradients at once, see ``is_grads_batched`` of torch.autograd.grad."""
+    try:
+        upstream.data_ptr()
+    except RuntimeError:
+        return True
+    return False
+
+
 class DeviceLoss(torch.autograd.Function):
     """A kernel for autograd: backward reads the inputs again, which takes less of a GPU than to keep the gradient."""
 
@@ -244,7 +253,7 @@ class DeviceLoss(torch.autograd.Function):
         if torch.is_grad_enabled():
             inputs = [tensor for tensor in (pred, labels, target) if tensor is not None]
             gradient = gradient_with_graph(call, inputs, weight, avg_factor, upstream)
-        elif torch._C._functorch.is_batchedtensor(upstream):  # see is_grads_batched of torch.autograd.grad
+        elif is_several(upstream):
             one = torch.ones((), device=pred.device)
             gradient = (run(plan, scale, pred.float(), *tensors[1:], one) * upstream).to(pred.dtype)
         else:

@@ -15,7 +15,7 @@ from cases.written import ALL, weights, wide
 from torch import Tensor, nn
 
 from mmdet_losses import kernels
-from mmdet_losses.kernels import build, cuda, nvrtc
+from mmdet_losses.kernels import build, cuda, generated, nvrtc
 from mmdet_losses.kernels.plans import plan_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernels are built on Linux")
@@ -87,6 +87,8 @@ for name in ("giou", "siou", "bounded", "focal", "focal of 100 classes", "dense 
 for name in ("ciou", "focal", "dense focal", "varifocal", "softmax", "distribution focal"):
     CASES.append((name, dict(form=0, n=33, divisor=torch.tensor(0.0))))
     CASES.append((name, dict(form=1, n=33, shift=1, divisor=4.5, loss_weight=2.5)))
+TRIED = ("giou", "focal", "softmax")
+"""Losses whose derivatives are tried, each with weights of rows."""
 IDS = [f"{name}-{number}" for number, (name, _) in enumerate(CASES)]
 
 
@@ -161,6 +163,8 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Emulator:
         patch.setattr(kernels, "plan_of", plan_of_gpu)
         for name, options in CASES:
             of_kernel(*call_of(name, **options))
+        for name in TRIED:
+            of_kernel(*call_of(name, form=1))
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(made.compile, dict.fromkeys(room for room, _ in made.wanted)))
     return made
@@ -194,3 +198,68 @@ def test_is_eager(name: str, options: Options, emulated: Emulator, monkeypatch: 
     torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=1e-7)
     smallest = 3e-7 if pred.dtype == torch.float32 else 6e-8
     torch.testing.assert_close(gradient.double(), slope, rtol=ERROR[pred.dtype], atol=smallest)
+
+
+@pytest.mark.parametrize("name", TRIED)
+def test_backward_again_and_of_the_gradient(name: str, emulated: Emulator) -> None:
+    loss, pred, target, weight, _ = call_of(name, form=1)
+    found = []
+    for fused, batch in ((True, (pred, target, weight)), (False, wide((pred, target, weight)))):
+        leaf = batch[0].clone().requires_grad_()
+        loss.fused = fused
+        value = 1000 * loss(leaf, *batch[1:], avg_factor=9)
+        first, again = (torch.autograd.grad(value, leaf, retain_graph=True)[0] for _ in range(2))
+        assert torch.equal(first, again)
+        several, above = torch.stack([first, -2 * first]), torch.tensor([1.0, -2.0])
+        if fused:
+            (several,) = torch.autograd.grad(value, leaf, above, is_grads_batched=True, retain_graph=True)
+        (slope,) = torch.autograd.grad(value, leaf, create_graph=True)
+        (second,) = torch.autograd.grad(slope.square().sum(), leaf)
+        found.append([one.detach().double() for one in (first, several, slope, second)])
+    assert emulated.launched
+    for ours, expected in zip(*found, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_a_gradient_is_computed_where_it_is_asked_for(emulated: Emulator) -> None:
+    loss, pred, target, weight, _ = call_of("focal", form=1)
+    loss.fused = True
+    value = loss(pred, target, weight)
+    with torch.no_grad():
+        assert loss(pred.requires_grad_(), target, weight) == value
+    assert not value.requires_grad and len(emulated.launched) == 2
+    loss(pred, target, weight).backward()
+    assert len(emulated.launched) == 4
+
+
+def test_other_layouts(emulated: Emulator) -> None:
+    """A prediction and a target whose rows do not follow each other, and labels of another type."""
+    loss, pred, target, weight, _ = call_of("giou", form=1)
+    expected = of_eager(loss, pred, target, weight, 9)
+    value, gradient = of_kernel(loss, pred.t().contiguous().t(), target.repeat(1, 2)[:, :4], weight.double(), 9)
+    torch.testing.assert_close((value.double(), gradient.double()), expected, rtol=1e-4, atol=1e-7)
+    loss, pred, target, weight, _ = call_of("focal", form=1)
+    (value, gradient), expected = (
+        of_kernel(loss, pred, target.int(), weight, 9),
+        of_eager(loss, pred, target, weight, 9),
+    )
+    torch.testing.assert_close((value.double(), gradient.double()), expected, rtol=1e-4, atol=1e-7)
+
+
+def test_what_cannot_be_built_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def missing(device: int, room: str, loss: str) -> None:
+        asked.append(room)
+        raise build.BuildError("NVRTC: it is not there")
+
+    monkeypatch.setattr(cuda, "load", missing)
+    monkeypatch.setattr(cuda, "unavailable", None)
+    monkeypatch.setattr(generated, "compute", lambda *call: None)
+    loss, pred, target, *_ = call_of("giou")
+    expected = loss(pred, target)
+    loss.fused = True
+    for _ in range(2):
+        assert loss(pred, target) == expected
+    assert asked == ["pairs"] and cuda.unavailable == "NVRTC: it is not there"
+    assert kernels.written.unavailable is None
