@@ -3,7 +3,8 @@
 #
 #     tools/gpu_check.sh FOLDER [PHASE...]        # of: tests train floor calls step
 #
-# Each phase has a time limit, and writes into FOLDER as it goes. PYTHON names the interpreter (python3).
+# Each phase has a time limit, and writes into FOLDER as it goes. PYTHON names the interpreter (python3), TESTS chooses
+# among the tests as pytest's -k does.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 folder=${1:?usage: tools/gpu_check.sh FOLDER [PHASE...]}
@@ -35,11 +36,11 @@ if [[ $device == cpu ]]; then
 fi
 workers=$(($(nproc) > 14 ? 14 : $(nproc)))
 
-phase tests 240 "$python" -m pytest tests/gpu -q -n "$workers" --maxprocesses 16 --dist loadgroup -p no:cacheprovider \
+phase tests 240 "$python" -m pytest tests/gpu ${TESTS:+-k "$TESTS"} -q -n "$workers" --maxprocesses 16 --dist loadgroup -p no:cacheprovider \
     --junit-xml="$folder/tests.xml"
 phase train 150 "${check[@]}" --checks train --jobs 4 --json "$folder/train.json"
-phase floor 120 "${check[@]}" --checks floor --seconds 2 --json "$folder/floor.json"
-phase calls 150 "$python" tools/benchmark.py losses --device "$device" --seconds 0.4 --json "$folder/calls.json" "${small[@]}" \
+phase floor 120 "${check[@]}" --checks floor --seconds 1 --json "$folder/floor.json"
+phase calls 150 "$python" tools/benchmark.py losses --device "$device" --seconds 0.3 --json "$folder/calls.json" "${small[@]}" \
     --losses GIoULoss,CIoULoss,FocalLoss,QualityFocalLoss,VarifocalLoss,CrossEntropyLoss,DistributionFocalLoss \
     --shapes boxes-500,boxes-retinanet,cls-retinanet,cls-levels,dfl-20k,roi-512
 phase step 240 "${check[@]}" --checks step --iters 15 --json "$folder/step.json"

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..functional.classification import sigmoid_focal_loss
 from ..functional.compiling import is_compiling
 from ..functional.dtype import without_autocast
 from . import cuda, generated, written
@@ -14,6 +15,9 @@ from .call import Call, eager
 from .plans import plan_of
 
 __all__ = ["Call", "compute"]
+
+BY_DEFAULT = frozenset({sigmoid_focal_loss})
+"""What a GPU computes by its hand-written kernel without being asked, as MMDetection's loss is mmcv's kernel there."""
 
 
 def room_of(pred: Tensor) -> ModuleType:
@@ -30,8 +34,10 @@ def compute(call: Call, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_f
         weight: Weight, which broadcasts to the unreduced loss.
         avg_factor: Divisor of reduction ``'mean'``.
     """
-    fused = call.fused and call.reduction != "none" and not is_compiling()
-    if fused and written.ENABLED and (room := room_of(inputs[0])).unavailable is None:
+    possible = call.reduction != "none" and not is_compiling()
+    fused = call.fused and possible
+    by_hand = fused or (possible and inputs[0].is_cuda and call.function in BY_DEFAULT)
+    if by_hand and written.ENABLED and (room := room_of(inputs[0])).unavailable is None:
         planned = plan_of(call, inputs, weight, avg_factor)
         if planned is not None:
             plan, *read = planned

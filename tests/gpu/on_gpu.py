@@ -18,6 +18,7 @@ if REAL and not torch.cuda.is_available():
     pytest.skip("needs a GPU that torch sees", allow_module_level=True)
 
 LOW = (torch.float16, torch.bfloat16)
+DTYPES = (torch.float32, *LOW)
 Batch = tuple[Tensor, Tensor | tuple[Tensor, Tensor]]
 
 
