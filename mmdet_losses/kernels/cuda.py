@@ -40,6 +40,9 @@ pack = struct.Struct("7Q2q3d").pack
 """Makes what cpp/cuda/call.h (Call) is."""
 Argument = c_char_p * 1
 INVALID_CONTEXT, INVALID_HANDLE = 201, 400
+# What torch's own compiler calls, ten times as fast as what users call; absent from a torch without CUDA.
+current_device = getattr(torch._C, "_cuda_getDevice", torch.cuda.current_device)
+stream_of = getattr(torch._C, "_cuda_getCurrentRawStream", lambda device: torch.cuda.current_stream(device).cuda_stream)
 lock = Lock()
 
 
@@ -111,10 +114,10 @@ def blocks_at_once(function: int) -> int:
 
 def launch(device: int, function: Any, blocks: int, threads: int, packed: bytes) -> None:
     """Start a kernel on torch's current stream."""
-    if torch._C._cuda_getDevice() != device:
+    if current_device() != device:
         with torch.cuda.device(device):
             return launch(device, function, blocks, threads, packed)
-    stream = torch._C._cuda_getCurrentRawStream(device)
+    stream = stream_of(device)
     start, argument = driver().cuLaunchKernel, Argument(packed)
     code = start(function, blocks, 1, 1, threads, 1, 1, 0, stream, argument, None)
     if code in (INVALID_CONTEXT, INVALID_HANDLE):
