@@ -10,8 +10,13 @@ import pytest
 
 pytest.importorskip("mmdet")
 
+import torch
+from mmdet.models import losses as stock
 from mmdet.registry import DATASETS, MODELS
+from mmdet.structures import DetDataSample
 from mmengine.config import Config
+from mmengine.structures import InstanceData
+from torch import nn
 
 import mmdet_losses
 from mmdet_losses.data.data_root import merge_options
@@ -192,18 +197,86 @@ def test_loss_swaps_by_one_word(leaf):
     assert type(MODELS.build({**cfg.model.bbox_head, "_scope_": "mmdet"}).loss_bbox).__name__ == "DIoULoss"
 
 
-def test_dino_with_the_matchability_aware_loss():
-    """MMDetection's config with another loss of the classes, which its head takes for a quality focal loss."""
-    from mmdet.models.losses import QualityFocalLoss
+DINO_SHAPES = ROOT / "configs" / "dino" / "dino-2scale_r18_mal_1xb4-12e_shapes.py"
 
-    (file,) = (ROOT / "configs" / "dino").glob("*.py")
-    assert file.stem == "dino-4scale_r50_mal_8xb2-12e_coco"
-    cfg = load(file)
+
+def dino_head(cfg: Config) -> nn.Module:
+    """The head alone, with what its detector would tell it."""
+    options = dict(share_pred_layer=False, num_pred_layer=cfg.model.decoder.num_layers + 1, as_two_stage=True)
+    config = dict(cfg.model.bbox_head, **options, train_cfg=cfg.model.train_cfg, test_cfg=cfg.model.test_cfg)
+    return MODELS.build({**config, "_scope_": "mmdet"})
+
+
+def test_dino_has_one_config_of_each_scale():
+    """Those that the tests below look at."""
+    assert {file.stem for file in FILES if file.parent.name == "dino"} == {
+        "dino-4scale_r50_mal_8xb2-12e_coco",
+        DINO_SHAPES.stem,
+    }
+
+
+@pytest.mark.parametrize("name", ["dino-4scale_r50_mal_8xb2-12e_coco", DINO_SHAPES.stem])
+def test_dino_with_the_matchability_aware_loss(name):
+    """MMDetection's head with another loss of the classes, which it takes for a quality focal loss."""
+    cfg = load(ROOT / "configs" / "dino" / f"{name}.py")
     assert "mmdet_losses" in cfg.custom_imports.imports
     head = cfg.model.bbox_head
-    assert dict(head.loss_cls) == dict(type="MatchabilityAwareLoss", use_sigmoid=True, gamma=1.5, loss_weight=1.0)
+    assert dict(head.loss_cls, gamma=1.5) == dict(
+        type="MatchabilityAwareLoss", use_sigmoid=True, gamma=1.5, loss_weight=1.0
+    )
     assert (head.loss_bbox.loss_weight, head.loss_iou.loss_weight) == (5.0, 2.0)
-    options = dict(share_pred_layer=False, num_pred_layer=7, as_two_stage=True)
-    built = MODELS.build(dict(head, **options, train_cfg=cfg.model.train_cfg, test_cfg=cfg.model.test_cfg))
-    assert type(built.loss_cls) is mmdet_losses.MatchabilityAwareLoss
-    assert isinstance(built.loss_cls, QualityFocalLoss)
+    loss = dino_head(cfg).loss_cls
+    assert type(loss) is mmdet_losses.MatchabilityAwareLoss
+    assert loss.gamma == 1.5
+    assert isinstance(loss, stock.QualityFocalLoss)
+
+
+def test_dino_on_shapes_is_what_its_name_says():
+    """Scales, batch, epochs; from scratch; every query is a detection."""
+    cfg = load(DINO_SHAPES)
+    model = cfg.model
+    attention = (model.encoder.layer_cfg.self_attn_cfg, model.decoder.layer_cfg.cross_attn_cfg)
+    assert {model.neck.num_outs, model.num_feature_levels, *(part.num_levels for part in attention)} == {2}
+    assert (model.backbone.depth, model.backbone.init_cfg, model.backbone.frozen_stages) == (18, None, -1)
+    assert model.test_cfg.max_per_img == model.num_queries
+    assert cfg.train_dataloader.batch_size == cfg.auto_scale_lr.base_batch_size == 4
+    assert cfg.train_cfg.max_epochs == cfg.param_scheduler[-1].end == cfg.param_scheduler[-1].T_max == 12
+    assert cfg.randomness.seed == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "qualities"),
+    [("FocalLoss", False), ("QualityFocalLoss", True), ("RTDETRVarifocalLoss", True), ("IABCELoss", True)],
+)
+def test_dino_swaps_by_one_word(name, qualities):
+    """What takes qualities is an instance of MMDetection's quality focal loss, by which the head tells."""
+    cfg = load(DINO_SHAPES)
+    merge_options(cfg, {"model.bbox_head.loss_cls.type": name})
+    loss = dino_head(cfg).loss_cls
+    assert type(loss) is getattr(mmdet_losses, name)
+    assert isinstance(loss, stock.QualityFocalLoss) is qualities
+
+
+def test_dino_on_shapes_takes_a_step():
+    """The whole detector, on an image with objects and one without: finite losses, and a gradient for every weight."""
+    torch.manual_seed(0)
+    model = MODELS.build({**load(DINO_SHAPES).model, "_scope_": "mmdet"})
+    model.init_weights()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-4)
+    meta = dict(img_shape=(64, 96), ori_shape=(64, 96), scale_factor=(1.0, 1.0))
+    boxes = torch.tensor([[8.0, 10, 40, 44], [50, 20, 80, 60]])
+    truth = [InstanceData(bboxes=boxes[:n], labels=torch.arange(n)) for n in (2, 0)]
+    data = dict(
+        inputs=[torch.randint(0, 255, (3, 64, 96), dtype=torch.uint8) for _ in truth],
+        data_samples=[DetDataSample(gt_instances=one, metainfo=meta) for one in truth],
+    )
+    for _ in range(2):  # the last layers of the boxes begin at 0, and pass no gradient on before the second
+        optimizer.zero_grad()
+        losses = model(**model.data_preprocessor(data, training=True), mode="loss")
+        assert len([name for name in losses if name.endswith("loss_cls")]) == 5  # encoder, 2 layers, 2 of denoising
+        loss, _ = model.parse_losses(losses)
+        loss.backward()
+        assert all(value.isfinite() for value in losses.values())
+        optimizer.step()
+    still = [name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert still == []
