@@ -7,6 +7,8 @@ import textwrap
 from functools import cache
 from pathlib import Path
 
+FOLDER = Path(__file__).parent
+
 
 def run_python(code, *flags):
     """Standard output of a fresh interpreter; fails with its standard error."""
@@ -31,10 +33,48 @@ def run_forks(*codes):
         assert not failed, said
 
 
+def run_ranks(module, number, folder, limit):
+    """``main(rank, folder)`` of a module beside this file, at once in that many forks of a process that imported it."""
+    run_forks(
+        f"""
+        import os, signal, sys
+        from pathlib import Path
+
+        signal.signal(signal.SIGALRM, lambda *_: sys.exit("{limit} s are over"))
+        signal.alarm({limit})
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        sys.path[1:1] = {[str(FOLDER.parent), str(FOLDER.parents[1])]!r}
+        import {module}, mmdet.models, torch
+
+        torch.set_num_threads(1)
+
+        def run(rank):
+            try:
+                {module}.main(rank, Path({str(folder)!r}))
+            except BaseException:
+                import traceback
+
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+
+        children = [os.fork() or run(rank) for rank in range({number})]
+        try:
+            while children:
+                child, status = os.wait()
+                children.remove(child)
+                assert not status, f"a rank ended with {{status}}, said above"
+        finally:
+            for child in children:
+                os.kill(child, signal.SIGKILL)
+        """
+    )
+
+
 @cache
 def fork_server():
     """One for all tests of a process: what it imports takes most of the time of a test. It ends with its input."""
-    command = [sys.executable, str(Path(__file__).with_name("fork_server.py"))]
+    command = [sys.executable, str(FOLDER / "fork_server.py")]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
