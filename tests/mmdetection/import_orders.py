@@ -113,5 +113,6 @@ def in_a_process(action):
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, handlers=[Lines()])
     assert not {"mmdet.models", "mmdet_losses"} & set(sys.modules)
+    gc.disable()
     gc.freeze()
     explore([], list(STEPS))
