@@ -10,12 +10,12 @@ import json
 import logging
 import os
 import sys
-import traceback
 
 import mmcv.ops  # noqa: F401
 import mmdet.evaluation  # noqa: F401
 import mmengine.runner  # noqa: F401
 import sklearn.mixture  # noqa: F401
+from fork_server import in_a_process
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import MODELS as ROOT
@@ -95,19 +95,6 @@ def explore(done, left):
             explore([*done, step], [other for other in left if other != step])
 
         in_a_process(go_on)
-
-
-def in_a_process(action):
-    child = os.fork()
-    if child == 0:
-        try:
-            action()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    if os.waitpid(child, 0)[1]:
-        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -26,11 +26,21 @@ def run_and_hear(code, *flags):
 
 def run_forks(*codes):
     """Each code in a process of its own, in which all but this package and MMDetection's models is imported already."""
-    server = fork_server()
     for code in codes:
-        print(json.dumps(textwrap.dedent(code)), file=server.stdin, flush=True)
-        failed, said = json.loads(server.stdout.readline())
-        assert not failed, said
+        run_fork("import_orders", code)
+
+
+def run_bare(code):
+    """What a process says that begins with torch alone."""
+    return run_fork("torch", code)
+
+
+def run_fork(imported, code):
+    server = fork_server(imported)
+    print(json.dumps(textwrap.dedent(code)), file=server.stdin, flush=True)
+    failed, said = json.loads(server.stdout.readline())
+    assert not failed, said
+    return said
 
 
 def run_ranks(module, number, folder, limit):
@@ -72,9 +82,9 @@ def run_ranks(module, number, folder, limit):
 
 
 @cache
-def fork_server():
+def fork_server(imported):
     """One for all tests of a process: what it imports takes most of the time of a test. It ends with its input."""
-    command = [sys.executable, str(FOLDER / "fork_server.py")]
+    command = [sys.executable, str(FOLDER / "fork_server.py"), imported]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
