@@ -1,5 +1,6 @@
 """Several processes run tests at the same time: each gets one thread. What a test draws is the same in every order."""
 
+import gc
 import os
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -10,6 +11,10 @@ import torch
 
 from mmdet_losses.kernels import generated
 
+# For CUDA, which takes it where it is first used. Until then each call would keep a stack in text, which takes longer
+# than many a test.
+torch.manual_seed(0)
+
 
 def pytest_collection_modifyitems(items):
     skip = pytest.mark.skip(reason="torch.compile takes every loss from torch 2.4 on")
@@ -18,7 +23,14 @@ def pytest_collection_modifyitems(items):
             item.add_marker(skip)
 
 
+def pytest_collection_finish():
+    """What is imported and collected stays for the run, so no later collection of garbage looks through it again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 @pytest.fixture(autouse=True)
 def _seed():
     """Each test draws as if it were the first of its process."""
-    torch.manual_seed(0)
+    (torch.manual_seed if torch.cuda.is_initialized() else torch.default_generator.manual_seed)(0)
