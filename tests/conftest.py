@@ -2,6 +2,7 @@
 
 import gc
 import os
+from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -15,8 +16,31 @@ from mmdet_losses.kernels import generated
 # than many a test.
 torch.manual_seed(0)
 
+LONG = (
+    "contract/test_compile.py",
+    "kernels/test_fused.py",
+    "contract/test_reliability.py",
+    "tools/test_distributed.py",
+    "tools/test_tools.py",
+    "tools/test_run_tool.py",
+    "mmdetection/test_shipped_configs.py",
+    "losses/test_ranking.py",
+    "mmdetection/test_import_orders.py",
+    "mmdetection/test_two_processes.py",
+    "package/test_contributing.py",
+)
+"""The files that take longest begin first, so that all processes end together."""
+
+
+def pytest_configure(config):
+    # pytest-xdist would begin with the files of most tests.
+    config.option.loadscopereorder = False
+
 
 def pytest_collection_modifyitems(items):
+    tests = Path(__file__).parent
+    place = {tests / name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(LONG)))
     skip = pytest.mark.skip(reason="torch.compile takes every loss from torch 2.4 on")
     for item in items:
         if generated.TOO_OLD and item.get_closest_marker("compiler"):
