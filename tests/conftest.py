@@ -20,6 +20,7 @@ LONG = (
     "contract/test_compile.py",
     "kernels/test_fused.py",
     "contract/test_reliability.py",
+    "yolo/test_yolo_compile.py",
     "tools/test_distributed.py",
     "tools/test_tools.py",
     "tools/test_run_tool.py",
