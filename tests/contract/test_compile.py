@@ -3,7 +3,7 @@
 import pytest
 import torch
 from cases import CASES, map_target, over
-from cases.compiler import SIZES, Counting, fresh_compiler  # noqa: F401  the fixture
+from cases.compiler import Counting, fresh_compiler, sizes  # noqa: F401  the fixture
 
 pytestmark = [pytest.mark.compiler, pytest.mark.usefixtures("fresh_compiler")]
 
@@ -17,14 +17,14 @@ def batch(case, n: int):
 
 @over(CASES)
 def test_one_graph_for_all_sizes(case):
-    """Sizes 0 and 1 are compiled for themselves, so two graphs beside the first are allowed.
+    """Sizes 0 and 1 are compiled for themselves, so two graphs beside the first are allowed: see :func:`sizes`.
 
     Rows of weight 0 cannot be picked under the compiler; what stands in them still has no part in the result.
     """
     loss = case.build()
     backend = Counting()
     compiled = torch.compile(loss, fullgraph=True, dynamic=True, backend=backend)
-    for n in SIZES:
+    for n in sizes(case, CASES):
         pred, target, weight = batch(case, n)
         pred = torch.where((weight == 0)[:, None], torch.nan, pred)
         factor = torch.tensor(float(n + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import subprocess
@@ -38,6 +39,7 @@ def counting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     if generated.TOO_OLD and "too_old" not in request.node.name:
         pytest.skip("torch.compile takes every loss from torch 2.4 on")
     torch._dynamo.reset()
+    gc.freeze()  # as fresh_compiler does
     generated.compiled.cache_clear()
     monkeypatch.setattr(generated, "uncompiled", set())
     monkeypatch.setattr(written, "ENABLED", False)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from cases import CLASSES, RANK_CASES, NoWaiting, autocast, map_target, never_select, over, run, spoil
 from cases.bad import DTYPES
-from cases.compiler import SIZES, Counting, fresh_compiler  # noqa: F401  the fixture
+from cases.compiler import Counting, fresh_compiler, sizes  # noqa: F401  the fixture
 from torch import Tensor
 
 import mmdet_losses as ml
@@ -299,7 +299,7 @@ def test_one_graph_for_all_sizes(case):
     loss = case.build()
     backend = Counting()
     compiled = torch.compile(loss, fullgraph=True, dynamic=True, backend=backend)
-    for n in SIZES:
+    for n in sizes(case, RANK_CASES):
         pred, target = case.batch(max(n, 1), seed=n)
         weight = torch.rand(max(n, 1), generator=torch.Generator().manual_seed(n))
         weight[::3] = 0

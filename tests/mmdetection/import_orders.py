@@ -10,12 +10,12 @@ import json
 import logging
 import os
 import sys
-import traceback
 
 import mmcv.ops  # noqa: F401
 import mmdet.evaluation  # noqa: F401
 import mmengine.runner  # noqa: F401
 import sklearn.mixture  # noqa: F401
+from fork_server import in_a_process
 from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import MODELS as ROOT
@@ -97,21 +97,9 @@ def explore(done, left):
         in_a_process(go_on)
 
 
-def in_a_process(action):
-    child = os.fork()
-    if child == 0:
-        try:
-            action()
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
-        os._exit(0)
-    if os.waitpid(child, 0)[1]:
-        raise SystemExit(1)
-
-
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, handlers=[Lines()])
     assert not {"mmdet.models", "mmdet_losses"} & set(sys.modules)
+    gc.disable()
     gc.freeze()
     explore([], list(STEPS))

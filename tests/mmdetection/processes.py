@@ -7,6 +7,8 @@ import textwrap
 from functools import cache
 from pathlib import Path
 
+FOLDER = Path(__file__).parent
+
 
 def run_python(code, *flags):
     """Standard output of a fresh interpreter; fails with its standard error."""
@@ -24,17 +26,65 @@ def run_and_hear(code, *flags):
 
 def run_forks(*codes):
     """Each code in a process of its own, in which all but this package and MMDetection's models is imported already."""
-    server = fork_server()
     for code in codes:
-        print(json.dumps(textwrap.dedent(code)), file=server.stdin, flush=True)
-        failed, said = json.loads(server.stdout.readline())
-        assert not failed, said
+        run_fork("import_orders", code)
+
+
+def run_bare(code):
+    """What a process says that begins with torch alone."""
+    return run_fork("torch", code)
+
+
+def run_fork(imported, code):
+    server = fork_server(imported)
+    print(json.dumps(textwrap.dedent(code)), file=server.stdin, flush=True)
+    failed, said = json.loads(server.stdout.readline())
+    assert not failed, said
+    return said
+
+
+def run_ranks(module, number, folder, limit):
+    """``main(rank, folder)`` of a module beside this file, at once in that many forks of a process that imported it."""
+    run_forks(
+        f"""
+        import os, signal, sys
+        from pathlib import Path
+
+        signal.signal(signal.SIGALRM, lambda *_: sys.exit("{limit} s are over"))
+        signal.alarm({limit})
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        sys.path[1:1] = {[str(FOLDER.parent), str(FOLDER.parents[1])]!r}
+        import {module}, mmdet.models, torch
+
+        torch.set_num_threads(1)
+
+        def run(rank):
+            try:
+                {module}.main(rank, Path({str(folder)!r}))
+            except BaseException:
+                import traceback
+
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+
+        children = [os.fork() or run(rank) for rank in range({number})]
+        try:
+            while children:
+                child, status = os.wait()
+                children.remove(child)
+                assert not status, f"a rank ended with {{status}}, said above"
+        finally:
+            for child in children:
+                os.kill(child, signal.SIGKILL)
+        """
+    )
 
 
 @cache
-def fork_server():
+def fork_server(imported):
     """One for all tests of a process: what it imports takes most of the time of a test. It ends with its input."""
-    command = [sys.executable, str(Path(__file__).with_name("fork_server.py"))]
+    command = [sys.executable, str(FOLDER / "fork_server.py"), imported]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 

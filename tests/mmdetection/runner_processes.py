@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import sys
 import warnings
 from pathlib import Path
 
@@ -121,7 +120,3 @@ def main(rank: int, folder: Path) -> None:
     results["own loop"], results["said"] = own_loop(rank)
     assert len(kept) == 2 - rank
     torch.save(results, folder / f"rank{rank}.pt")
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))

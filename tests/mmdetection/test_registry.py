@@ -10,7 +10,7 @@ from cases import REQUIRED
 from mmdet.models.losses import CIoULoss as MMDetCIoULoss
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.registry import MODELS as ROOT
-from processes import BLOCK, run_and_hear, run_forks, run_python
+from processes import BLOCK, run_and_hear, run_bare, run_forks, run_python
 
 import mmdet_losses
 from mmdet_losses import registry
@@ -72,7 +72,7 @@ def test_a_loss_inside_an_objective_is_of_the_class_too():
 
 
 def test_objects_and_classes_from_before_mmdetection_came():
-    run_python(
+    run_bare(
         f"REQUIRED = {REQUIRED!r}"
         + textwrap.dedent(
             """
@@ -247,7 +247,7 @@ def test_what_needs_mmdetection_brings_it_in():
             for ask in asks
         )
     )
-    run_python("from mmdet_losses.registry import LOSSES, MODELS; assert MODELS.module_dict == LOSSES")
+    run_bare("from mmdet_losses.registry import LOSSES, MODELS; assert MODELS.module_dict == LOSSES")
 
 
 OWN_LOSS = """
@@ -310,7 +310,7 @@ def test_a_taken_name_is_an_error_as_soon_as_it_is_known():
 
 
 def test_unknown_names_slots_and_hooks_need_mmengine_alone():
-    run_python(
+    run_bare(
         """
         import sys
         import mmdet_losses
@@ -368,7 +368,7 @@ def test_functional_needs_torch_alone():
     ],
 )
 def test_plain_torch_modules_where_a_part_is_missing(blocked, reason):
-    out = run_python(
+    out = run_bare(
         f"BLOCKED, REQUIRED = {{{blocked!r}}}, {REQUIRED!r}"
         + textwrap.dedent(BLOCK)
         + textwrap.dedent(
@@ -405,7 +405,7 @@ def test_plain_torch_modules_where_a_part_is_missing(blocked, reason):
 @pytest.mark.parametrize(("blocked", "known"), [("mmcv._ext", True), ("terminaltables", False)])
 def test_whoever_imports_mmdetection_sees_why_it_cannot_be(blocked, known):
     """This package leaves the error as it is, and takes it for a reason only where a package is left out on purpose."""
-    run_python(
+    run_bare(
         f"BLOCKED = {{{blocked!r}}}"
         + textwrap.dedent(BLOCK)
         + textwrap.dedent(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,12 +12,12 @@ pytest.importorskip("mmdet")
 import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
+from processes import run_ranks
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 import mmdet_losses as ml
 
-TESTS = Path(__file__).parent
 LVIS = "mmdet::seesaw_loss/mask-rcnn_r50_fpn_seesaw-loss_random-ms-2x_lvis-v1.py"
 CLASSES, REGIONS = 1203, 6
 
@@ -84,21 +82,7 @@ def test_seesaw_of_mmdetections_own_config_counts(tmp_path):
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     folder = tmp_path_factory.mktemp("runner_processes")
-    path = os.pathsep.join(filter(None, [str(TESTS.parents[1]), os.environ.get("PYTHONPATH")]))
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": path}
-    logs = [folder / f"rank{rank}.log" for rank in range(2)]
-    processes = []
-    for rank, log in enumerate(logs):
-        with log.open("w") as out:
-            command = [sys.executable, str(TESTS / "runner_processes.py"), str(rank), str(folder)]
-            processes.append(subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT))
-    try:
-        codes = [process.wait(timeout=150) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    assert codes == [0, 0], "\n".join(log.read_text()[-2000:] for log in logs)
+    run_ranks("runner_processes", 2, folder, 150)
     return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(2)]
 
 

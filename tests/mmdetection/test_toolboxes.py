@@ -2,8 +2,6 @@
 
 import doctest
 import importlib
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from mmdet.models.dense_heads import RetinaHead
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.registry import HOOKS, DefaultScope, Registry
 from mmengine.registry import MODELS as ROOT
+from processes import run_bare
 from torch import nn
 
 import mmdet_losses
@@ -328,15 +327,9 @@ def test_example_of_the_docstring_runs():
         del ROOT.children["my_toolbox"]
 
 
-def run_python(code):
-    result = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120)
-    assert result.returncode == 0, result.stderr
-    return result.stdout
-
-
 def test_registries_made_before_and_after_the_import():
     """In a process of its own; in scopes below MMEngine's root nothing has to be called."""
-    run_python(
+    run_bare(
         """
         from mmengine.registry import MODELS, Registry
         early = Registry("model", parent=MODELS, scope="early")
@@ -363,7 +356,7 @@ def test_registries_made_before_and_after_the_import():
 
 def test_losses_registered_later_and_mmengine_s_root():
     """In a process of its own, since registered names stay."""
-    run_python(
+    run_bare(
         """
         from mmengine.registry import MODELS, Registry
         from mmdet_losses import CIoULoss, GIoULoss, register_into, register_loss
@@ -409,7 +402,7 @@ def test_losses_registered_later_and_mmengine_s_root():
 @pytest.mark.parametrize("blocked", ["mmengine", "mmdet"])
 def test_it_works_where_mmdetection_is_not(blocked):
     """visdet's users have neither MMEngine nor MMDetection."""
-    run_python(
+    run_bare(
         f"""
         import importlib.abc, sys
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 pytest.importorskip("mmdet")
 
 import torch
 from cases import STATEFUL_CASES
+from processes import run_ranks
 from two_processes import APART, COMBINATIONS, HOLDING, OWN_DIVISOR, WHOLE
 
 import mmdet_losses as ml
 from mmdet_losses.registry import LOSSES
 
-TESTS = Path(__file__).parent
 # its rows are the positives, which are all in one image, and these heads divide its result by the sum of their weights
 ALL_IN_ONE = {("atss", "GHMR"), ("gfl", "GHMR")}
 over_combinations = pytest.mark.parametrize("combination", COMBINATIONS, ids="-".join)
@@ -28,21 +23,7 @@ over_combinations = pytest.mark.parametrize("combination", COMBINATIONS, ids="-"
 def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     """Of rank 0, rank 1 and the process alone; all losses in one start of the three, each with one thread."""
     folder = tmp_path_factory.mktemp("two_processes")
-    path = os.pathsep.join(filter(None, [str(TESTS.parent), str(TESTS.parents[1]), os.environ.get("PYTHONPATH")]))
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": path}
-    logs = [folder / f"rank{rank}.log" for rank in range(3)]
-    processes = []
-    for rank, log in enumerate(logs):
-        with log.open("w") as out:
-            command = [sys.executable, str(TESTS / "two_processes.py"), str(rank), str(folder)]
-            processes.append(subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT))
-    try:
-        codes = [process.wait(timeout=400) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    assert codes == [0, 0, 0], "\n".join(log.read_text()[-2000:] for log in logs)
+    run_ranks("two_processes", 3, folder, 400)
     return [torch.load(folder / f"rank{rank}.pt", weights_only=False) for rank in range(3)]
 
 

@@ -188,7 +188,3 @@ def main(rank: int, folder: Path) -> None:
         except ValueError as error:  # the same on all processes, or the others time out
             results[combination] = f"{type(error).__name__}: {error}"
     torch.save(results, folder / f"rank{rank}.pt")
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))

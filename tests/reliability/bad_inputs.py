@@ -312,7 +312,8 @@ def judge(case: Case, entry: Entry, dtype: torch.dtype, made: Bad, tally: Tally)
     what = f"{entry.number} {entry.title}, {str(dtype).removeprefix('torch.')}"
     try:
         result = call(case, made, made.pred, made.target)
-        wide = call(case, made, made.pred.double(), cast(made.target, torch.float64))
+        same = dtype == torch.float64
+        wide = result if same else call(case, made, made.pred.double(), cast(made.target, torch.float64))
     except Exception as error:
         tally.holds(f"{what}: {type(error).__name__}: {error}", False)
         return

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +11,7 @@ pytest.importorskip("mmdet")
 
 import publish
 import torch
-from command_line import ROOT, environment, run, tiny
+from command_line import ROOT, run, run_fork, tiny
 from mmengine.config import Config
 from tool_runtime.errors import ToolError
 
@@ -54,11 +51,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def infer(config: Path, checkpoint: Path, folder: Path, alone: str = "", before: str = "") -> list:
-    env = {**environment(), "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    command = [sys.executable, "-c", before + INFER, config, checkpoint, alone]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, env=env, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.split("RESULT ")[1])
+    arguments = ["", str(config), str(checkpoint), alone]
+    code, said = run_fork(before + INFER, arguments, folder, PYTHONPATH=str(ROOT))
+    assert code == 0, said[-3000:]
+    return json.loads(said.split("RESULT ")[1].splitlines()[0])
 
 
 def test_inference_on_a_checkpoint_just_trained_and_without_the_package(trained: Path, tmp_path: Path) -> None:
