@@ -30,11 +30,10 @@ def dice_loss(
         target = target.to(torch.float32)
     pred, target = (tensor.flatten(1) for tensor in upcast(pred, target))
     prob = torch.sigmoid(pred) if activate else pred
-    if naive_dice:
-        # On the common denominator: 1 - x cancels for a good fit.
-        rest = torch.sigmoid(-pred) if activate else 1 - pred
-        missed = (prob * (1 - target) + target * rest).sum(1)
-        return missed / safe_divisor(prob.sum(1) + target.sum(1) + eps)
-    # Not so here: the gradient of an empty target is to be exactly 0.
     shared = (prob * target).sum(1)
+    if naive_dice:
+        size, target_size = prob.sum(1), target.sum(1)
+        # Each is at least what is shared, so that no rounding makes the loss negative.
+        return ((size - shared) + (target_size - shared)) / safe_divisor(size + target_size + eps)
+    # Not sum((p - y)**2): the gradient of an empty target is to be exactly 0.
     return 1 - 2 * shared / safe_divisor(prob.square().sum(1) + target.square().sum(1) + 2 * eps)

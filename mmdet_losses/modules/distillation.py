@@ -39,6 +39,8 @@ class KnowledgeDistillationKLDivLoss(Loss):
         tensor(0.0464)
     """
 
+    # Its function computes value and gradient in one pass, so that there is nothing to gain.
+    fusible = False
     function = staticmethod(F.knowledge_distillation_kl_div_loss)
     passes = ("T", "bin_reduction")
     slot = "ld"

@@ -74,6 +74,8 @@ class MultiPosCrossEntropyLoss(EmbeddingLoss):
 class SampledLoss(EmbeddingLoss):
     """Base of losses that count for themselves: the mean is over what takes part, whatever ``avg_factor`` says."""
 
+    fusible = False
+
     def evaluate_aligned(
         self, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_factor: Any, reduction: str
     ) -> Tensor:
@@ -211,7 +213,6 @@ class TripletLoss(SampledLoss):
         tensor(1.7858)
     """
 
-    fusible = False
     function = staticmethod(F.triplet_loss)
     passes = ("margin",)
     paper = "https://arxiv.org/abs/1703.07737"

@@ -110,10 +110,11 @@ def test_no_row_of_a_distillation_is_negative_in_half_precision(dtype):
 
 
 def test_distillation_of_near_equal_logits_keeps_its_digits():
-    """T^2 KL is to second order half the variance of the difference, here of 1e-4 in one of two bins of half."""
+    """T^2 KL is to second order half the variance of the difference, here of 1e-4 in one of two bins of half. A sum of
+    differences of logarithms, as MMDetection's, is off by more than all of it."""
     pred, target = torch.tensor([[1e-4, 0.0]]), torch.zeros(1, 2)
     found = ml.KnowledgeDistillationKLDivLoss(T=1, bin_reduction="sum")(pred, target)
-    assert found.item() == pytest.approx(0.5 * 1e-8 / 4, rel=1e-3)
+    assert found.item() == pytest.approx(0.5 * 1e-8 / 4, rel=5e-3)
 
 
 def test_distillation_where_mmdet_broadcasts_or_is_nan():

@@ -20,6 +20,8 @@ NEEDED: dict[str, tuple[Function, ...]] = {
     "scalars": (torch.exp, torch.log1p),
     "roi": (torch.exp,),
     "distances": (torch.exp,),
+    "bins": (torch.exp,),
+    "masks": (torch.exp,),
     "heat": (torch.log1p,),
 }
 """Per element of the prediction: a sigmoid and its logarithm, a softmax, the logarithm of a probability. The gradient

@@ -12,6 +12,8 @@ import torch
 from tool_runtime.errors import ToolError
 from tqdm import tqdm
 
+from mmdet_losses.registry import LOSSES
+
 from . import run, shapes, subjects
 from .bars import times_as_fast
 from .inputs import draw_calls
@@ -50,7 +52,8 @@ def floor_check(device: str, rows: int, seconds: float, file: Path) -> list[dict
     That is three passes over the logits for labels, and five for a dense target.
     """
     content = run.measure(run.Settings(losses=DENSE, sizes=[rows], device=device, seconds=seconds), file)
-    return judged(device, (row for case in content["cases"] for row in floor_rows(case)))
+    # the name of a loss selects all of its forms
+    return judged(device, (row for case in content["cases"] if case["name"] in DENSE for row in floor_rows(case)))
 
 
 def judged(device: str, rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -79,8 +82,8 @@ def floor_rows(case: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def kernel_check(device: str, rows: int, file: Path) -> list[dict[str, Any]]:
-    """Count the kernels per call of each box loss."""
-    names = [one.name for one in subjects.subjects() if one.group == "boxes"]
+    """Count the kernels per call of each box loss; a sum has those of its members."""
+    names = [one.name for one in subjects.subjects() if one.group == "boxes" and LOSSES[one.loss].fusible]
     content = run.measure(run.Settings(losses=names, sizes=[rows], device=device, seconds=0.2), file)
     return judged(device, (row for case in content["cases"] for row in kernel_rows(case)))
 
@@ -114,7 +117,9 @@ def no_waiting(device: str) -> Iterator[None]:
 def sync_check(device: str, rows: int, names: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Run every loss, forward and backward, with a number and with a tensor as ``avg_factor``."""
     chosen = subjects.select(names)
-    sized = shapes.select(None, [rows]) + shapes.select(["heat", "maps"])
+    # cells in lists, which have to be copied to the device
+    others = [group for group in shapes.GROUPS if group not in (*shapes.SWEPT, "corners")]
+    sized = shapes.select(None, [rows]) + shapes.select(others)
     found = []
     for subject in tqdm(chosen, desc="waiting", file=sys.stderr, dynamic_ncols=True):
         for name in OURS:

@@ -17,6 +17,8 @@ from .subjects import Subject
 POSITIVES = {"dense": 0.005, "roi": 0.25}
 """Share of rows with an object, by group."""
 HEAT_CELLS = 128
+OF_EACH = 4
+"""Pictures of each identity in a batch."""
 SIDE = 640
 OBJECTS = 7
 
@@ -26,16 +28,19 @@ class Call:
     """Arguments of one call of a loss.
 
     Attributes:
-        pred: The prediction, a leaf that requires a gradient; a list for losses that take a map per level.
+        pred: The prediction, a leaf that requires a gradient; a list for losses that take a map per level, or several
+            predictions.
         target: The target.
         weight: The weight, or None.
         avg_factor: The divisor, or None.
+        unreduced: Whether the head asks for the unreduced loss, and sums it.
     """
 
     pred: Tensor | list[Tensor]
     target: Any
     weight: Tensor | None = None
     avg_factor: float | Tensor | None = None
+    unreduced: bool = False
 
     @property
     def leaves(self) -> list[Tensor]:
@@ -44,8 +49,9 @@ class Call:
 
     @property
     def targets(self) -> list[Tensor]:
-        """The target's tensors."""
-        return list(self.target) if isinstance(self.target, tuple) else [self.target]
+        """The target's tensors; none of cells in lists."""
+        parts = self.target if isinstance(self.target, tuple) else (self.target,)
+        return [part for part in parts if isinstance(part, Tensor)]
 
 
 class Draw:
@@ -122,6 +128,37 @@ def distances(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[Tenso
     return 2 * draw.normal(n, shape.columns), draw.uniform(n, high=shape.columns - 1.1)
 
 
+def bins(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[Tensor, Any]:
+    """Return a student's logits of bins, and a teacher's."""
+    teacher = 2 * draw.normal(n, shape.columns)
+    return teacher + draw.normal(n, shape.columns), teacher
+
+
+def masks(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[Tensor, Any]:
+    """Return logits of masks, and masks of a fifth of their pixels."""
+    target = (draw.uniform(n, shape.columns) < 0.2).float()
+    return draw.normal(n, shape.columns) + 4 * target - 3, target
+
+
+def pairs(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[Tensor, Any]:
+    """Return similarities of boxes to those of another frame, and which pairs are the same object."""
+    target = (draw.integers(OBJECTS, n, 1) == draw.integers(2 * OBJECTS, 1, shape.columns)).int()
+    return 0.3 * draw.normal(n, shape.columns) + 0.5 * target, target
+
+
+def identities(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[Tensor, Any]:
+    """Return embeddings, and identities of :data:`OF_EACH` pictures each."""
+    target = torch.arange(n, device=draw.device) // OF_EACH
+    return draw.normal(n, shape.columns), target
+
+
+def corners(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[list[Tensor], Any]:
+    """Return embeddings of top left and of bottom right corners, and the cells of each object."""
+    size = (n, shape.columns, HEAT_CELLS, HEAT_CELLS)
+    cells = draw.integers(HEAT_CELLS, n, OBJECTS, 2, 2).tolist()
+    return [draw.normal(*size), draw.normal(*size)], cells
+
+
 def scalars(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[Tensor, Any]:
     """Return a logit and a probability per row, as centerness."""
     return draw.normal(n), draw.uniform(n)
@@ -151,16 +188,22 @@ def maps(draw: Draw, subject: Subject, shape: Shape, n: int) -> tuple[list[Tenso
 
 KINDS: dict[str, Callable[[Draw, Subject, Shape, int], tuple[Any, Any]]] = {
     function.__name__: function
-    for function in (labels, quality, soft, boxes, rotated, deltas, distances, scalars, heat, maps)
+    for function in (
+        *(labels, quality, soft, boxes, rotated, deltas, distances, bins, scalars, heat, maps),
+        *(masks, pairs, identities, corners),
+    )
 }
+WITHOUT_DIVISOR = ("maps", "identities", "corners")
+"""Groups whose losses are called without ``avg_factor``."""
 
 
 def draw_weight(draw: Draw, shape: Shape, form: str, n: int) -> Tensor | None:
     """Return the weight of a call, which is nonzero in exactly the share of rows that the shape names."""
-    if not form:
+    if form in ("", "none"):
         return None
     weighted = round(shape.weighted * n)
-    weight = draw.uniform(n, low=0.5, high=1.0) if shape.group in ("boxes", "distances") else draw.uniform(n) * 0 + 1
+    varied = shape.group in ("boxes", "distances", "bins")
+    weight = draw.uniform(n, low=0.5, high=1.0) if varied else draw.uniform(n) * 0 + 1
     order = torch.randperm(n, generator=draw.generator, device=draw.device)
     weight[order[weighted:]] = 0
     return weight[:, None].repeat(1, 4) if form == "boxes" else weight
@@ -182,10 +225,10 @@ def draw_calls(subject: Subject, shape: Shape, device: str, dtype: torch.dtype, 
         if weight is not None and shape.group in ("boxes", "deltas"):
             target[weight == 0 if weight.ndim == 1 else (weight == 0).all(1)] = 0
         parts = target if isinstance(target, tuple) else (target,)
-        cast = [x.to(dtype) if x.is_floating_point() else x for x in parts]
+        cast = [x.to(dtype) if isinstance(x, Tensor) and x.is_floating_point() else x for x in parts]
         leaves = [x.to(dtype).requires_grad_() for x in (pred if isinstance(pred, list) else [pred])]
         divisor: float | Tensor | None = None
-        if shape.group != "maps":
+        if shape.group not in WITHOUT_DIVISOR and not shape.unreduced:
             share = POSITIVES.get(shape.group, 1.0)
             divisor = max(1.0, share * shape.weighted * shape.total)
             divisor = torch.tensor(divisor, device=device) if shape.tensor_divisor else divisor
@@ -195,6 +238,7 @@ def draw_calls(subject: Subject, shape: Shape, device: str, dtype: torch.dtype, 
                 tuple(cast) if isinstance(target, tuple) else cast[0],
                 weight,
                 divisor,
+                shape.unreduced,
             )
         )
     return calls

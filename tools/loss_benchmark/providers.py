@@ -35,34 +35,41 @@ class Provider:
     build: Callable[[Subject, str], Compute]
 
 
-def as_function(module: torch.nn.Module, device: str) -> Compute:
+def as_function(module: torch.nn.Module, subject: Subject, device: str) -> Compute:
     """Return a module as a function that calls it as heads do."""
     module = module.to(device).train()
-    # in mmdet's losses, except this one, the third argument is the weight
-    named = type(module).__name__ == "GaussianFocalLoss"
+    # in mmdet's losses, except these, the third argument is the weight
+    named, alone = type(module).__name__ == "GaussianFocalLoss", subject.group == "identities"
 
     def compute(call: Call) -> Tensor:
-        divisor = {} if call.avg_factor is None else {"avg_factor": call.avg_factor}
+        if subject.group == "corners":
+            return sum(module(*call.pred, call.target))
+        pred, target = (call.pred.clone(), call.target.clone()) if subject.written else (call.pred, call.target)
+        more = {} if call.avg_factor is None else {"avg_factor": call.avg_factor}
+        if call.unreduced:
+            return module(pred, target, call.weight, reduction_override="none").sum()
+        if alone:
+            return module(pred, target)
         if named:
-            return module(call.pred, call.target, weight=call.weight, **divisor)
-        return module(call.pred, call.target, call.weight, **divisor)
+            return module(pred, target, weight=call.weight, **more)
+        return module(pred, target, call.weight, **more)
 
     return compute
 
 
 def build_eager(subject: Subject, device: str) -> Compute:
     """Return this package's loss."""
-    return as_function(LOSSES[subject.loss](**subject.options), device)
+    return as_function(LOSSES[subject.loss](**subject.options), subject, device)
 
 
 def build_fused(subject: Subject, device: str) -> Compute:
     """Return this package's loss with its option ``fused``."""
-    return as_function(LOSSES[subject.loss](**subject.options, fused=True), device)
+    return as_function(LOSSES[subject.loss](**subject.options, fused=True), subject, device)
 
 
 def build_stock(subject: Subject, device: str) -> Compute:
     """Return mmdet's own loss."""
-    return as_function(stock(subject.peer)(**subject.options), device)
+    return as_function(stock(subject.peer)(**subject.options), subject, device)
 
 
 def build_mmcv(subject: Subject, device: str) -> Compute:
@@ -108,7 +115,7 @@ PROVIDERS = {
         Provider(
             "fused",
             "this package, fused=True",
-            lambda subject, device: LOSSES[subject.loss].fusible,
+            lambda subject, device: LOSSES[subject.loss].fusible or "losses" in subject.options,
             build_fused,
         ),
         Provider(

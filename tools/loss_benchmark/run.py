@@ -209,7 +209,7 @@ def measure_case(subject: Subject, shape: Shape, settings: Settings, names: Sequ
     entries: dict[str, dict[str, Any]] = {}
     units: dict[str, Unit] = {}
     for name in names:
-        if not PROVIDERS[name].offers(subject, device):
+        if not PROVIDERS[name].offers(subject, device) or (name == "fused" and shape.unreduced):
             continue
         entries[name] = {}
         try:

@@ -29,6 +29,7 @@ class Shape:
         weighted: Share of rows with a nonzero weight.
         weight: ``'rows'`` for ``(n,)``, ``'boxes'`` for ``(n, 4)``, empty where the head gives none.
         tensor_divisor: Whether ``avg_factor`` is a tensor, as in FCOS, and not a number.
+        unreduced: Whether the head asks for the unreduced loss, and sums it.
         about: Which head calls it so.
     """
 
@@ -40,6 +41,7 @@ class Shape:
     weighted: float = 1.0
     weight: str = "rows"
     tensor_divisor: bool = False
+    unreduced: bool = False
     about: str = ""
 
     def of(self, images: int) -> Shape:
@@ -79,11 +81,27 @@ SHAPES = (
     ),
     Shape("dfl-20k", "distances", (20_000,), BINS, about="20,000 sides"),
     Shape("dfl-levels", "distances", (240, 160, 96, 48, 16), BINS, per_image=True, about="GFL's positives by level"),
+    Shape("ld-20k", "bins", (20_000,), BINS, about="20,000 sides"),
+    Shape("ld-levels", "bins", (240, 160, 96, 48, 16), BINS, per_image=True, about="LD's positives by level"),
+    Shape(
+        "masks-condinst", "masks", (64,), LEVELS[0] * 4, per_image=True, weight="", unreduced=True,
+        about="CondInst: 64 masks of a quarter of the image's sides",
+    ),
+    Shape(
+        "masks-mask2former", "masks", (20,), 12_544, per_image=True, weight="", tensor_divisor=True,
+        about="Mask2Former: 12,544 points of each matched mask",
+    ),
+    Shape(
+        "pairs-qdtrack", "pairs", (128,), 256, per_image=True, weighted=0.75,
+        about="QDTrack: positives against the boxes of another frame",
+    ),
+    Shape("identities-reid", "identities", (32,), 128, per_image=True, weight="", about="ReID: 4 of each identity"),
+    Shape("corners-cornernet", "corners", (1,), 1, per_image=True, weight="", about="CornerNet, 128 x 128 cells"),
     Shape("centerness-fcos", "scalars", (1_000,), 1, per_image=True, weight="", tensor_divisor=True, about="FCOS"),
     Shape("heat-centernet", "heat", (1,), CLASSES, per_image=True, weight="", about="CenterNet, 128 x 128 cells"),
     Shape("maps-640", "maps", (1,), CLASSES, per_image=True, weight="", about="YOLO's maps of 640 x 640 pixels"),
 )  # fmt: skip
-SWEPT = ("dense", "roi", "boxes", "deltas", "distances", "scalars")
+SWEPT = ("dense", "roi", "boxes", "deltas", "distances", "bins", "scalars", "pairs", "identities")
 """Groups with a free number of rows."""
 GROUPS = tuple(dict.fromkeys(shape.group for shape in SHAPES))
 

@@ -27,6 +27,7 @@ class Subject:
         peer: mmdet's name of the same loss; empty without one.
         only: Its only shape, for losses whose cost grows faster than their input.
         weight: Form of the weight, where the shape's own does not fit mmdet's class.
+        written: Whether mmdet's class writes into its arguments; then each provider gets copies.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Subject:
     peer: str = ""
     only: str = ""
     weight: str = ""
+    written: bool = False
 
     def shapes(self, shapes: Iterable[Shape]) -> list[Shape]:
         """Return those of ``shapes`` that the loss is called with."""
@@ -50,11 +52,28 @@ class Subject:
 
 
 SIGMOID = {"use_sigmoid": True}
+BY_CLASS = {"class_weight": [0.5 + i / CLASSES for i in range(CLASSES)]}
+SAMPLED = {"neg_pos_ub": 3, "pos_margin": 0, "neg_margin": 0.1, "hard_mining": True}
+HALVES = [{"type": "CIoULoss", "loss_weight": 0.5}, {"type": "NWDLoss", "loss_weight": 0.5}]
 FORMS: dict[str, list[dict[str, Any]]] = {
-    "QualityFocalLoss": [{"target": "quality"}, {"form": "dense", "target": "soft"}],
-    "VarifocalLoss": [{"target": "soft"}],
+    "QualityFocalLoss": [
+        {"target": "quality"},
+        {"form": "dense", "target": "soft"},
+        {"form": "class weights", "target": "quality", "options": BY_CLASS, "peer": ""},
+    ],
+    "VarifocalLoss": [
+        {"target": "soft"},
+        {"form": "class weights", "target": "soft", "options": BY_CLASS, "peer": ""},
+    ],
+    "MatchabilityAwareLoss": [{"target": "quality"}],
+    "RTDETRVarifocalLoss": [{"target": "quality"}],
+    "IABCELoss": [{"target": "quality"}],
+    "PositionSupervisedLoss": [{"target": "quality"}],
+    "SlideLoss": [{"target": "quality"}],
+    "EMASlideLoss": [{"target": "quality"}],
     "CrossEntropyLoss": [
         {"form": "sigmoid", "options": SIGMOID},
+        {"form": "sigmoid class weights", "options": {**SIGMOID, **BY_CLASS}},
         {"form": "softmax", "group": "roi", "extra": 1},
         {"form": "centerness", "group": "scalars", "target": "scalars", "options": SIGMOID},
     ],
@@ -72,12 +91,27 @@ FORMS: dict[str, list[dict[str, Any]]] = {
     # mmdet's has a value per coordinate, and takes no weight per row
     "BoundedIoULoss": [{"weight": "boxes"}],
     "GDLoss": [{"options": {"loss_type": "kld"}}],
+    "SumLoss": [{"options": {"losses": HALVES}}],
+    "DiceLoss": [{}, {"form": "naive", "options": {"naive_dice": True, "eps": 1.0}}],
+    # mmdet's have the weight of a row in the target, or none
+    "MarginL2Loss": [{"weight": "none", "options": SAMPLED, "written": True}],
+    "L2Loss": [{"weight": "none", "options": SAMPLED, "written": True}],
+    "TripletLoss": [{"group": "identities", "target": "identities"}],
+    "AssociativeEmbeddingLoss": [{"group": "corners", "target": "corners"}],
     "RankSortLoss": [{"only": "cls-fcos"}],
     "APLoss": [{"only": "cls-fcos"}],
 }
 """What differs from the group and target that follow from a loss's slot."""
-NO_SHAPES = ("mask", "ld", "embedding")
-"""Slots that no shape is drawn for; a sum is measured as its members."""
+TARGETS = {
+    "dfl": "distances",
+    "ld": "bins",
+    "composite": "maps",
+    "cls": "labels",
+    "rbox": "rotated",
+    "mask": "masks",
+    "embedding": "pairs",
+}
+"""Kinds of target by slot."""
 PEERS = {"ExtendedIoULoss": "EIoULoss", "EIoULoss": ""}
 """mmdet's ``EIoULoss`` is Extended-IoU; mmdet has no Efficient-IoU, which has that name here."""
 
@@ -86,11 +120,9 @@ def subjects() -> list[Subject]:
     """Return every form of every published loss, without aliases."""
     found = []
     for name, cls in LOSSES.items():
-        if cls.__name__ != name or cls.slot in NO_SHAPES or name == "SumLoss":
+        if cls.__name__ != name:
             continue
-        target = {"dfl": "distances", "composite": "maps", "cls": "labels", "rbox": "rotated"}.get(
-            cls.slot, "boxes" if cls.boxes else "deltas"
-        )
+        target = TARGETS.get(cls.slot, "boxes" if cls.boxes else "deltas")
         group = {"labels": "dense", "rotated": "boxes"}.get(target, target)
         for form in FORMS.get(name, [{}]):
             label = f"{name} ({form['form']})" if "form" in form else name

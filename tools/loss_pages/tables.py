@@ -20,24 +20,38 @@ PAGES = ("README.md", "docs/losses.md", "docs/fused.md")
 """Pages with parts that are made here, see :func:`filled`."""
 ROOMS = ("mmdet_losses.modules.", "mmdet_losses.rotated.", "mmdet_losses.yolo.")
 MARKED = re.compile(r"(<!-- losses: ([\w ]+) -->).*?(<!-- end -->)", re.DOTALL)
+DETR_LINE = "DETR family; GFL, RTMDet, TOOD, VFNet, YOLOX"
 HEADS = {
     "APLoss": "FCOS, VFNet",
+    "AssociativeEmbeddingLoss": "CornerNet, CentripetalNet",
     "CrossEntropyCustomLoss": "two-stage, V3Det",
     "CrossEntropyLoss": "all; centerness, mask",
+    "DiceLoss": "MaskFormer, Mask2Former, SOLO, CondInst, RTMDet-Ins",
     "DistributionFocalLoss": "GFL, LD",
+    "EMASlideLoss": DETR_LINE,
     "EQLV2Loss": "two-stage heads; long-tailed data",
     "EqualizationLoss": "RetinaNet, FCOS, ATSS; two-stage with `two_stage=True`",
     "EqualizedFocalLoss": "RetinaNet, FCOS, ATSS; long-tailed data",
     "FocalCustomLoss": "one-stage, V3Det",
     "FocalLoss": "RetinaNet, FCOS, ATSS; two-stage with `use_sigmoid=False`",
     "GaussianFocalLoss": "CenterNet, CenterNet2, CornerNet",
+    "IABCELoss": DETR_LINE,
+    "KnowledgeDistillationKLDivLoss": "LD",
     "L1Loss": "RetinaNet, RPN, two-stage heads (deltas); CenterNet",
+    "L2Loss": "QDTrack",
     "LabelSmoothLoss": "all, as `CrossEntropyLoss(label_smoothing=...)`",
+    "MarginL2Loss": "QDTrack",
+    "MatchabilityAwareLoss": DETR_LINE,
     "MSELoss": "RetinaNet, RPN, two-stage heads (deltas); YOLOv3 sizes",
+    "MultiPosCrossEntropyLoss": "QDTrack",
     "Poly1CrossEntropyLoss": "all",
-    "QualityFocalLoss": "GFL, LD, TOOD, RTMDet",
+    "PositionSupervisedLoss": DETR_LINE,
+    "QualityFocalLoss": "DETR family; GFL, LD, RTMDet, TOOD",
     "RankSortLoss": "VFNet, FCOS",
+    "RTDETRVarifocalLoss": DETR_LINE,
     "SeesawLoss": "two-stage heads; long-tailed data",
+    "SlideLoss": DETR_LINE,
+    "TripletLoss": "re-identification",
     "VarifocalLoss": "VFNet",
     "GridObjectnessLoss": "a map of cells: [docs](docs/yolo/grid.md)",
     "YOLOv1Loss": "a map of cells: [docs](docs/yolo/v1.md)",
@@ -89,7 +103,13 @@ SHOWN: dict[str, dict[str, Any]] = {
 """Options of a line of a config that are worth showing, or needed."""
 NO_SIGMOID = ("EQLV2Loss", "GaussianFocalLoss", "SeesawLoss")
 """Classification losses whose heads do not read ``use_sigmoid``."""
-SLOT_NAMES = {"GaussianFocalLoss": "loss_center_heatmap"}
+SLOT_NAMES = {
+    "GaussianFocalLoss": "loss_center_heatmap",
+    "L2Loss": "loss_track_aux",
+    "MarginL2Loss": "loss_track_aux",
+    "MultiPosCrossEntropyLoss": "loss_track",
+    "TripletLoss": "loss_triplet",
+}
 
 
 def documents(root: Path) -> dict[Path, str]:
