@@ -89,8 +89,25 @@ def wants_iou(head: Any) -> tuple[str, bool]:
     )
 
 
+def refused(head: Any) -> str:
+    """A sentence where MMDetection's GroundingDINOHead holds a loss for which it raises in training; else empty."""
+    kind, loss = type(head), getattr(head, "loss_cls", None)
+    if not any(base.__name__ == "GroundingDINOHead" for base in kind.__mro__) or loss is None:
+        return ""
+    qualities = {base.__name__ for base in type(loss).__mro__} | {*getattr(loss, "stands_for", ())}
+    if "QualityFocalLoss" not in qualities or package(getattr(kind, "loss_by_feat_single", None)) != "mmdet":
+        return ""
+    return (
+        f"loss_cls={type(loss).__name__} of {kind.__name__} is a loss of labels with qualities, and this head raises "
+        "in training for every one, an instance of QualityFocalLoss: it has scores of words and no labels. Choose "
+        "FocalLoss."
+    )
+
+
 def check_slots(head: Any) -> None:
-    """Stop or warn where a loss returns another thing than the head's own default of its slot does."""
+    """Stop or warn where a head refuses a loss, or where that returns another thing than the head's default does."""
+    if message := refused(head):
+        raise ValueError(message)
     message, certain = wants_iou(head)
     if certain:
         raise ValueError(message)

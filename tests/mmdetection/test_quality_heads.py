@@ -15,6 +15,7 @@ from mmdet.registry import MODELS
 from mmengine.structures import InstanceData
 from oracle import quality_aware as oracle
 from test_more_heads import BOXES, CLASSES, DEFORMABLE, META, built, config, losses, outputs
+from torch import nn
 
 import mmdet_losses as ml
 
@@ -115,3 +116,19 @@ def test_grounding_dino_says_which_loss_to_take():
     """Its head passes single scores, after it has refused a QualityFocalLoss with an error of its own."""
     with pytest.raises(ValueError, match=r"GroundingDINOHead.*FocalLoss"):
         ml.MatchabilityAwareLoss()(torch.zeros(7), torch.zeros(7), torch.ones(7))
+
+
+@pytest.mark.parametrize("name", ["MatchabilityAwareLoss", "EMASlideLoss", "QualityFocalLoss"])
+def test_grounding_dino_is_not_built_with_what_it_refuses(name):
+    """MMDetection's head raises in the first iteration, and names QualityFocalLoss whatever the config has."""
+    config = dict(
+        type="GroundingDINOHead",
+        num_classes=2,
+        contrastive_cfg=dict(max_text_len=4),
+        loss_cls=dict(type=name, use_sigmoid=True),
+    )
+    with pytest.raises(ValueError, match=f"loss_cls={name} of GroundingDINOHead .* Choose FocalLoss"):
+        MODELS.build(config)
+    assert isinstance(
+        MODELS.build({**config, "loss_cls": dict(type="FocalLoss", use_sigmoid=True)}).loss_cls, nn.Module
+    )
