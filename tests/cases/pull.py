@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from cases import Case
+from cases.draw import uniform
+from cases.rotated import as_rotated
 
 PAIRS = 200_000
 
@@ -32,17 +34,33 @@ def disjoint_pairs(count: int = PAIRS, seed: int = 0) -> tuple[Tensor, Tensor]:
     return kept[:, 0], kept[:, 1]
 
 
+def turned_pairs(count: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Boxes of :func:`disjoint_pairs` as rotated ones, each at any angle, whose circles do not overlap."""
+    g = torch.Generator().manual_seed(seed)
+    pred, target = (as_rotated(boxes) for boxes in disjoint_pairs(3 * count, seed))
+    for boxes in (pred, target):
+        boxes[:, 4] = uniform(g, len(boxes), low=-3.2, high=3.2)
+    radii = pred[:, 2:4].norm(dim=1) + target[:, 2:4].norm(dim=1)
+    kept = (pred[:, :2] - target[:, :2]).norm(dim=1) > radii / 2
+    pred, target = pred[kept][:count], target[kept][:count]
+    assert len(pred) == count
+    return pred, target
+
+
 def pull_share(case: Case, count: int = PAIRS) -> PullShare:
     """Directions of the translation gradient of a loss over random disjoint pairs.
 
     The translation gradient is the sum of those of both corners: what moves the box as a whole. Its scalar product with
     the way to the target is positive, negative or zero; a product below the rounding of its size counts as zero.
     """
-    pred, target = disjoint_pairs(count)
+    turned = case.kind == "rotated"
+    pred, target = turned_pairs(count) if turned else disjoint_pairs(count)
     pred.requires_grad_()
     case.build(reduction="sum")(pred, target).backward()
-    pull = -(pred.grad[:, :2] + pred.grad[:, 2:])
-    way = (target[:, :2] + target[:, 2:] - pred.detach()[:, :2] - pred.detach()[:, 2:]) / 2
+    pull, way = -pred.grad[:, :2], (target - pred.detach())[:, :2]
+    if not turned:
+        pull = pull - pred.grad[:, 2:]
+        way = (way + (target - pred.detach())[:, 2:]) / 2
     product = (pull * way).sum(-1)
     rounding = 1e-12 * (pred.grad.abs().sum(-1) * way.abs().sum(-1))
     kinds = (product > rounding, product < -rounding, product.abs() <= rounding)

@@ -26,6 +26,11 @@ def of_rotated(case: Case) -> bool:
     return case.kind == "rotated"
 
 
+def of_areas(case: Case) -> bool:
+    """losses of boxes, rotated or not"""
+    return of_boxes(case) or of_rotated(case)
+
+
 def of_positions(case: Case) -> bool:
     """losses of boxes, rotated or not, or of coordinates"""
     return case.loss_class.slot in ("bbox", "rbox")

@@ -36,7 +36,8 @@ PULL = """\
 Of random pairs of disjoint boxes, the share in % in which a step against the gradient moves the centre of the
 prediction towards the target's (within 90 degrees), leaves it, or moves it away (property 13). Then, from the start
 positions of the DIoU paper's simulation (https://arxiv.org/abs/1911.08287), the share of boxes that fit after 200 steps
-of gradient descent in centre, width and height (property 15).
+of gradient descent in centre, width and height (property 15). Rotated boxes begin at angles of their own, which
+descend, too.
 """
 
 
