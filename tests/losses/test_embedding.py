@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 
 import pytest
@@ -235,6 +236,41 @@ def test_no_objects_keep_the_graph():
 def test_errors(loss, arguments, message):
     with pytest.raises(ValueError, match=message):
         loss(*arguments)
+
+
+def test_triplets_are_one_graph_for_all_sizes():
+    graphs = []
+    torch._dynamo.reset()
+    compiled = torch.compile(
+        ml.TripletLoss(), dynamic=True, fullgraph=True, backend=lambda module, _: graphs.append(1) or module.forward
+    )
+    for n in (4, 7, 12):
+        pred, target = torch.randn(n, 3, generator=torch.Generator().manual_seed(n)), torch.arange(n) % 3
+        assert compiled(pred, target).item() == pytest.approx(ml.TripletLoss()(pred, target).item(), rel=1e-6)
+    assert len(graphs) == 1
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 3e38])
+def test_triplets_of_bad_embeddings(value):
+    """What is not finite is not hidden where it counts, and does not reach the others where it has weight 0."""
+    pred = torch.tensor([[0.0, 0], [3, 4], [0, 1], [value, 0]])
+    target = torch.tensor([1, 1, 2, 2])
+    loss = ml.TripletLoss()
+    assert not loss(pred, target).isfinite() or value == 3e38
+    pred.requires_grad_()
+    found = loss(pred, target, torch.tensor([1.0, 1, 1, 0]))
+    found.backward()
+    assert found.item() == loss(pred[:3], target[:3]).item()
+    assert pred.grad.isfinite().all() and not pred.grad[3].any()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_corner_embeddings_that_are_not_finite_count_where_an_object_is(value):
+    maps = torch.tensor([[[[1.0, value]]]])
+    loss = ml.AssociativeEmbeddingLoss()
+    for cells, finite in (([[[0, 0], [0, 0]]], True), ([[[0, 1], [0, 1]]], False)):
+        pull, _ = loss(maps, torch.zeros(1, 1, 1, 2), [cells])
+        assert pull.isfinite() == finite
 
 
 @pytest.mark.parametrize("loss", [ml.TripletLoss(0.5), ml.AssociativeEmbeddingLoss(0.1, 0.2)])

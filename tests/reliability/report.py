@@ -22,7 +22,9 @@ many random rows, and `--json FILE` keeps all figures.
 
 The [objectives of grid detectors](yolo/README.md) take maps and ground truth and not rows:
 [`test_yolo_contract.py`](../tests/yolo/test_yolo_contract.py) and
-[`test_yolo_oracle.py`](../tests/yolo/test_yolo_oracle.py) are their suite.
+[`test_yolo_oracle.py`](../tests/yolo/test_yolo_oracle.py) are their suite. `TripletLoss` compares the rows of a call
+with one another, and `AssociativeEmbeddingLoss` takes maps and cells: that of both is
+[`test_embedding.py`](../tests/losses/test_embedding.py).
 """
 
 LEGEND = """\
