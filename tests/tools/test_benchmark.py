@@ -627,7 +627,13 @@ def test_page_says_whether_a_run_counts(content: dict[str, Any]) -> None:
 def step_content() -> dict[str, Any]:
     sides = {
         "mmdet": {"step": times(200.0), "peak_bytes": 2**30, "losses": [2.5, 2.4]},
-        "eager": {"step": times(190.0), "peak_bytes": 2**29, "losses": [2.5, 2.4]},
+        "eager": {
+            "step": times(190.0),
+            "loss": times(19.0),
+            "share_of_losses": 0.1,
+            "peak_bytes": 2**29,
+            "losses": [2.5, 2.4],
+        },
         "fused": {"error": "RuntimeError: no compiler"},
     }
     return {
@@ -649,9 +655,9 @@ def step_content() -> dict[str, Any]:
 def test_table_of_training_steps() -> None:
     text = report.section(step_content())
     assert "Training step on cuda, mixed precision" in text and "images of 1333 x 800, 2 per batch" in text
-    assert "| gfl | mmdet | 200 ±0 % | 100.0 % | 1.02e+03 | 2.500000 |" in text
-    assert "| gfl | eager | 190 ±0 % | 95.0 % | 512 | 2.500000 |" in text
-    assert "| gfl | fused | failed |  |  | RuntimeError: no compiler |" in text
+    assert "| gfl | mmdet | 200 ±0 % | 100.0 % |  |  | 1.02e+03 | 2.500000 |" in text
+    assert "| gfl | eager | 190 ±0 % | 95.0 % | 19 ±0 % | 10 % | 512 | 2.500000 |" in text
+    assert "| gfl | fused | failed |  |  |  |  | RuntimeError: no compiler |" in text
 
 
 def test_report_writes_between_the_marks_with_plots(content: dict[str, Any], tmp_path: Path) -> None:
