@@ -154,7 +154,7 @@ def compute(call: Call, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_f
         call.owner in uncompiled
         or torch._C._are_functorch_transforms_active()
         or inputs[0].shape[0] < 2
-        or any(tensor.requires_grad for tensor in (*inputs[1:], weight, avg_factor) if isinstance(tensor, Tensor))
+        or any([tensor.requires_grad for tensor in (*inputs[1:], weight, avg_factor) if isinstance(tensor, Tensor)])
     ):
         return None
     if TOO_OLD:
