@@ -20,6 +20,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own messages; 
 from loss_benchmark import report, run, step  # noqa: E402
 from loss_benchmark.providers import PROVIDERS  # noqa: E402
 from loss_benchmark.shapes import GROUPS, SHAPES  # noqa: E402
+from tool_runtime.checkout import need_checkout  # noqa: E402
 from tool_runtime.errors import ToolError, report_errors  # noqa: E402
 
 PAGE = ROOT / "docs/benchmark.md"
@@ -113,6 +114,8 @@ def measure_step(args: argparse.Namespace) -> None:
 
 
 def write_report(args: argparse.Namespace) -> None:
+    if args.markdown == PAGE and not args.only_print:
+        need_checkout("benchmark report", "docs")
     text = report.write(args.files, None if args.only_print else args.markdown, not args.no_plots)
     print(text if args.only_print else f"written to {args.markdown}")
 

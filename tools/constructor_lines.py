@@ -12,6 +12,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from tool_runtime.checkout import need_checkout
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -56,7 +58,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    found = count(build_parser().parse_args().folder)
+    folder = build_parser().parse_args().folder
+    if not folder.is_dir():
+        need_checkout("constructor_lines", "mmdet_losses")
+    found = count(folder)
     print(", ".join(f"{number} {name}" for name, number in found.items()))
 
 

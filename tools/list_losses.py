@@ -16,6 +16,7 @@ from textwrap import wrap
 
 from loss_pages.reference import documentation, markdown, page
 from loss_pages.tables import documents
+from tool_runtime.checkout import need_checkout
 
 from mmdet_losses.modules import IoUTypeLoss, Loss
 from mmdet_losses.registry import LOSSES
@@ -103,6 +104,7 @@ def main() -> None:
     args = parser.parse_args()
 
     if args.write:
+        need_checkout("list_losses --write", "docs", "README.md")
         for path, text in documents(ROOT).items():
             changed = not path.exists() or path.read_text() != text
             path.write_text(text)

@@ -15,6 +15,10 @@ ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "work_dirs/reliability.json"
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
+from tool_runtime.checkout import need_checkout  # noqa: E402
+
+need_checkout("reliability", "tests")
+
 from reliability import measure, report  # noqa: E402
 from tool_runtime.errors import report_errors  # noqa: E402
 

@@ -15,6 +15,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from tool_runtime.checkout import need_checkout
 from torch_versions import interpreters
 from torch_versions.environment import ROOT, Environment, Outcome, Unavailable
 
@@ -66,6 +67,7 @@ def main() -> None:
     parser.add_argument("--every-case", action="store_true", help="every form of each loss, and not only its first")
     parser.add_argument("--out", type=Path, help="write the outcomes to this JSON file")
     arguments = parser.parse_args()
+    need_checkout("torch_matrix", "tests")
     arguments.folder.mkdir(parents=True, exist_ok=True)
 
     rows: dict[str, dict[str, Outcome] | str] = {}

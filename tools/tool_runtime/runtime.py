@@ -19,6 +19,7 @@ from mmengine.device import get_device
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
+from mmdet_losses import config_path
 from mmdet_losses.data.data_root import merge_options
 
 from . import checkpoints, distributed
@@ -98,18 +99,16 @@ def load_config(args: argparse.Namespace) -> Config:
 def read_config(path: str, options: dict[str, Any] | None = None) -> Config:
     """Read a config file and merge ``--cfg-options`` into it.
 
+    Args:
+        path: Of the file, or the name of one of the package's own configs (:func:`~mmdet_losses.config_path`).
+        options: What overrides it.
+
     Raises:
         ToolError: Where the file is missing or cannot be read, or an option does not fit it.
     """
-    file = Path(path)
-    if not file.is_file():
-        near = get_close_matches(file.name, [found.name for found in file.parent.glob("*.py")], n=1)
-        raise ToolError(
-            f"config {path} does not exist"
-            + (f"; did you mean {file.parent / near[0]}?" if near else f" (looked in {file.absolute().parent})")
-        )
+    file = find_config(path)
     try:
-        cfg = Config.fromfile(path)
+        cfg = Config.fromfile(file)
     except Exception as error:  # a config is a program: whatever it raises is about the config
         raise ToolError(f"config {path} cannot be read: {type(error).__name__}: {error}") from error
     if options:
@@ -120,6 +119,27 @@ def read_config(path: str, options: dict[str, Any] | None = None) -> Config:
             reason = error.args[0] if error.args else type(error).__name__
             raise ToolError(f"--cfg-options does not fit {path}: {reason}") from error
     return cfg
+
+
+def find_config(path: str) -> str:
+    """The path of a config, if there is one; else of the package's own the one that is meant, which a line says.
+
+    Raises:
+        ToolError: Where there is neither.
+    """
+    file = Path(path)
+    if file.is_file():
+        return path
+    try:
+        found = config_path(path)
+    except FileNotFoundError:
+        near = get_close_matches(file.name, [other.name for other in file.parent.glob("*.py")], n=1)
+        raise ToolError(
+            f"config {path} does not exist"
+            + (f"; did you mean {file.parent / near[0]}?" if near else f" (looked in {file.absolute().parent})")
+        ) from None
+    print(f"config: {found}", flush=True)
+    return found
 
 
 def enable_amp(cfg: Config) -> None:
