@@ -1,7 +1,11 @@
-"""Several processes run tests at the same time: each gets one thread. What a test draws is the same in every order."""
+"""Several processes run tests at the same time: each gets one thread. What a test draws is the same in every order.
+
+Where MMDetection or what comes with it is not installed, the files that need it are skipped.
+"""
 
 import gc
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -36,6 +40,40 @@ LONG = (
 def pytest_configure(config):
     # pytest-xdist would begin with the files of most tests.
     config.option.loadscopereorder = False
+
+
+BESIDE_TORCH = {
+    *("cv2", "filelock", "matplotlib", "mmcv", "mmdet", "mmengine", "numpy", "packaging", "pycocotools", "sklearn"),
+    *("tomli", "tqdm", "yaml"),
+}
+"""Modules that an environment of torch and pytest may lack."""
+
+
+class TestFile(pytest.Module):
+    """A file that is skipped where a module that it imports is not installed."""
+
+    __test__ = False
+
+    def _getobj(self):
+        try:
+            return super()._getobj()
+        except self.CollectError as error:
+            lacking = getattr(error.__cause__, "name", None) or ""
+            package = lacking.partition(".")[0]
+            if package in BESIDE_TORCH and find_spec(package) is None:
+                pytest.skip(f"{package} is not installed", allow_module_level=True)
+            raise
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    return TestFile.from_parent(parent, path=module_path)
+
+
+def pytest_addoption(parser):
+    """Without pytest-xdist its options, which pyproject.toml gives, change nothing."""
+    if find_spec("xdist") is None:
+        for option in ("-n", "--maxprocesses", "--dist"):
+            parser.getgroup("xdist")._addoption(option, help="needs pytest-xdist")
 
 
 def pytest_collection_modifyitems(items):
