@@ -80,6 +80,7 @@ def test_links_files_and_tests_exist(page):
 
 def test_losses_of_your_own_build_from_a_config(tmp_path):
     """In a process of its own, since registered names stay."""
+    pytest.importorskip("mmdet", reason="the losses are built by MMDetection's registry")
     blocks = re.findall(r"```python\n# (my_\w+\.py)\n(.*?)```", (ROOT / "docs" / "add_your_own.md").read_text(), re.S)
     assert [name for name, _ in blocks] == ["my_losses.py", "my_config.py", "my_losses.py"]
     for name, code in blocks:

@@ -172,9 +172,10 @@ class FocalerIoULoss(BasedIoULoss):
         loss_weight: float = 1.0,
         *,
         base: str = "iou",
+        eps: float = 1e-6,
         **modifiers: Unpack[Modifiers],
     ) -> None:
-        super().__init__(reduction=reduction, loss_weight=loss_weight, base=base, focaler=(d, u), **modifiers)
+        super().__init__(reduction=reduction, loss_weight=loss_weight, base=base, eps=eps, focaler=(d, u), **modifiers)
 
     @property
     def d(self) -> float:
