@@ -1,25 +1,26 @@
-"""The command ``mmdet-losses``: every file of ``tools/`` by its name."""
+"""``python -m mmdet_losses COMMAND``: every file of ``tools/`` by its name."""
 
 from __future__ import annotations
 
 import ast
 import os
 import re
-import runpy
 import subprocess
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from textwrap import wrap
+from types import ModuleType
 
 from . import __version__
 from .config_files import shipped
 
-USAGE = """usage: mmdet-losses COMMAND [arguments]
+COMMAND = "python -m mmdet_losses"
+USAGE = f"""usage: {COMMAND} COMMAND [arguments]
 
-What tools/ holds, for an installed package too. A command may be cut short where it stays clear: `list`.
-`mmdet-losses COMMAND --help` has the options of a command, `mmdet-losses --version` the version.
+What tools/ holds, for an installed package too. A command may be cut short where it stays
+clear: `list`. COMMAND --help has the options of a command, --version the package's version.
 """
 
 
@@ -29,7 +30,7 @@ CURES = {
     "mmengine": MMDETECTION,
     "mmcv": MMDETECTION,
     "mmdet": MMDETECTION,
-    "mmcv._ext": "mmcv has no compiled operators, `mmdet-losses build-mmcv --install OUT` builds it with them",
+    "mmcv._ext": f"mmcv has no compiled operators, `{COMMAND} build-mmcv --install OUT` builds it with them",
     "pkg_resources": "`pip install 'setuptools<81'` brings it back",
     **dict.fromkeys(("cv2", "filelock", "matplotlib", "numpy", "tqdm"), EXTRA),
 }
@@ -79,7 +80,7 @@ def chosen(word: str, known: dict[str, Path]) -> str:
 
 
 def stop(message: str) -> None:
-    sys.exit(f"mmdet-losses: error: {message}")
+    sys.exit(f"mmdet_losses: error: {message}")
 
 
 def run(name: str, file: Path, arguments: Sequence[str]) -> int:
@@ -87,10 +88,13 @@ def run(name: str, file: Path, arguments: Sequence[str]) -> int:
     if file.suffix == ".sh":
         beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
         return subprocess.run(["bash", str(file), *arguments], env={**os.environ, "PATH": beside}).returncode
-    sys.argv = [f"mmdet-losses {name}", *arguments]
+    sys.argv = [f"{COMMAND} {name}", *arguments]
     sys.path.insert(0, str(shipped("tools")))
+    # As runpy does it, which would put the path of the file in place of the command that messages name.
+    module = sys.modules["__main__"] = ModuleType("__main__")
+    module.__file__ = str(file)
     try:
-        runpy.run_path(str(file), run_name="__main__")
+        exec(compile(file.read_bytes(), str(file), "exec"), vars(module))
     except ModuleNotFoundError as error:
         if error.name not in CURES:
             raise

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import Tensor
+from typing_extensions import Unpack
 
 from ... import functional as F
 from ...functional.reduce import may_select
@@ -14,7 +15,7 @@ from ..base import published
 from ..declared import BOOLEAN, FLAG, LESS_THAN_1, TRUE, Check, Option, at_least, keep_options, option
 from ..facts import fact
 from ..inputs import as_labels_or_dense, check_rows, row_weight
-from ..options import check_option
+from ..options import Shared, check_option
 from .base import FocalForm
 from .per_class import are_within, is_one_for_all, kept_numbers
 
@@ -117,6 +118,21 @@ class FocalLoss(FocalForm):
         return F.sigmoid_focal_loss if self.use_sigmoid else F.softmax_focal_loss
 
 
+class FocalKeywords(Shared, total=False):
+    """Keywords of :class:`FocalLoss` that both poly-1 losses hand on to it."""
+
+    reduction: str
+    loss_weight: float
+    activated: bool
+
+
+class PolyKeywords(FocalKeywords, total=False):
+    """Those that :class:`Poly1FocalLoss` hands on besides."""
+
+    gamma: float
+    alpha: float | Sequence[float] | Tensor | None
+
+
 @published()
 class Poly1FocalLoss(FocalLoss):
     """Poly-1 focal loss: focal loss with ``epsilon (1 - p_t)**(gamma + 1)`` added, its leading polynomial term.
@@ -147,7 +163,12 @@ class Poly1FocalLoss(FocalLoss):
     rules: ClassVar = {"epsilon": Option(check=at_least(-1)), "weigh_poly": Option(check=FLAG)}
 
     def __init__(
-        self, use_sigmoid: bool = True, epsilon: float = 1.0, *, weigh_poly: bool = False, **options: Any
+        self,
+        use_sigmoid: bool = True,
+        epsilon: float = 1.0,
+        *,
+        weigh_poly: bool = False,
+        **options: Unpack[PolyKeywords],
     ) -> None:
         super().__init__(use_sigmoid, **options)
         keep_options(self, {"epsilon": epsilon, "weigh_poly": weigh_poly})
@@ -183,7 +204,7 @@ class Poly1CrossEntropyLoss(Poly1FocalLoss):
         use_sigmoid: bool = False,
         epsilon: float = 1.0,
         alpha: float | Sequence[float] | Tensor | None = None,
-        **options: Any,
+        **options: Unpack[FocalKeywords],
     ) -> None:
         super().__init__(use_sigmoid, epsilon, alpha=alpha, gamma=0.0, weigh_poly=True, **options)
 

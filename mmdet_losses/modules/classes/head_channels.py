@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -27,6 +27,13 @@ FREQUENCIES = Check(
     lambda value: are_within(value, 0, 1),
     "the share of the images that hold each class, one number from 0 to 1 per class",
 )
+
+
+class Smoothing(Shared, total=False):
+    """Keywords that :class:`CrossEntropyCustomLoss` hands on to :class:`CrossEntropyLoss`."""
+
+    label_smoothing: float
+    smoothing_mode: str | None
 
 
 class HeadChannels:
@@ -131,7 +138,7 @@ class CrossEntropyCustomLoss(CustomClassifier, CrossEntropyLoss):
         ignore_index: int | None = None,
         loss_weight: float = 1.0,
         avg_non_ignore: bool = False,
-        **options: Any,
+        **options: Unpack[Smoothing],
     ) -> None:
         super().__init__(
             use_sigmoid, use_mask, reduction, class_weight, ignore_index, loss_weight, avg_non_ignore, **options
