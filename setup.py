@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from setuptools import setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
@@ -15,6 +16,26 @@ FOLDERS = ("configs", "tools")
 INDEX = "model-index.yml"
 LEFT_OUT = ("__pycache__", "*.py[cod]", "run", "mutation.sh")
 """Beside what Python writes, the tools that serve a checkout alone."""
+STARTED = ("train.py", "test.py")
+"""The tools that mim starts by path."""
+STARTER = """import runpy
+import sys
+from pathlib import Path
+
+import mmdet_losses
+
+tools = Path(mmdet_losses.__file__).parent / ".mim" / "tools"
+sys.path[0] = str(tools)
+runpy.run_path(str(tools / Path(__file__).name), run_name="__main__")
+"""
+
+
+def copy_configs(target: Path) -> None:
+    """Copy configs and model index into a folder ``.mim``."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    shutil.copytree(ROOT / "configs", target / "configs", ignore=shutil.ignore_patterns(*LEFT_OUT))
+    shutil.copy(ROOT / INDEX, target / INDEX)
 
 
 class BuildWithConfigs(build_py):
@@ -32,11 +53,23 @@ class BuildWithConfigs(build_py):
         if self.editable_mode:  # there the package finds them beside itself
             return
         target = Path(self.build_lib, "mmdet_losses", ".mim")
-        shutil.rmtree(target, ignore_errors=True)
-        target.mkdir(parents=True)
-        for name in FOLDERS:
-            shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns(*LEFT_OUT))
-        shutil.copy(ROOT / INDEX, target / INDEX)
+        copy_configs(target)
+        shutil.copytree(ROOT / "tools", target / "tools", ignore=shutil.ignore_patterns(*LEFT_OUT))
 
 
-setup(cmdclass={"build_py": BuildWithConfigs})
+class WheelForEveryMim(bdist_wheel):
+    """A wheel whose metadata has configs, and what starts the two tools, once more.
+
+    onedl-mim 0.5 takes the folder of the first installed file for the package, and pip sorts the metadata before it.
+    """
+
+    def write_wheelfile(self, wheelfile_base: str, *args: str, **options: str) -> None:
+        super().write_wheelfile(wheelfile_base, *args, **options)
+        target = Path(wheelfile_base, ".mim")
+        copy_configs(target)
+        (target / "tools").mkdir()
+        for name in STARTED:
+            (target / "tools" / name).write_text(STARTER)
+
+
+setup(cmdclass={"build_py": BuildWithConfigs, "bdist_wheel": WheelForEveryMim})

@@ -93,15 +93,30 @@ def test_wheel_holds_the_package_its_configs_and_its_tools(tree: Path, built: Pa
     assert shipped == files(tree / "mmdet_losses") and {"py.typed", "kernels/cpp/loss.h"} <= shipped
     (information,) = (built / "site").glob("*.dist-info")
     assert information.name == f"mmdet_losses-{mmdet_losses.__version__}.dist-info"
-    # onedl-mim looks for the package beside the first file that is installed, which a script in bin/ would be
-    assert not (information / "entry_points.txt").exists() and not list((built / "site").glob("*.data"))
 
 
-def test_mim_finds_one_file_of_each_config(built: Path) -> None:
-    """It looks for the bare name in the whole package."""
-    names = [Path(name).name for name in files(built / "site") if "/configs/" in name and "/_base_/" not in name]
+@pytest.mark.parametrize("root", ["mmdet_losses", "*.dist-info"])
+def test_mim_finds_one_file_of_each_config(root: str, built: Path) -> None:
+    """It looks for the bare name in the whole package, onedl-mim 0.5 beside the first file by name."""
+    (folder,) = (built / "site").glob(root)
+    assert (folder / ".mim" / "model-index.yml").read_bytes() == (ROOT / "model-index.yml").read_bytes()
+    assert files(folder / ".mim" / "configs") == files(ROOT / "configs")
+    names = [Path(name).name for name in files(folder) if "/configs/" in name and "/_base_/" not in name]
     configs = [name for name in names if name.endswith(".py")]
     assert len(configs) == len(set(configs)) > 30
+
+
+def test_no_file_is_installed_before_those_that_mim_takes_for_the_package(built: Path) -> None:
+    """A script in bin/ would be."""
+    assert {path.name.partition("-")[0] for path in (built / "site").iterdir()} == {"mmdet_losses"}
+    assert not list((built / "site").glob("*.data")) + list((built / "site").glob("*.dist-info/entry_points.txt"))
+
+
+def test_what_mim_starts_is_the_tool(built: Path, tmp_path: Path) -> None:
+    pytest.importorskip("mmdet")
+    (train,) = (built / "site").glob("*.dist-info/.mim/tools/train.py")
+    said = run([sys.executable, "-W", "ignore", str(train), "none.py"], tmp_path, code=2, path=built / "site")
+    assert said.splitlines()[-1].startswith("train: error: config none.py does not exist")
 
 
 def test_sdist_holds_a_checkout(tree: Path, built: Path) -> None:
