@@ -25,7 +25,8 @@ class OwnRegistry(Registry):
     """
 
     def __init__(self, parent: Registry, bring: Callable[[], Any]) -> None:
-        super().__init__(parent.name, parent=parent, scope="mmdet_losses")
+        # With a location, since MMEngine would look for mmdet_losses.utils in a package of its table.
+        super().__init__(parent.name, parent=parent, scope="mmdet_losses", locations=["mmdet_losses.registry"])
         self.bring = bring
 
     def get(self, key: str) -> Any:

@@ -23,7 +23,6 @@ from .members import EIoULoss
 __all__ = ["AlphaIoULoss", "FocalEIoULoss", "FocalerIoULoss", "InnerIoULoss", "UnifiedIoULoss", "WIoULoss"]
 
 MEMBERS = [cls for cls in CATALOGUE.values() if issubclass(cls, IoUTypeLoss)]
-
 BOUNDS_OF_BASES = {cls.terms: cls().term_bounds for cls in MEMBERS if cls.terms in F.BASES.values()}
 """Largest values of the terms that :class:`BasedIoULoss` may take."""
 
