@@ -14,7 +14,7 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).resolve().parent
 FOLDERS = ("configs", "tools")
 INDEX = "model-index.yml"
-LEFT_OUT = ("__pycache__", "*.py[cod]", "run", "mutation.sh")
+LEFT_OUT = ("__pycache__", "*.py[cod]", "run", "mutation.sh", "gpu_check.sh")
 """Beside what Python writes, the tools that serve a checkout alone."""
 STARTED = ("train.py", "test.py")
 """The tools that mim starts by path."""

@@ -42,7 +42,9 @@ def commands() -> dict[str, Path]:
     tools = shipped("tools")
     folders = [tools, *(path for path in sorted(tools.glob("*/")) if not (path / "__init__.py").exists())]
     files = [path for folder in folders for path in folder.glob("*.*") if path.suffix in (".py", ".sh")]
-    return {path.stem.replace("_", "-"): path for path in sorted(files, key=lambda path: path.stem)}
+    return {
+        path.stem.replace("_", "-"): path for path in sorted(files, key=lambda path: (path.stem, path.suffix == ".py"))
+    }
 
 
 def about(file: Path) -> str:
