@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
-from .compiling import is_traced
+from .compiling import is_compiling
 from .dtype import upcast
 from .geometry import (
     LEAST_SIDE,
@@ -35,7 +36,8 @@ def box_pair(pred: Tensor, target: Tensor, *, extent: bool = True) -> BoxPair:
         extent: Whether centre offset or enclosing box will be read; if they are read all the same, they cost more.
     """
     pred, target = upcast(pred, target)
-    if is_traced():
+    # what is_traced asks, without another call on the way of every loss of boxes
+    if is_compiling() or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return framed(pred, target)
     if not torch.is_grad_enabled() or not (pred.requires_grad or target.requires_grad):
         return ValuePair(pred, target)
