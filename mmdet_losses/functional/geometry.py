@@ -84,7 +84,7 @@ def size_of(box: Box) -> tuple[Tensor, Tensor]:
 def scaled_box(box: Box, ratio: float | Tensor) -> Box:
     """The boxes with both sides times ``ratio`` about their centres."""
     x, y = (box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2
-    return Box(*(centre + (side - centre) * ratio for centre, side in zip((x, y, x, y), box, strict=True)))
+    return Box(x + (box.x1 - x) * ratio, y + (box.y1 - y) * ratio, x + (box.x2 - x) * ratio, y + (box.y2 - y) * ratio)
 
 
 LEAST_SIDE = 1e-12
@@ -223,15 +223,13 @@ class BoxPair:
 def framed(pred: Tensor, target: Tensor) -> BoxPair:
     """Geometry of aligned boxes ``(n, 4)``, one tensor per coordinate."""
     pred, target = Box(*pred.unbind(-1)), Box(*target.unbind(-1))
-    origin = (pred.x1.detach(), pred.y1.detach()) * 2
+    x, y = pred.x1.detach(), pred.y1.detach()
+    pred, target = (Box(box.x1 - x, box.y1 - y, box.x2 - x, box.y2 - y) for box in (pred, target))
     with torch.no_grad():
         # From all corners and not only (x1, y1) and (x2, y2): an inverted box must not leave the frame.
-        far = (side - start for side, start in zip((*pred, *target), origin * 2, strict=True))
-        unit = unit_of(reduce(torch.maximum, map(torch.abs, far)))
+        unit = unit_of(reduce(torch.maximum, map(torch.abs, (*pred, *target))))
         scale = unit.reciprocal()
-    pred, target = (
-        Box(*((side - start) * scale for side, start in zip(box, origin, strict=True))) for box in (pred, target)
-    )
+    pred, target = (Box(*(side * scale for side in box)) for box in (pred, target))
     return BoxPair(pred, target, unit)
 
 

@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .arguments import check_choice
 from .compiling import is_compiling
 from .dtype import upcast
 
 __all__ = ["reduce_loss", "weighted_loss"]
 
 REDUCTIONS = ("none", "mean", "sum")
+VALUES = ("elements", "rows", "sides")
 SHORT = 2**17
 """Number of elements up to which selecting the kept rows costs more than computing all of them."""
 MOST = 0.8
@@ -153,6 +155,8 @@ def weighted_loss(
         tame: Whether a finite loss implies a finite gradient. Then a finite sum proves that no masked entry held
             NaN or inf, and the mask is skipped.
     """
+    check_choice("weighted_loss", "reduction", reduction, REDUCTIONS)
+    check_choice("weighted_loss", "values", values, VALUES)
     num_rows = inputs[0].shape[0]
     reduces = reduction != "none"
     if reduces and num_rows == 0 and not is_compiling():
@@ -163,7 +167,7 @@ def weighted_loss(
             total = weighted_sum(loss, weight)
             if math.isfinite(total.item()):
                 return reduce_total(total, reduction, num_rows * loss.shape[1:].numel(), avg_factor)
-        inputs, weight = drop_junk(inputs, weight, reduces, values)
+        inputs, weight = drop_junk(inputs, weight, may_drop=reduces, values=values)
     loss = compute(*inputs)
     if not reduces:
         return loss if weight is None else loss * weight.to(loss.dtype)
@@ -171,10 +175,7 @@ def weighted_loss(
 
 
 def drop_junk(
-    inputs: Sequence[Tensor],
-    weight: Tensor,
-    may_drop: bool = True,
-    values: str = "elements",
+    inputs: Sequence[Tensor], weight: Tensor, *, may_drop: bool, values: str
 ) -> tuple[Sequence[Tensor], Tensor]:
     """Inputs and weight with entries of weight 0 masked: their rows deleted, if ``may_drop``, or filled with zeros."""
     selects = may_select(weight)
@@ -212,4 +213,5 @@ def reduce_loss(loss: Tensor, reduction: str, avg_factor: Any = None) -> Tensor:
         reduction: ``'none'`` returns the loss unchanged, ``'sum'`` its sum, ``'mean'`` its sum over ``avg_factor``.
         avg_factor: Divisor, with nothing added to it, by default the number of elements; a divisor of 0 gives 0.
     """
+    check_choice("reduce_loss", "reduction", reduction, REDUCTIONS)
     return loss if reduction == "none" else reduce_total(loss.sum(), reduction, loss.numel(), avg_factor)

@@ -168,7 +168,7 @@ def usable(
     """Maps and target in one floating dtype, images of weight 0 masked."""
     tensors = [*maps, *tensors_of(target)]
     if weight is not None:
-        tensors, _ = drop_junk(tensors, weight, may_drop=False)
+        tensors, _ = drop_junk(tensors, weight, may_drop=False, values="elements")
     floating = iter(upcast(*(tensor for tensor in tensors if tensor.is_floating_point())))
     tensors = [next(floating) if tensor.is_floating_point() else tensor for tensor in tensors]
     maps, held = tensors[: len(maps)], tensors[len(maps) :]

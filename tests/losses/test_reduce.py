@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
 
-from mmdet_losses.functional.dtype import autocast_is_on, without_autocast
+from mmdet_losses.functional import reduce
+from mmdet_losses.functional.dtype import NOTHING, autocast_is_on, without_autocast
+from mmdet_losses.functional.geometry import framed
 from mmdet_losses.functional.reduce import (
     MOST,
     SHORT,
@@ -17,9 +21,11 @@ from mmdet_losses.functional.reduce import (
     mean_of_columns,
     mostly_kept,
     none_masked,
+    reduce_loss,
     weighted_loss,
     weighted_sum,
 )
+from mmdet_losses.kernels.call import Call, eager
 
 
 def test_all_between() -> None:
@@ -63,6 +69,14 @@ def test_rows_are_kept_where_too_few_are_left_out(most: float) -> None:
     assert len(keep_rows(inputs, fewer, most)[1]) == 4 * most - 1
 
 
+def test_a_selection_without_gradient_is_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
+    pred, label, weight = torch.ones(3, requires_grad=True), torch.arange(3), torch.tensor([0.0, 1, 1])
+    monkeypatch.setattr(reduce, "Rows", None)
+    assert keep_rows([pred.detach(), label], weight)[0][1].tolist() == [1, 2]
+    with torch.no_grad():
+        assert len(keep_rows([pred, label], weight)[0][0]) == 2
+
+
 def test_no_weight_is_0() -> None:
     assert none_masked(torch.tensor([1e-3, 2.0])) and none_masked(torch.empty(0))
     assert not none_masked(torch.tensor([0.0, 2.0]))
@@ -84,6 +98,8 @@ def test_mean_of_columns(rows: int) -> None:
     torch.testing.assert_close(mean_of_columns(weight).double(), weight.double().mean(1), rtol=1e-6, atol=0)
     assert mean_of_columns(weight.half()).dtype == torch.float32
     assert mean_of_columns(weight[:, 0]).equal(weight[:, 0])
+    angled = torch.cat((weight, torch.ones(rows, 1)), 1)
+    torch.testing.assert_close(mean_of_columns(angled), (weight.sum(1) + 1) / 5)
 
 
 @pytest.mark.parametrize("size", [5, SHORT + 1])
@@ -127,17 +143,71 @@ def test_many_rows_of_a_tame_loss(share: float) -> None:
     assert loss.item() == pytest.approx((pred.double() * weight).mean().item(), rel=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("numel", "kept", "tame", "computed"),
+    [
+        (4, 1, True, 4),  # selecting costs more than computing
+        (SHORT, 1, True, SHORT),
+        (SHORT + 1, 1, True, 1),
+        (SHORT + 1, SHORT, True, SHORT + 1),
+        (4, 1, False, 1),
+        (SHORT + 1, SHORT, False, SHORT),
+    ],
+)
+def test_which_rows_are_computed(numel: int, kept: int, tame: bool, computed: int) -> None:
+    seen = []
+
+    def compute(pred: Tensor) -> Tensor:
+        seen.append(len(pred))
+        return pred
+
+    weight = torch.zeros(numel)
+    weight[:kept] = 1
+    call = Call(compute, {}, "sum", 1, "elements", tame, None)
+    assert eager(call, [torch.ones(numel)], weight, None) == kept
+    assert weighted_loss(compute, [torch.ones(numel)], weight, reduction="none").sum() == kept
+    assert seen == [computed, numel]
+
+
+def test_a_loss_weight_of_1_is_no_operation() -> None:
+    pred = torch.ones(2, requires_grad=True)
+    of = {
+        weight: eager(Call(torch.exp, {}, "none", weight, "elements", True, None), [pred], None, None)
+        for weight in (1, 2)
+    }
+    assert torch.equal(of[2], 2 * of[1]) and "Exp" in of[1].grad_fn.name()
+
+
+@pytest.mark.parametrize("option", [{"reduction": "avg"}, {"values": "row"}])
+def test_unknown_reduction_or_kind_of_value(option: dict[str, str]) -> None:
+    ((name, value),) = option.items()
+    with pytest.raises(ValueError, match=rf"^weighted_loss\(\): {name} must be one of '.*', got '{value}'"):
+        weighted_loss(torch.abs, [torch.ones(2)], **option)
+    if name == "reduction":
+        with pytest.raises(ValueError, match=r"^reduce_loss\(\): reduction must be one of 'none', 'mean', 'sum'"):
+            reduce_loss(torch.ones(2), value)
+
+
+def test_what_is_not_masked_is_not_copied() -> None:
+    inputs, weight = [torch.ones(3, requires_grad=True)], torch.tensor([1.0, 2, 3])
+    assert drop_junk(inputs, weight, may_drop=True, values="elements")[0] is inputs
+    (rows,), _ = drop_junk(inputs, weight - 1, may_drop=True, values="elements")
+    assert len(rows) == 2 and "Rows" in rows.grad_fn.name()
+    pair = framed(*torch.tensor([[[0.0, 0, 2, 2]], [[1.0, 1, 3, 4]]]))
+    assert pair.inner_iou(1.0) is pair.iou
+
+
 def test_junk_of_weight_0() -> None:
     """Elements each on their own; a row of sides only where all its weights are 0."""
     weight = torch.tensor([[0.0, 1, 0, 1], [0, 0, 0, 0], [1, 1, 1, 1]])
     ones = torch.ones(3, 4)
-    (elements,), _ = drop_junk([ones], weight, False)
+    (elements,), _ = drop_junk([ones], weight, may_drop=False, values="elements")
     assert torch.equal(elements, weight)
-    (sides,), _ = drop_junk([ones], weight, False, "sides")
+    (sides,), _ = drop_junk([ones], weight, may_drop=False, values="sides")
     assert sides[:, 0].tolist() == [1, 0, 1] and torch.equal(sides, sides[:, :1].expand(3, 4))
-    (rows,), kept = drop_junk([ones], weight, True, "sides")
+    (rows,), kept = drop_junk([ones], weight, may_drop=True, values="sides")
     assert len(rows) == len(kept) == 2
-    (rows,), kept = drop_junk([ones], weight)
+    (rows,), kept = drop_junk([ones], weight, may_drop=True, values="elements")
     assert len(rows) == len(kept) == 2
 
 
@@ -148,3 +218,18 @@ def test_autocast_is_off_within() -> None:
         with without_autocast("cpu"):
             assert not autocast_is_on("cpu")
         assert autocast_is_on("cpu")
+
+
+def test_autocast_of_the_device_that_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CPU's own answer is the same whatever it is asked for."""
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: {"cuda": True, "cpu": False}[device])
+    assert autocast_is_on("cuda") and not autocast_is_on("cpu")
+    assert without_autocast("cpu") is NOTHING and without_autocast("cuda") is not NOTHING
+
+
+def test_autocast_of_an_older_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before 2.4 it takes no device, and the CPU has a function of its own."""
+    for gpu, cpu in ((False, True), (True, False), (False, False)):
+        monkeypatch.setattr(torch, "is_autocast_enabled", partial(bool, gpu))
+        monkeypatch.setattr(torch, "is_autocast_cpu_enabled", partial(bool, cpu))
+        assert autocast_is_on("cpu") is (gpu or cpu)

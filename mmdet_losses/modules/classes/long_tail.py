@@ -281,7 +281,7 @@ class EQLV2Loss(GradientRatio, RegionLoss):
     def observe(self, pred: Tensor, target: Tensor, weight: Tensor | None) -> None:
         (pred, target), weight = self.align(pred, target, weight)
         if weight is not None:
-            (pred, target), weight = drop_junk((pred, target), weight)
+            (pred, target), weight = drop_junk((pred, target), weight, may_drop=True, values="elements")
         options = super().arguments()
         positive, negative = equalization_v2_gradients(pred, target, weight, ratio=self.pos_neg, **options)
         self.gather(positive=positive[:-1], negative=negative[:-1])
