@@ -94,8 +94,8 @@ def wasserstein_loss(
 def gaussian_combined_loss(pred: Tensor, target: Tensor) -> Tensor:
     """Gaussian combined distance, see :class:`~mmdet_losses.GCDLoss`; ``(n, 4)`` boxes to ``(n,)``."""
     pair = box_pair(pred, target)
-    sides = zip(pair.offset(), pair.pred_size, pair.target_size, strict=True)
-    total = sum(combined_squares(*axis) for axis in sides)
+    (x, y), (width, height), (wide, high) = pair.offset(), pair.pred_size, pair.target_size
+    total = combined_squares(x, width, wide) + combined_squares(y, height, high)
     return saturate(root(total / 2))
 
 

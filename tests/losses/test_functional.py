@@ -402,6 +402,34 @@ def test_wide_weight_does_not_widen_the_loss(reduction):
     assert loss.dtype == torch.float32
 
 
+WEIGHTED = sorted(name for name in FUNCTIONS if "class_weight" in inspect.signature(getattr(F, name)).parameters)
+
+
+@pytest.mark.parametrize("name", [name for name in WEIGHTED if name != "equalization_v2_loss"])
+def test_wide_class_weight_does_not_widen_the_loss(name):
+    """Each class's own column times its weight, whatever dtype the weight is of."""
+    function, logits, label = getattr(F, name), torch.tensor([[0.5, -1.0, 2.0]] * 2), torch.tensor([2, 0])
+    state = {name: torch.ones(3, dtype=torch.int64) for name in needed(name) - {"class_weight"}}
+    if name in ("quality_focal_loss", "varifocal_loss"):
+        label = F.one_hot(label, 3).float()
+    weight = torch.tensor([0.5, 1.0, 3.0])
+    narrow, wide = (function(logits, label, **state, class_weight=weight.to(d)) for d in (torch.float32, torch.float64))
+    assert wide.dtype == torch.float32 and torch.equal(wide, narrow)
+    assert not torch.equal(narrow, function(logits, label, **state, class_weight=torch.ones(3)))
+
+
+def test_wide_shares_of_classes_do_not_widen_the_loss():
+    logits, shares = torch.tensor([[0.0, 1.0]]), torch.tensor([[0.25, 0.75]], dtype=torch.float64)
+    loss = F.softmax_cross_entropy(logits, shares)
+    assert loss.dtype == torch.float32 and loss.item() == pytest.approx(math.log(1 + math.e) - 0.75)
+
+
+def test_scale_dynamic_iou_of_a_small_target_by_default():
+    """27 of 81 pixels: (1 - (1 - 1 / 3) / 2) (1 - 0) + (1 + (1 - 1 / 3) / 2) 100 / (13**2 + 9**2)."""
+    loss = F.scale_dynamic_iou_loss(torch.tensor([[10.0, 0, 13, 9]]), torch.tensor([[0.0, 0, 3, 9]]))
+    assert loss.item() == pytest.approx(2 / 3 + 4 / 3 * 0.4)
+
+
 def test_mean_of_wise_iou():
     """The outlier degree is over the mean, so version 2 has its root."""
     pred, target = input_of("WIoULoss", {})

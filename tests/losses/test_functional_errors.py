@@ -52,6 +52,21 @@ def test_reduction_says_what_reduces(name: str) -> None:
         getattr(F, name)(*BOXES, **{"ratio": 1.0} if name == "unified_iou_loss" else {}, reduction="sum")
 
 
+def test_the_whole_sentence() -> None:
+    with pytest.raises(TypeError) as error:
+        F.giou_loss(*BOXES, reduction="sum")
+    assert str(error.value) == (
+        "giou_loss() got an unexpected keyword argument 'reduction': "
+        "functions return the unreduced loss, which its class weighs and reduces."
+    )
+    with pytest.raises(TypeError) as error:
+        F.focal_eiou_loss(*BOXES, gama=2.0)
+    assert str(error.value) == (
+        "focal_eiou_loss() got an unexpected keyword argument 'gama': "
+        "its modifiers are power, inner_ratio, focaler, ratio, cost."
+    )
+
+
 @pytest.mark.parametrize("name", OPEN)
 def test_modifier_that_is_none(name: str) -> None:
     more = {"ratio": 1.0} if name == "unified_iou_loss" else {}
