@@ -51,7 +51,7 @@ def distribution_focal_loss(
 def between_bins(pred: Tensor, target: Tensor, bins: Tensor) -> Tensor:
     """Cross-entropy towards the two bins beside a distance, each by its nearness; bins at any distances."""
     target = target.clamp(bins[0], bins[-1])
-    left = (torch.bucketize(target.detach(), bins, right=True) - 1).clamp(0, len(bins) - 2)
+    left = (torch.bucketize(target.detach(), bins, right=True) - 1).clamp(max=len(bins) - 2)
     low, high = bins[left], bins[left + 1]
     share = (target - low) / (high - low)
     log_prob = pred.log_softmax(-1)

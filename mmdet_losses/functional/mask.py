@@ -26,8 +26,6 @@ def dice_loss(
     Returns:
         Tensor ``(n,)``, float32 (float64 where an input is).
     """
-    if not target.is_floating_point():
-        target = target.to(torch.float32)
     pred, target = (tensor.flatten(1) for tensor in upcast(pred, target))
     prob = torch.sigmoid(pred) if activate else pred
     shared = (prob * target).sum(1)

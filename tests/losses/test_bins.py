@@ -22,6 +22,7 @@ def test_bins_of_dfine():
     assert bins[14:19] == pytest.approx([-0.1577536725, -0.0759896247, 0, 0.0759896247, 0.1577536725], abs=6e-11)
     eight = [-4, -2, -1.080083823, -0.4422495703, 0, 0.4422495703, 1.080083823, 2, 4]
     assert F.dfine_bins(8) == pytest.approx(eight, rel=1e-9)
+    assert F.dfine_bins(4) == pytest.approx([-4, -2, 0, 2, 4])
     large = F.dfine_bins(reg_scale=8)
     assert large[:3] == pytest.approx([-8, -4, -3.491299369], rel=1e-9)
     assert large[17] == pytest.approx(0.1132635768, rel=1e-9)
@@ -84,6 +85,26 @@ def test_expectation_of_uneven_bins():
     assert layer(torch.zeros(3, 4)).tolist() == pytest.approx([0.625] * 3)
     certain = torch.tensor([[0.0, 99, 0, 0, 0, 0, 0, 99]])
     assert layer(certain)[0].tolist() == pytest.approx([-1.0, 7.0])
+
+
+def test_wide_bins_do_not_widen_the_loss():
+    bins = torch.tensor([0.0, 1, 4], dtype=torch.float64)
+    assert F.distribution_focal_loss(torch.zeros(2, 3), torch.ones(2), bins=bins).dtype == torch.float32
+    distance = F.integral(torch.zeros(2, 2, 3), bins=bins)
+    assert distance.dtype == torch.float32 and distance.tolist() == [[pytest.approx(5 / 3)] * 2] * 2
+    assert F.integral(torch.zeros(2, 5, 6), bins=bins).shape == (2, 5, 2)
+
+
+def test_form_for_a_compiler(monkeypatch):
+    """Before the first bin, between bins, at one, and beyond the last; a certain logit has no share elsewhere."""
+    pred, target = torch.randn(6, 4, dtype=torch.float64), tensor([-1.0, 0.25, 1, 2.5, 4, 9])
+    pred[1, 3] = -torch.inf
+    bins = tensor([0.0, 1, 2, 4])
+    for options in ({"bins": bins}, {"y_max": 4.0}):
+        eager = F.distribution_focal_loss(pred, target, **options)
+        with monkeypatch.context() as patch:
+            patch.setattr("mmdet_losses.functional.distribution.is_compiling", lambda: True)
+            torch.testing.assert_close(F.distribution_focal_loss(pred, target, **options), eager)
 
 
 def test_compiled_forms_agree():

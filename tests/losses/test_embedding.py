@@ -12,6 +12,7 @@ from oracle import embedding
 from torch import Tensor
 
 import mmdet_losses as ml
+from mmdet_losses import functional as F
 
 
 def tensor(values: list) -> Tensor:
@@ -117,6 +118,23 @@ def test_triplets_against_loops():
     assert torch.autograd.gradcheck(ml.TripletLoss(), (pred.requires_grad_(), target))
 
 
+def test_triplets_of_the_function():
+    """Margin and rows by default; distances below 1; rows that take no part; none at all."""
+    pred, target = identities(2)
+    expected = tensor(embedding.triplets((0.1 * pred).tolist(), target.tolist()))
+    torch.testing.assert_close(F.triplet_loss(0.1 * pred, target), expected)
+    alone = F.triplet_loss(pred[:3], torch.tensor([0, 0, 1]), torch.tensor([True, True, False]))
+    assert alone.tolist() == [0, 0, 0]
+    assert F.triplet_loss(pred[:0], target[:0]).shape == (0,)
+
+
+def test_triplets_far_from_the_origin_keep_their_digits():
+    """Distances by a product of matrices, as torch takes them of more than 25 rows, would have none."""
+    pred, target = (1000 + identities(3, 40)[0]).float(), identities(3, 40)[1]
+    expected = torch.tensor(embedding.triplets(pred.tolist(), target.tolist()))
+    torch.testing.assert_close(F.triplet_loss(pred, target), expected, rtol=1e-3, atol=1e-3)
+
+
 def test_triplets_as_mmdet():
     stock = pytest.importorskip("mmdet.models.losses").TripletLoss
     pred, target = identities(1)
@@ -196,6 +214,15 @@ def test_an_object_is_one_in_every_channel():
     first, second = top_left[0, :, 1, 2], bottom_right[0, :, 3, 3]
     assert push.item() == 0
     assert pull.item() == pytest.approx(((first - second) ** 2).sum().item() / 2, rel=1e-5)
+
+
+def test_push_of_several_channels():
+    """The distances of three objects are 0.5, 2 and 1.5: (1 - 0.5) for each of the two that are near, over 6 pairs."""
+    corners = tensor([[0.0, 0], [0.25, 0.25], [1, 1]])
+    pull, push = F.associative_embedding_loss(corners, corners)
+    assert pull.item() == 0 and push.item() == pytest.approx(1 / 6)
+    for part in F.associative_embedding_loss(corners.to("meta"), corners.to("meta")):
+        assert part.device.type == "meta" and part.shape == ()
 
 
 def test_corner_embeddings_as_mmdet():

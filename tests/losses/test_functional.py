@@ -66,6 +66,7 @@ DERIVED = [
 PAIRS = [
     ("IoULoss", {"mode": "square", "power": 2.0}, F.iou_loss, {"mode": "square", "power": 2.0}),
     ("GIoULoss", {"power": 2.0}, F.giou_loss, {"power": 2.0}),
+    ("InterpIoULoss", {"power": 2.0}, F.interp_iou_loss, {"power": 2.0}),
     ("DIoULoss", {"inner_ratio": 1.3}, F.diou_loss, {"inner_ratio": 1.3}),
     ("CIoULoss", {"alpha_gate": 0.5, "power": 2.0}, F.ciou_loss, {"alpha_gate": 0.5, "power": 2.0}),
     ("SmoothL1Loss", {"beta": 0.3}, F.smooth_l1_loss, {"beta": 0.3}),
@@ -204,6 +205,7 @@ def test_defaults_of_what_losses_are_made_of():
     assert torch.equal(F.wise_focus(pair, version=2), F.wise_focus(pair, 1.0, version=2, gamma=0.5))
     assert torch.equal(F.box_iou_loss(pred, target), F.iou_loss(pred, target, mode="linear"))
     assert torch.equal(F.pair_loss(pair), F.box_iou_loss(pred, target))
+    assert torch.equal(F.box_iou_loss(pred, target, F.interp_terms), F.interp_iou_loss(pred, target))
     logits, dense = input_of("QualityFocalLoss", {})[0], torch.rand(N, 1)
     terms = F.quality_focal_terms(logits, dense.expand_as(logits))
     assert torch.equal(terms, F.quality_focal_terms(logits, dense.expand_as(logits), beta=2.0, activated=False))

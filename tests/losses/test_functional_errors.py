@@ -100,6 +100,11 @@ def test_option_that_is_none_of_its_choices(name: str, options: dict[str, Any], 
         getattr(F, name)(*BOXES, **options)
 
 
+def test_iou_loss_takes_no_cost() -> None:
+    with pytest.raises(TypeError, match=r"^iou_loss\(\) got an unexpected keyword argument 'cost': its modifiers are"):
+        F.iou_loss(*BOXES, cost=lambda overlap: 1 - overlap)
+
+
 def test_what_is_handed_on_still_is() -> None:
     """The modifiers, what box_iou_loss takes beside them, and the options of a base's terms."""
     scaled = F.box_iou_loss(*BOXES, F.ciou_terms, ratio=0.5)

@@ -31,6 +31,12 @@ def test_dice(options, value, gradient):
     assert pred.grad[0].tolist() == pytest.approx(gradient, abs=6e-11)
 
 
+def test_naive_dice_of_probabilities():
+    """Of 0.5 and 0.25 with the target 1 and 0: 1 - 2 * 0.5 / (0.75 + 1)."""
+    loss = ml.DiceLoss(use_sigmoid=False, activate=False, naive_dice=True, eps=0.0)
+    assert loss(tensor([[0.5, 0.25]]), torch.tensor([[1, 0]])).item() == pytest.approx(3 / 7)
+
+
 def test_dice_of_a_large_mask_in_half_precision():
     """262,144 pixels, whose sums overflow in float16: p = 0.5 and a full target, 1 - n / (n / 4 + n) = 0.2."""
     pred = torch.zeros(1, 512, 512, dtype=torch.float16, requires_grad=True)
