@@ -219,7 +219,7 @@ def slide_loss(
     pred, quality, positive = spread(pred, target, quality)
     _, cost = probability_and_cost(pred, quality, activated)
     if mean is None:
-        mean = (quality.sum() / positive.sum().clamp(min=1)).expand(pred.shape[:-1])
+        mean = quality.sum() / positive.sum().clamp(min=1)
     mean = mean.detach().to(quality.dtype).clamp(min=LEAST_MEAN).unsqueeze(-1)
     hard = torch.where(quality >= mean, torch.exp(1 - quality), torch.exp(1 - mean))
     return weighted(cost, quality > mean - 0.1, hard, torch.ones_like(hard), class_weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from typing import Any
 
 import pytest
@@ -60,6 +61,12 @@ def test_the_whole_sentence() -> None:
         "functions return the unreduced loss, which its class weighs and reduces."
     )
     with pytest.raises(TypeError) as error:
+        F.unified_iou_loss(*BOXES, ratio=1.0, base="ciou", gama=2.0)
+    assert str(error.value) == (
+        "unified_iou_loss() got an unexpected keyword argument 'gama': "
+        "its modifiers are power, inner_ratio, focaler, focus, cost, alpha_gate."
+    )
+    with pytest.raises(TypeError) as error:
         F.focal_eiou_loss(*BOXES, gama=2.0)
     assert str(error.value) == (
         "focal_eiou_loss() got an unexpected keyword argument 'gama': "
@@ -98,6 +105,29 @@ def test_option_that_is_none_of_its_choices(name: str, options: dict[str, Any], 
     option = next(iter(options))
     with pytest.raises(ValueError, match=rf"^{name}\(\): {option} must be one of .*{allowed}.*, got"):
         getattr(F, name)(*BOXES, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("alpha_iou_loss", {"power": 2.0}),
+        ("inner_iou_loss", {"inner_ratio": 0.8}),
+        ("focaler_iou_loss", {"focaler": None}),
+    ],
+)
+def test_what_a_function_sets_itself_is_none_of_its_modifiers(name: str, own: dict[str, Any]) -> None:
+    (option,) = own
+    with pytest.raises(
+        TypeError, match=rf"^{name}\(\) got an unexpected keyword argument '{option}': its modifiers are"
+    ):
+        getattr(F, name)(*BOXES, **own)
+
+
+def test_wise_iou_of_other_terms() -> None:
+    """Whose options the function cannot know."""
+    focus = partial(F.wise_focus, mean=1.0, version=3, alpha=1.9, delta=3.0, gamma=0.5)
+    expected = F.box_iou_loss(*BOXES, F.shape_terms, scale=1.0, focus=focus)
+    assert torch.equal(F.wise_iou_loss(*BOXES, terms=F.shape_terms, scale=1.0), expected)
 
 
 def test_iou_loss_takes_no_cost() -> None:

@@ -175,6 +175,13 @@ def test_qualities_are_clamped_and_detached(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_dense_qualities_are_clamped(name):
+    """A quality below 0 is that of background."""
+    loss, pred = getattr(ml, name)(reduction="none"), torch.tensor([[0.5, -1, 2, 0.3]])
+    assert torch.equal(loss(pred, torch.tensor([[1.5, 1, -0.5, 0]])), loss(pred, torch.tensor([[1.0, 1, 0, 0]])))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_fractional_power_at_a_fit(name):
     """Where the probability is the target, a power below 1 has no slope."""
     quality = torch.tensor([0.5], dtype=torch.float64)

@@ -141,6 +141,7 @@ def test_many_rows_of_a_tame_loss(share: float) -> None:
     pred, weight = torch.rand(SHORT + 1, generator=draw), (torch.rand(SHORT + 1, generator=draw) < share).float()
     loss = weighted_loss(torch.abs, [pred], weight, tame=True)
     assert loss.item() == pytest.approx((pred.double() * weight).mean().item(), rel=1e-5)
+    assert weighted_loss(torch.abs, [torch.ones(2, 3)], torch.ones(2, 3), tame=True) == 1
 
 
 @pytest.mark.parametrize(
