@@ -342,6 +342,35 @@ def test_symmetry_is_as_the_object_says(case):
     assert torch.allclose(loss(pred, target), loss(target, pred), rtol=1e-9, atol=1e-12) is loss.symmetric
 
 
+def test_share_of_the_distance_and_functions_of_it():
+    """Equal boxes 4 apart: alpha divides the offset's part of a divergence by its square, and a root is a root."""
+    pred = torch.tensor([[0.0, 0, 6, 2, 0.3]], dtype=torch.float64)
+    target = pred + torch.tensor([4.0, 0, 0, 0, 0])
+    plain = {"fun": "none", "tau": 0.0, "sqrt": False}
+    for loss in (F.kld_loss, F.jd_loss):
+        whole, quarter = (loss(pred, target, alpha=alpha, **plain) for alpha in (1.0, 2.0))
+        torch.testing.assert_close(quarter, whole / 4)
+    found = F.gwd_loss(pred, target, fun="sqrt", tau=0.0, normalize=False)
+    assert found.item() == pytest.approx(2.0)
+    jeffreys = F.gaussian_distance_loss(pred, target, loss_type="jd", tau=3.0)
+    assert torch.equal(jeffreys, F.jd_loss(pred, target, tau=3.0))
+
+
+@pytest.mark.parametrize("swap", [False, True])
+@pytest.mark.parametrize("turn", [0.0, math.pi / 2])
+def test_boxes_that_one_side_alone_separates(swap, turn):
+    """A box turned by 30 degrees above a wide one: the projections reach (2 + 4 sin 30 + 3 cos 30) / 2 = 3.299."""
+    away = 3.4
+    wide = torch.tensor([[0.0, 0, 10, 2, turn]], dtype=torch.float64)
+    centre = [-away * math.sin(turn), away * math.cos(turn)]
+    turned = torch.tensor([[*centre, 4, 3, turn + math.pi / 6]], dtype=torch.float64)
+    pred, target = (wide, turned) if swap else (turned, wide)
+    pred.requires_grad_()
+    overlap = F.rotated_iou(pred, target)
+    assert overlap.item() == 0
+    assert torch.autograd.grad(overlap.sum(), pred)[0].count_nonzero() == 0
+
+
 def test_linear_is_deprecated():
     with pytest.warns(DeprecationWarning, match="mode='linear'"):
         assert ml.RotatedIoULoss(linear=True).mode == "linear"
