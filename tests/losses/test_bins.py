@@ -105,6 +105,8 @@ def test_form_for_a_compiler(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr("mmdet_losses.functional.distribution.is_compiling", lambda: True)
             torch.testing.assert_close(F.distribution_focal_loss(pred, target, **options), eager)
+            meta = {name: value.to("meta") if name == "bins" else value for name, value in options.items()}
+            assert F.distribution_focal_loss(pred.to("meta"), target.to("meta"), **meta).device.type == "meta"
 
 
 def test_compiled_forms_agree():

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 import mmdet_losses as ml
+from mmdet_losses import functional as F
 
 LOGITS = torch.tensor([[0.0, 2.0, -1.0]], dtype=torch.float64)
 
@@ -89,3 +90,9 @@ def test_calls_of_an_iteration_are_one_update():
         ml.commit_statistics(loss)
     torch.testing.assert_close(once.quality_mean, twice.quality_mean)
     assert set(once.state_dict()) == {"quality_mean", "updates"}
+
+
+def test_a_wide_mean_does_not_widen_the_loss():
+    pred, target = torch.tensor([[0.5, -1.0]]), (torch.tensor([0]), torch.tensor([0.3]))
+    narrow, wide = (F.slide_loss(pred, *target, torch.tensor(0.35, dtype=d)) for d in (torch.float32, torch.float64))
+    assert wide.dtype == torch.float32 and torch.equal(narrow, wide)
