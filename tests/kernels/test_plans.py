@@ -70,6 +70,27 @@ def test_a_gpu_reads_halves_as_they_are(dtype: torch.dtype) -> None:
         assert plan_of(BOXES, (pred.double(), tensor), None, None) is None
 
 
+@pytest.mark.usefixtures("gpu")
+def test_rows_read_labels_and_halves() -> None:
+    """Labels are cast to int64; those on another device have no plan."""
+    here = torch.empty(4, 3, device="cuda")
+    near, far = (torch.empty(4, dtype=torch.int32, device=device) for device in ("cuda", "cpu"))
+    plain = {"class_weight": None, "label_smoothing": 0.0}
+    softmax = ELEMENTS._replace(function=F.softmax_cross_entropy, arguments=plain)
+    focal = ELEMENTS._replace(
+        function=F.sigmoid_focal_loss,
+        arguments={"gamma": 2.0, "alpha": 0.25, "activated": False, "epsilon": 0.0, "weigh_poly": True},
+    )
+    for call in (softmax, focal):
+        assert plan_of(call, (here, near), None, None)[1].dtype == torch.int64
+        assert plan_of(call, (here, far), None, None) is None
+    distances = ELEMENTS._replace(function=F.distribution_focal_loss, arguments={"y_min": 0.0, "y_max": None})
+    assert (
+        plan_of(distances, (here, torch.empty(4, dtype=torch.float16, device="cuda")), None, None)[2].dtype
+        == torch.float16
+    )
+
+
 def test_predictions_of_a_class_or_device_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     pred = torch.ones(4, 4)
     assert plan_of(BOXES, (pred, pred), None, None) is not None
