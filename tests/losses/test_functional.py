@@ -432,6 +432,15 @@ def test_scale_dynamic_iou_of_a_small_target_by_default():
     assert loss.item() == pytest.approx(2 / 3 + 4 / 3 * 0.4)
 
 
+def test_slope_of_a_target_is_that_of_a_prediction_in_its_place():
+    pred, target = input_of("GIoULoss", {})
+    slopes = []
+    for first, second in ((pred, target.clone().requires_grad_()), (target.clone().requires_grad_(), pred)):
+        leaf = second if second.requires_grad else first
+        slopes += torch.autograd.grad(F.giou_loss(first, second).sum(), leaf)
+    torch.testing.assert_close(*slopes)
+
+
 def test_mean_of_wise_iou():
     """The outlier degree is over the mean, so version 2 has its root."""
     pred, target = input_of("WIoULoss", {})

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import mmdet_losses as ml
+from mmdet_losses import functional as F
 
 STUDENT, TEACHER = [[0.0, 1, 2, -1, 0.5]], [[0.5, 1.5, 1, -2, 0]]
 
@@ -131,3 +132,20 @@ def test_distillation_where_mmdet_broadcasts_or_is_nan():
     assert loss(pred[:0], target[:0]).item() == 0
     with pytest.raises(ValueError, match=r"pred must have shape \(n, bins\)"):
         loss(pred[0], target[0])
+
+
+def test_forms_of_distillation_agree(monkeypatch):
+    """Eagerly its own backward; under a transform of functions every operation; derivatives of both by differences."""
+    pred, target = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def total(x):
+        return F.knowledge_distillation_kl_div_loss(x, target, T=2).sum()
+
+    leaf = pred.clone().requires_grad_()
+    slope, value = torch.func.grad_and_value(total)(pred)
+    torch.testing.assert_close(value, total(pred), rtol=1e-12, atol=0)
+    torch.testing.assert_close(slope, torch.autograd.grad(total(leaf), leaf)[0], rtol=1e-9, atol=1e-12)
+    assert torch.autograd.gradcheck(total, leaf) and torch.autograd.gradgradcheck(total, leaf)
+    assert (F.knowledge_distillation_kl_div_loss(target, target) == 0).all()
+    monkeypatch.setattr("mmdet_losses.functional.distillation.plain_divergence", None)
+    torch.testing.assert_close(total(pred), value, rtol=1e-12, atol=0)

@@ -7,8 +7,9 @@ from functools import partial
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
-from mmdet_losses.functional import reduce
+from mmdet_losses.functional import compiling, reduce
 from mmdet_losses.functional.dtype import NOTHING, autocast_is_on, without_autocast
 from mmdet_losses.functional.geometry import framed
 from mmdet_losses.functional.reduce import (
@@ -170,6 +171,15 @@ def test_which_rows_are_computed(numel: int, kept: int, tame: bool, computed: in
     assert seen == [computed, numel]
 
 
+def test_weights_of_coordinates_are_averaged_for_rows_alone() -> None:
+    weight, boxes = torch.tensor([[0.0, 0, 0, 0], [1, 2, 3, 6]]), torch.ones(2, 4)
+    rows = weighted_loss(lambda pred: pred.sum(1), [boxes], weight, reduction="sum", values="rows")
+    assert rows == 12
+    assert weighted_loss(torch.abs, [boxes], weight, reduction="sum", values="sides") == 12
+    unreduced = weighted_loss(lambda pred: pred.sum(1), [boxes], weight.mean(1), reduction="none", values="rows")
+    assert unreduced.tolist() == [0, 12]
+
+
 def test_a_loss_weight_of_1_is_no_operation() -> None:
     pred = torch.ones(2, requires_grad=True)
     of = {
@@ -234,3 +244,14 @@ def test_autocast_of_an_older_torch(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(torch, "is_autocast_enabled", partial(bool, gpu))
         monkeypatch.setattr(torch, "is_autocast_cpu_enabled", partial(bool, cpu))
         assert autocast_is_on("cpu") is (gpu or cpu)
+
+
+def test_who_has_to_see_every_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transform of functions, forward differentiation at any level, and a compiler, each on its own."""
+    seen = []
+    torch.func.grad(lambda x: seen.append(compiling.is_traced()) or x.sum())(torch.ones(2))
+    with forward_ad.dual_level():
+        seen.append(compiling.is_traced())
+    assert seen == [True, True] and not compiling.is_traced()
+    monkeypatch.setattr(compiling, "is_compiling", lambda: True)
+    assert compiling.is_traced()

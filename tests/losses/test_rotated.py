@@ -14,7 +14,11 @@ from torch import Tensor
 
 import mmdet_losses as ml
 from mmdet_losses import functional as F
+from mmdet_losses.functional.rotated import FAR, bounded, rotated_pair
 from mmdet_losses.functional.rotated_gaussian import excess
+
+FAR_32 = torch.tensor(FAR).item()
+"""As float32 has it."""
 
 PAIRS = {
     "R1": ([0, 0, 10, 4, 0], [1, 1, 10, 4, 0.3]),
@@ -369,6 +373,16 @@ def test_boxes_that_one_side_alone_separates(swap, turn):
     overlap = F.rotated_iou(pred, target)
     assert overlap.item() == 0
     assert torch.autograd.grad(overlap.sum(), pred)[0].count_nonzero() == 0
+
+
+def test_distances_are_bounded_on_both_sides():
+    boxes = torch.tensor([[1e30, -1e30, 2, 1, 0], [0, 0, 2, 1, 0]])
+    there, back = (
+        pair.offset for pair in (rotated_pair(boxes, boxes.flip(0)), rotated_pair(boxes, boxes.flip(0), 4.0))
+    )
+    assert torch.stack(there).tolist() == [[FAR_32, -FAR_32], [-FAR_32, FAR_32]]
+    assert torch.stack(back).tolist() == [[4, -4], [-4, 4]]
+    assert bounded(torch.tensor([-1e30, 3.0, 1e30])).tolist() == [-FAR_32, 3, FAR_32]
 
 
 def test_linear_is_deprecated():
