@@ -40,8 +40,8 @@ def bounded_iou_loss(pred: Tensor, target: Tensor, *, beta: float = 0.2, eps: fl
     if is_compiling():
         # One tensor per coordinate, which torch.compile fuses into one loop over the boxes.
         axes = ([boxes[:, axis + side] for boxes in (pred, target) for side in (0, 2)] for axis in (0, 1))
-        positions, shapes = zip(*(bounds_of_axis(*axis, eps) for axis in axes), strict=True)
-        return torch.stack([smooth(bound, beta) for bound in (*positions, *shapes)], -1)
+        (x, width), (y, height) = (bounds_of_axis(*axis, eps) for axis in axes)
+        return torch.stack([smooth(bound, beta) for bound in (x, y, width, height)], -1)
     axes = (side for boxes in (pred, target) for side in boxes.t().reshape(2, 2, -1))
     return smooth(torch.cat(bounds_of_axis(*axes, eps)), beta).t()
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 import mmdet_losses as ml
 from mmdet_losses import functional as F
+from mmdet_losses.functional.beyond_iou import combined_squares
 from mmdet_losses.functional.longtail import count_labels, equalization_v2_gradients, equalization_v2_weight
 from mmdet_losses.functional.ranking import lower_counts
 from mmdet_losses.functional.reduce import match_rank
@@ -424,6 +425,12 @@ def test_wide_shares_of_classes_do_not_widen_the_loss():
     logits, shares = torch.tensor([[0.0, 1.0]]), torch.tensor([[0.25, 0.75]], dtype=torch.float64)
     loss = F.softmax_cross_entropy(logits, shares)
     assert loss.dtype == torch.float32 and loss.item() == pytest.approx(math.log(1 + math.e) - 0.75)
+
+
+def test_distances_in_units_of_a_side_of_0_are_bounded():
+    """Of points, in units of either: 2 * 800**2."""
+    nothing = torch.zeros(2, dtype=torch.float64)
+    assert combined_squares(nothing + torch.tensor([-1.0, 1.0]), nothing, nothing).tolist() == [1_280_000] * 2
 
 
 def test_scale_dynamic_iou_of_a_small_target_by_default():
