@@ -28,6 +28,7 @@ ROOMS = {
     "mmdet_losses": {"openmmlab"},
     "mmdet_losses/data": {"openmmlab", "tools"},
     "tools": {"openmmlab", "tools"},
+    "tools/mutation_testing": {"mutation", "test"},
     "tools/torch_versions": {"test"},
     "tests": {"openmmlab", "tools", "test"},
 }
