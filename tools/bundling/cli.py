@@ -80,13 +80,12 @@ def make(steps: Steps, target: Target, there: dict[str, str], mmcv_wheel: Path |
         wheels = download.wheels(steps, target, pinned, fetched)
     with steps.step("mmdet_losses, from this checkout"):
         environ = download.builder(steps, [wheels[name] for name in BUILD_TOOLS], work)
-        package = download.package(steps, environ, fetched)
-    asked = have.asked_versions([*wheels.values(), package], target)
-    out_left = have.left_out([*pinned, "mmcv"], there, asked)
-    files = [path for name, path in wheels.items() if name not in out_left] + [package]
+        wheels["mmdet-losses"] = download.package(steps, environ, fetched)
+    left_out = have.left_out({**wheels, "mmcv": None}, there, target)
+    files = [path for name, path in wheels.items() if name not in left_out]
     sdist = built = None
     with steps.step(f"mmcv {mmcv}"):
-        if "mmcv" in out_left:
+        if "mmcv" in left_out:
             steps.note("mmcv is there")
         else:
             built = mmcv_wheel or download.cached_wheel(steps, mmcv, target)
@@ -106,7 +105,7 @@ def make(steps: Steps, target: Target, there: dict[str, str], mmcv_wheel: Path |
             "wheels": sorted(path.name for path in files),
             "pip": wheels["pip"].name,
             "mmcv": None if sdist is None else {"wheel": built and built.name, "sdist": sdist.name},
-            "there": {other: str(asked.get(have.canonicalize_name(name), "")) for name, other in out_left.items()},
+            "there": dict(left_out.values()),
             "parts": sums,
         }
         (bundle / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
@@ -116,4 +115,4 @@ def make(steps: Steps, target: Target, there: dict[str, str], mmcv_wheel: Path |
         script.write_text(text)
         script.chmod(0o755)
     size = sum(path.stat().st_size for path in everything) / 2**20
-    steps.note(f"{len(everything)} files of {size:.0f} MiB in {len(sums)} parts; {len(out_left)} left out as there")
+    steps.note(f"{len(everything)} files of {size:.0f} MiB in {len(sums)} parts; {len(left_out)} left out as there")

@@ -15,7 +15,7 @@ from environment.permissions import others_can_write
 from environment.progress import Steps
 from environment.state import ROOT
 
-from .pip_packaging import canonicalize_name, parse_wheel_filename
+from .pip_packaging import parse_wheel_filename
 from .target import GLIBC, Target
 
 PIP = (sys.executable, "-m", "pip")
@@ -31,7 +31,7 @@ def wheels(steps: Steps, target: Target, pinned: Mapping[str, str], folder: Path
         folder: Where the wheels are put.
 
     Returns:
-        Name to wheel.
+        Canonical name to wheel.
     """
     requirements = [f"{name}=={version}" for name, version in pinned.items()]
     command = [*PIP, "download", "--no-deps", *target.pip_options(), "--dest", folder, *requirements]
@@ -46,8 +46,7 @@ def wheels(steps: Steps, target: Target, pinned: Mapping[str, str], folder: Path
             f"2.{GLIBC}, or it cannot be reached: check the network and `python3 -m pip config list`, {AGAIN}.\n"
             f"  Log: {steps.log}"
         ) from None
-    found = {str(parse_wheel_filename(path.name)[0]): path for path in folder.glob("*.whl")}
-    return {name: found[canonicalize_name(name)] for name in pinned}
+    return {str(parse_wheel_filename(path.name)[0]): path for path in folder.glob("*.whl")}
 
 
 def builder(steps: Steps, tools: list[Path], scratch: Path) -> dict[str, str]:

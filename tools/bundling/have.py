@@ -113,28 +113,32 @@ def metadata(wheel: Path) -> tuple[str, list[str]]:
     return canonicalize_name(headers["Name"]), headers.get_all("Requires-Dist") or []
 
 
-def left_out(names: Iterable[str], have: dict[str, str], asked: dict[str, SpecifierSet]) -> dict[str, str]:
-    """Which distributions are there in a version that will do.
+def left_out(wheels: dict[str, Path | None], have: dict[str, str], target: Target) -> dict[str, tuple[str, str]]:
+    """Which distributions are there in a version that will do for those that are brought.
+
+    What is left out asks for nothing: its place takes another version, which stands on what is there.
 
     Args:
-        names: Distributions that an environment needs.
+        wheels: The wheels of all that an environment needs, by canonical name; None for mmcv, which has none yet.
         have: What is there.
-        asked: What is asked of their versions.
+        target: The machine.
 
     Returns:
-        Name of what need not be brought to the name of what is there.
+        Name of what need not be brought to the name of what is there, and to what is asked of its version.
     """
-    there = {}
-    for name in names:
-        own = canonicalize_name(name)
-        if own in ALWAYS:
-            continue
-        stand_in = next((other for other in STAND_INS.get(own, ()) if other in have), None)
-        if stand_in:
-            there[name] = stand_in
-        elif own in have and satisfies(have[own], asked.get(own)):
-            there[name] = own
-    return there
+    there: dict[str, tuple[str, str]] = {}
+    while True:
+        asked = asked_versions((wheel for name, wheel in wheels.items() if wheel and name not in there), target)
+        more = {}
+        for name in wheels.keys() - there.keys() - set(ALWAYS):
+            stand_in = next((other for other in STAND_INS.get(name, ()) if other in have), None)
+            if stand_in:
+                more[name] = (stand_in, "")
+            elif name in have and satisfies(have[name], asked.get(name)):
+                more[name] = (name, str(asked.get(name, "")))
+        if not more:
+            return dict(sorted(there.items()))
+        there.update(more)
 
 
 def satisfies(version: str, specifiers: SpecifierSet | None) -> bool:

@@ -196,7 +196,8 @@ class SetUp:
                 f"the list given with --have when the bundle was made has {', '.join(missing)}, and {sys.executable} "
                 "has not: name the Python of that list in MMDET_LOSSES_PYTHON=PYTHON, or make a bundle with this one's."
             )
-        steps.note(f"used as they are: torch{''.join(f', {name} {version}' for name, version in found.items())}")
+        if there:
+            steps.note(f"torch and {len(there)} packages more are used as they are here")
 
     def ask(self, python: Path, program: str, *words: str) -> Any:
         command = [str(python), "-c", program, *words]
