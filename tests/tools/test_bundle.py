@@ -254,6 +254,21 @@ def test_a_cached_mmcv_is_taken_where_it_fits_and_others_cannot_write(
     assert any("is not taken, since" in note for note in index.notes) == (mode == 0o666)
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["mmcv-2.1.0-cp310-cp310-linux_aarch64.whl", "mmcv-2.2.0-cp311-cp311-linux_aarch64.whl", "mmcv-2.1.0.tar.gz"],
+)
+def test_a_given_mmcv_is_refused_where_it_does_not_fit(name: str, tmp_path: Path) -> None:
+    target = Target("3.11", "2.11.0", None, "aarch64")
+    path = tmp_path / name
+    path.touch()
+    with pytest.raises(Failure, match=r"--mmcv-wheel must be a file mmcv-2\.1\.0-cp311-"):
+        download.check_wheel(path, target)
+    fitting = tmp_path / "mmcv-2.1.0-cp311-cp311-linux_aarch64.whl"
+    fitting.touch()
+    download.check_wheel(fitting, target)
+
+
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     """A virtual environment with a torch, an OpenCV and an MMDetection that are empty but for what is asked of them."""

@@ -38,6 +38,9 @@ def main(description: str | None) -> None:
     work = out.with_name(out.name + ".new")
     try:
         target.check()
+        download.check_checkout()
+        if arguments.mmcv_wheel:
+            download.check_wheel(arguments.mmcv_wheel, target)
         there = {}
         if arguments.have:
             there = have.read_list(arguments.have)
@@ -68,13 +71,11 @@ def make(steps: Steps, target: Target, there: dict[str, str], mmcv_wheel: Path |
         steps: Where progress is shown; runs the commands.
         target: The machine that it is for.
         there: Distributions that are there, by canonical name, with their versions.
-        mmcv_wheel: A wheel of mmcv that is to be used.
+        mmcv_wheel: A wheel of mmcv that is to be used, checked.
         work: An empty folder; the bundle is its folder `bundle`.
     """
     pinned = target.pinned()
     mmcv = pinned.pop("mmcv")
-    if mmcv_wheel:
-        mmcv_wheel = download.given_wheel(mmcv_wheel, mmcv, target)
     fetched = work / "wheels"
     with steps.step(f"wheels for Python {target.python}"):
         wheels = download.wheels(steps, target, pinned, fetched)

@@ -58,10 +58,14 @@ def builder(steps: Steps, tools: list[Path], scratch: Path) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(folder), "DIST_EXTRA_CONFIG": str(config)}
 
 
+def check_checkout() -> None:
+    """Raise Failure where there is nothing to build the package from, as in an installed wheel."""
+    if not (ROOT / "pyproject.toml").is_file():
+        raise Failure(f"{ROOT} has no pyproject.toml, from which the package is built: run the tool in a clone.")
+
+
 def package(steps: Steps, environ: Mapping[str, str], folder: Path) -> Path:
     """Build the wheel of this checkout."""
-    if not (ROOT / "pyproject.toml").is_file():
-        raise Failure(f"{ROOT} is no checkout, from which the package is built: run the tool in a clone or an sdist.")
     options = ["--no-deps", "--no-index", "--no-build-isolation", "--wheel-dir", folder]
     steps.run([*PIP, "wheel", *options, ROOT], environ)
     (wheel,) = folder.glob("mmdet_losses-*.whl")
@@ -77,12 +81,11 @@ def sources(steps: Steps, mmcv: str, environ: Mapping[str, str], folder: Path) -
     return sdist
 
 
-def given_wheel(wheel: Path, mmcv: str, target: Target) -> Path:
-    """Check the name of a wheel of mmcv that the user gives."""
-    wanted = f"mmcv-{mmcv}-cp{target.python.replace('.', '')}-*_{target.machine}.whl"
+def check_wheel(wheel: Path, target: Target) -> None:
+    """Raise Failure where a wheel of mmcv that the user gives is none, or by its name does not fit."""
+    wanted = f"mmcv-{target.pinned()['mmcv']}-cp{target.python.replace('.', '')}-*_{target.machine}.whl"
     if not wheel.is_file() or not wheel.match(wanted):
         raise Failure(f"--mmcv-wheel must be a file {wanted} that was built for torch {target.torch}, got {wheel}.")
-    return wheel
 
 
 def cached_wheel(steps: Steps, mmcv: str, target: Target) -> Path | None:
