@@ -1,20 +1,20 @@
-"""Puts the configs, the tools and the model index into the wheel, where MMEngine and mim look for them.
+"""Builds the wheel: setuptools, and the configs, the tools and the model index where MMEngine and mim look for them.
 
-All else is in pyproject.toml. The files are those of the checkout, so there is nothing to keep in step and no link that
-a checkout may lack.
+pyproject.toml names it, and all else is there. The files are those of the checkout, so there is nothing to keep in step
+and no link that a checkout may lack.
 """
 
 import shutil
 from pathlib import Path
 
-from setuptools import setup
+from setuptools.build_meta import *  # noqa: F403  what pip and build call
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 
-ROOT = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("configs", "tools")
 INDEX = "model-index.yml"
-LEFT_OUT = ("__pycache__", "*.py[cod]", "run", "mutation.sh", "gpu_check.sh")
+LEFT_OUT = ("__pycache__", "*.py[cod]", "run", "gpu_check.sh", "mutation.py", "mutation_testing", "wheel_building")
 """Beside what Python writes, the tools that serve a checkout alone."""
 STARTED = ("train.py", "test.py")
 """The tools that mim starts by path."""
@@ -70,6 +70,3 @@ class WheelForEveryMim(bdist_wheel):
         (target / "tools").mkdir()
         for name in STARTED:
             (target / "tools" / name).write_text(STARTER)
-
-
-setup(cmdclass={"build_py": BuildWithConfigs, "bdist_wheel": WheelForEveryMim})
