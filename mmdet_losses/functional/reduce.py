@@ -155,8 +155,10 @@ def weighted_loss(
         tame: Whether a finite loss implies a finite gradient. Then a finite sum proves that no masked entry held
             NaN or inf, and the mask is skipped.
     """
-    check_choice("weighted_loss", "reduction", reduction, REDUCTIONS)
-    check_choice("weighted_loss", "values", values, VALUES)
+    # asked here, since every loss comes by
+    if reduction not in REDUCTIONS or values not in VALUES:
+        check_choice("weighted_loss", "reduction", reduction, REDUCTIONS)
+        check_choice("weighted_loss", "values", values, VALUES)
     num_rows = inputs[0].shape[0]
     reduces = reduction != "none"
     if reduces and num_rows == 0 and not is_compiling():
@@ -213,5 +215,6 @@ def reduce_loss(loss: Tensor, reduction: str, avg_factor: Any = None) -> Tensor:
         reduction: ``'none'`` returns the loss unchanged, ``'sum'`` its sum, ``'mean'`` its sum over ``avg_factor``.
         avg_factor: Divisor, with nothing added to it, by default the number of elements; a divisor of 0 gives 0.
     """
-    check_choice("reduce_loss", "reduction", reduction, REDUCTIONS)
+    if reduction not in REDUCTIONS:
+        check_choice("reduce_loss", "reduction", reduction, REDUCTIONS)
     return loss if reduction == "none" else reduce_total(loss.sum(), reduction, loss.numel(), avg_factor)
