@@ -13,7 +13,6 @@ phases=" ${*:-tests train floor calls step} "
 python=${PYTHON:-python3}
 device=${MMDET_LOSSES_GPU_TESTS:-cuda}
 mkdir -p "$folder"
-export MMDET_LOSSES_CUDA=${MMDET_LOSSES_CUDA:-1}
 export PYTHONPATH="$PWD:$PWD/tools${PYTHONPATH:+:$PYTHONPATH}"
 start=$SECONDS
 failed=0

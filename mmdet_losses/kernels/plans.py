@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -39,8 +38,8 @@ BOXES = {
     SMOOTH_ABSOLUTE,
 ) = range(10)
 """Numbers of the kernels of elements, in the order of cpp/logits.cpp."""
-ON_GPUS = sys.platform == "linux" and torch.version.cuda is not None and os.environ.get("MMDET_LOSSES_CUDA") == "1"
-"""Whether there are kernels for the GPUs of this torch: those of NVIDIA, where they are asked for."""
+ON_GPUS = sys.platform == "linux" and torch.version.cuda is not None
+"""Whether there are kernels for the GPUs of this torch: those of NVIDIA."""
 SOFTMAX, DISTRIBUTION = "softmax", "distribution"
 """Names of the kernels of rows."""
 HALVES = (torch.float16, torch.bfloat16)
