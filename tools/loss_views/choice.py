@@ -66,10 +66,7 @@ def choose(text: str) -> Chosen:
         ToolError: Where it is neither, the name is unknown, or the loss cannot be built.
     """
     text = text.strip()
-    if text.replace(".", "").isidentifier():
-        chosen = from_config({"type": text})
-    else:
-        chosen = from_config(read(text))
+    chosen = from_config({"type": text}) if text.replace(".", "").isidentifier() else from_config(read(text))
     chosen.build()
     return chosen
 
