@@ -33,5 +33,6 @@ def dice_loss(
         size, target_size = prob.sum(1), target.sum(1)
         # Each is at least what is shared, so that no rounding makes the loss negative.
         return ((size - shared) + (target_size - shared)) / safe_divisor(size + target_size + eps)
-    # Not sum((p - y)**2): the gradient of an empty target is to be exactly 0.
-    return 1 - 2 * shared / safe_divisor(prob.square().sum(1) + target.square().sum(1) + 2 * eps)
+    # Not sum((p - y)**2): the gradient of an empty target is to be exactly 0. A product's gradient is cheaper than that
+    # of a square.
+    return 1 - 2 * shared / safe_divisor((prob * prob).sum(1) + (target * target).sum(1) + 2 * eps)

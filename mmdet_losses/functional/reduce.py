@@ -65,8 +65,15 @@ def keep_rows(
     inputs: Sequence[Tensor], weight: Tensor | None, most: float = 1.0
 ) -> tuple[Sequence[Tensor], Tensor | None]:
     """Inputs and weight of the kept rows, on a CPU and where they are less than ``most`` of all; else unchanged."""
+    if weight is None or not may_select(weight):
+        return inputs, weight
+    return select_rows(inputs, weight, most)
+
+
+def select_rows(inputs: Sequence[Tensor], weight: Tensor, most: float = 1.0) -> tuple[Sequence[Tensor], Tensor]:
+    """:func:`keep_rows` of a weight that may be read."""
     num_rows = inputs[0].shape[0]
-    if weight is None or weight.shape[0] != num_rows or not may_select(weight):
+    if weight.shape[0] != num_rows:
         return inputs, weight
     kept = kept_rows(weight).nonzero().squeeze(1)
     if kept.shape[0] >= most * num_rows:
@@ -182,8 +189,8 @@ def drop_junk(
     """Inputs and weight with entries of weight 0 masked: their rows deleted, if ``may_drop``, or filled with zeros."""
     selects = may_select(weight)
     clean = selects and weight.numel() <= SHORT and none_masked(weight)
-    if may_drop and not clean:
-        inputs, weight = keep_rows(inputs, weight)
+    if selects and may_drop and not clean:
+        inputs, weight = select_rows(inputs, weight)
     weight = mean_of_columns(weight) if values == "rows" else weight
     if not (clean or (selects and none_masked(weight))):
         drop = (weight == 0).all(-1) if values == "sides" else weight == 0

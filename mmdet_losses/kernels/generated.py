@@ -137,8 +137,8 @@ class GeneratedLoss(torch.autograd.Function):
             if gradient is None:
                 arranged = arrange(call, avg_factor, weight, pred, *targets)
                 gradient = kernel(scaled_gradient, call, pred)(upstream, call, *arranged)
-            elif upstream != 1:
-                gradient.mul_(upstream)
+            else:
+                gradient = written.scaled(gradient, upstream)
             if in_columns(call):
                 gradient = gradient.t()
         return (None, None, None, gradient, *(None for _ in targets))

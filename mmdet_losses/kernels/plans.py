@@ -70,7 +70,7 @@ Planned = tuple[Plan, Tensor | None, Tensor | None]
 
 def is_near(tensor: Tensor, pred: Tensor) -> bool:
     """Whether a tensor is on the prediction's device."""
-    return tensor.is_cpu if pred.is_cpu else tensor.get_device() == pred.get_device()
+    return tensor.get_device() == pred.get_device() and tensor.is_cpu == pred.is_cpu
 
 
 def readable(
@@ -101,9 +101,11 @@ def readable_weight(weight: Any, pred: Tensor) -> Tensor | None:
     if type(weight) is Tensor and weight.dtype is torch.float64 and not weight.requires_grad:
         weight = weight.float()
     weight = readable(weight, pred)
-    shape = pred.shape
-    lead = shape[:-1]
-    return weight if weight is not None and weight.shape in (shape, lead, (*lead, 1)) else None
+    if weight is None:
+        return None
+    shape, expected = weight.shape, pred.shape
+    lead = expected[:-1]
+    return weight if shape == lead or shape == expected or shape == (*lead, 1) else None
 
 
 def plan_of(
@@ -114,11 +116,12 @@ def plan_of(
     if planner is None or torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return None
     pred, *targets = inputs
-    if type(pred) not in PLAIN or not (pred.is_cpu or (ON_GPUS and pred.is_cuda)) or not pred.numel():
+    if type(pred) not in PLAIN or not pred.ndim or not pred.numel() or isinstance(call.loss_weight, Tensor):
         return None
-    if pred.dtype is not torch.float32 and (pred.is_cpu or pred.dtype not in HALVES):
-        return None
-    if not pred.ndim or isinstance(call.loss_weight, Tensor):
+    if not pred.is_cpu:
+        if not (ON_GPUS and pred.is_cuda) or (pred.dtype is not torch.float32 and pred.dtype not in HALVES):
+            return None
+    elif pred.dtype is not torch.float32:
         return None
     if isinstance(avg_factor, Tensor) and not is_divisor(avg_factor, pred):
         return None
@@ -143,12 +146,13 @@ def boxes(
     kind: str, pred: Tensor, targets: Sequence[Tensor], first: float = 0.0, second: float = 0.0
 ) -> Planned | None:
     """A plan for pairs of boxes ``(n, 4)``."""
-    if pred.ndim != 2 or pred.shape[1] != 4 or len(targets) != 1:
+    shape = pred.shape
+    if len(shape) != 2 or shape[1] != 4 or len(targets) != 1:
         return None
     target = readable(targets[0], pred, halves=HALVES)
-    if target is None or target.shape != pred.shape:
+    if target is None or target.shape != shape:
         return None
-    count = pred.numel() if kind == "bounded" else pred.shape[0]
+    count = pred.numel() if kind == "bounded" else shape[0]
     return Plan("boxes", (BOXES[kind], first, second), count), None, target
 
 

@@ -39,7 +39,7 @@ def launch(
 ) -> Result:
     """Run a kernel: the value and, with ``slope``, the gradient, both times ``scale``."""
     pred = pred if pred.is_contiguous() else pred.contiguous()
-    value, gradient = torch.empty(()), torch.empty(pred.shape) if slope else None
+    value, gradient = torch.empty(()), torch.empty_like(pred) if slope else None
     form = NO_WEIGHT if weight is None else OF_ELEMENTS if weight.shape == pred.shape else OF_ROWS
     count, columns = pred.numel(), pred.shape[-1]
     function, runner = kernel(plan.kernel)
