@@ -105,7 +105,7 @@ def readable_weight(weight: Any, pred: Tensor) -> Tensor | None:
         return None
     shape, expected = weight.shape, pred.shape
     lead = expected[:-1]
-    return weight if shape == lead or shape == expected or shape == (*lead, 1) else None
+    return weight if shape in (lead, expected) or shape == (*lead, 1) else None
 
 
 def plan_of(
