@@ -30,8 +30,8 @@ def test_example_of_the_docstring_runs(name):
     assert doctest.DocTestRunner().run(test).failed == 0
 
 
-def test_config_lines_of_the_readme_build():
-    table = (ROOT / "README.md").read_text().split("## Losses")[1].split("##")[0]
+def test_config_lines_of_the_catalogue_build():
+    table = (ROOT / "docs/catalogue.md").read_text().split("<!-- losses: all -->")[1].split("<!-- end -->")[0]
     rows = [line for line in table.splitlines() if line.startswith("| `")]
     named = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
     assert sorted(named) == sorted(LOSSES)
@@ -65,12 +65,32 @@ def test_config_lines_of_an_objectives_page_build(name):
         LOSSES[name](**options)
 
 
+def test_choices_of_the_start_pages_build():
+    """The table of situations: the same lines in both languages, each with what its loss needs."""
+    for name, heading in (("README.md", "## Which loss?"), ("docs/zh/index.md", "## 该选哪个损失")):
+        section = (ROOT / name).read_text().split(heading)[1].split("\n## ")[0]
+        lines = re.findall(r"\| `loss_\w+=(dict\(.*\))` \|", section)
+        assert len(lines) == 8
+        for line in lines:
+            options = eval(line, {"dict": dict})
+            LOSSES[options.pop("type")](**options)
+
+
+def anchors(page):
+    """Those that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_files_and_tests_exist(page):
     text = page.read_text()
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
-        if "://" not in target:
-            assert (page.parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", re.sub(r"```.*?```", "", text, flags=re.S)):
+        if "://" in target:
+            continue
+        path = page.parent / target if target else page
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), f"{target}#{anchor}"
     for path in re.findall(r"(?<!tests/)\b((?:configs|tools)/[\w./-]+\.(?:py|sh))\b", text):
         assert (ROOT / path).exists(), path
     tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
