@@ -1,13 +1,14 @@
 """The update of the DIoU paper's published figure, which is not the gradient of the losses.
 
-Written from a description of the authors' program (Zzh-tju/DIoU, "simulation experiment"). What it computes differs from
-minus the gradient by centre and size in six places:
+The facts are those of the authors' program (Zzh-tju/DIoU, "simulation experiment", which has no licence), the code is
+not. What it computes differs from minus the gradient by centre and size in six places:
 
 * Q1: the chain rule from edges to width and height lacks its factor 1/2, for IoU and for GIoU's term.
 * Q2: GIoU's term takes the intersection with signed sides, also of disjoint boxes, where both can be negative.
 * Q3: in the derivative of DIoU's term by the centre, the share of the enclosing diagonal has the wrong sign.
 * Q4: the squared diagonal is derived as if both of its sides followed each coordinate, and not the one that does.
-* Q5: where a box exceeds its target on both sides, the derivative of the enclosing side by the box's is -1 and not 1.
+* Q5: where a box exceeds its target on both sides, the derivative of the enclosing side by the box's is -1 and
+  not 1; the other side, which Q4 brings in, keeps its 1.
 * Q6: CIoU's ``1 / (w**2 + h**2)`` is 1, as the paper says; alpha has 1e-7 in its denominator, and no gate.
 
 Only with them do the published curves come out. For anything else use the true gradients of the losses.
