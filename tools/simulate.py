@@ -22,6 +22,9 @@ from box_simulation.tables import plain
 from loss_views.choice import Chosen, choose_all
 from tool_runtime.errors import ToolError, report_errors
 
+from mmdet_losses import SumLoss
+from mmdet_losses.registry import LOSSES
+
 RULE_HELP = "; ".join(f"{name}: {about}" for name, about in RULES.items())
 
 
@@ -30,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "losses", nargs="*", metavar="LOSS", help="a name, or a line like dict(type='SIoULoss', power=3.0)"
     )
+    parser.add_argument("--all", action="store_true", help="every registered loss of boxes, with its defaults")
     parser.add_argument("--rule", default="xywh", metavar="|".join(RULES), help=f"{RULE_HELP} (xywh)")
     parser.add_argument("--centres", type=int, metavar="N", help="N centres on a sunflower, and not 5,000 random ones")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the random centres (0)")
@@ -57,6 +61,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="a box of --animate, centre first, once for each; the target is 10 10 1 1",
     )
     return parser
+
+
+def every_loss() -> list[str]:
+    """Names of the losses of boxes, each once; a sum of losses has nothing to sum by default."""
+    return [name for name, cls in LOSSES.items() if cls.boxes and name == cls.__name__ and cls is not SumLoss]
 
 
 def run_animation(losses: Sequence[Chosen], args: argparse.Namespace) -> list[Path]:
@@ -88,11 +97,12 @@ def run_simulation(losses: Sequence[Chosen], args: argparse.Namespace) -> list[P
 def main() -> None:
     args = build_parser().parse_args()
     with report_errors("simulate"):
-        if args.files and (args.losses or args.animate):
-            raise ToolError("--from draws results that are there: leave out LOSS and --animate")
-        if not args.files and not args.losses:
+        named = [*(every_loss() if args.all else []), *args.losses]
+        if args.files and (named or args.animate):
+            raise ToolError("--from draws results that are there: leave out LOSS, --all and --animate")
+        if not args.files and not named:
             raise ToolError("name a loss, as GIoULoss or dict(type='SIoULoss', power=3.0), or --from FILE.json")
-        losses = choose_all(args.losses)
+        losses = choose_all(named)
         written = run_animation(losses, args) if args.animate else run_simulation(losses, args)
         print("written to", ", ".join(map(str, written)))
 

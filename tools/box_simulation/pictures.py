@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FuncFormatter
 
 from .protocol import MIDDLE, PER_CENTRE, RADIUS, STEPS
@@ -114,7 +115,10 @@ def map_of(axes: Axes, result: Result, norm: LogNorm) -> Any:
     lines = [level for level in LEVELS[1:-1] if left.min() < level < left.max()]
     if lines:
         drawn = axes.tricontour(x, y, inside, levels=lines, colors="white", linewidths=1.0)
-        axes.clabel(drawn, fmt=short, fontsize=8)
+        edge = [withStroke(linewidth=2, foreground="black")]
+        drawn.set_path_effects(edge)
+        for text in axes.clabel(drawn, fmt=short, fontsize=8):
+            text.set_path_effects(edge)
     axes.plot([-0.5, 0.5, 0.5, -0.5, -0.5], [-0.5, -0.5, 0.5, 0.5, -0.5], color="white", linewidth=1.2)
     axes.set(aspect="equal", xlim=(-RADIUS - 0.1, RADIUS + 0.1), ylim=(-RADIUS - 0.1, RADIUS + 0.1))
     axes.set_xlabel(f"mean {left.mean():.3g}, worst centre {left.max():.3g}", fontsize=9)
