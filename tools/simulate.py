@@ -14,7 +14,7 @@ from pathlib import Path
 
 from box_simulation.animation import STARTS, animate, kind_of, ways, write_ways
 from box_simulation.descent import PIXELS, RULES
-from box_simulation.pictures import draw
+from box_simulation.pictures import MOVED_BY, draw
 from box_simulation.record import read, write
 from box_simulation.run import simulate
 from box_simulation.settings import Settings
@@ -77,7 +77,7 @@ def run_animation(losses: Sequence[Chosen], args: argparse.Namespace) -> list[Pa
     settings = Settings(args.rule, pixels=args.pixels)
     settings.check()
     paths = ways(losses, starts, args.rule, args.pixels)
-    animate(args.animate, [chosen.label for chosen in losses], paths, RULES[args.rule])
+    animate(args.animate, [chosen.label for chosen in losses], paths, f"Boxes moved by the {MOVED_BY[args.rule]}")
     return [args.animate, write_ways(args.animate, losses, paths, args.rule, args.pixels)]
 
 

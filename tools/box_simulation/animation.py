@@ -67,7 +67,7 @@ class Scene:
 
     def __init__(self, labels: Sequence[str], paths: Sequence[np.ndarray], title: str) -> None:
         self.paths = paths
-        columns = min(len(paths), 3)
+        columns = min(len(paths), 2 if len(paths) == 4 else 3)
         rows = math.ceil(len(paths) / columns)
         self.figure = Figure(figsize=(3.2 * columns + 0.4, 3.4 * rows + 0.6), layout="constrained")
         self.heading, self.title = self.figure.suptitle(" ", fontsize=10), title

@@ -23,6 +23,12 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#5
 DASHES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
 MARKERS = ("o", "s", "^", "x", "D", "v", "+", "P", "<", "*", ">")
 """Their numbers have no common divisor, so that 385 lines differ, the first five of them in dashes alone."""
+MOVED_BY = {
+    "xywh": "gradient by centre and size",
+    "corners": "gradient by corners",
+    "authors": "update of the DIoU paper",
+}
+"""The rules in titles."""
 LEVELS = (0.001, 0.01, 0.1, 1.0, 10.0)
 DPI = 110
 
@@ -43,12 +49,7 @@ def short(number: float, _: Any = None) -> str:
 
 def what(results: Sequence[Result]) -> str:
     """What was simulated, for a title."""
-    rules = {
-        "xywh": "gradient by centre and size",
-        "corners": "gradient by corners",
-        "authors": "update of the DIoU paper",
-    }
-    said = [rules[rule] for rule in dict.fromkeys(result.settings.rule for result in results)]
+    said = [MOVED_BY[rule] for rule in dict.fromkeys(result.settings.rule for result in results)]
     counts = list(dict.fromkeys(f"{result.cases:,}" for result in results))
     return f"{' and '.join(counts)} cases, {' and '.join(said)}"
 
