@@ -102,7 +102,7 @@ def test_losses_of_your_own_build_from_a_config(tmp_path):
     """In a process of its own, since registered names stay."""
     pytest.importorskip("mmdet", reason="the losses are built by MMDetection's registry")
     blocks = re.findall(r"```python\n# (my_\w+\.py)\n(.*?)```", (ROOT / "docs" / "add_your_own.md").read_text(), re.S)
-    assert [name for name, _ in blocks] == ["my_losses.py", "my_config.py", "my_losses.py"]
+    assert [name for name, _ in blocks] == ["my_losses.py", "my_config.py", "my_losses.py", "my_scores.py"]
     for name, code in blocks:
         with (tmp_path / name).open("a") as file:
             file.write(code)
@@ -115,6 +115,7 @@ def test_losses_of_your_own_build_from_a_config(tmp_path):
         from mmdet.registry import MODELS
         config = Config.fromfile("my_config.py", import_custom_modules=False)
         import_modules_from_strings(**config.custom_imports)
+        import my_scores
         pred, target = torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[5.0, 5, 15, 15]])
         loss = MODELS.build(config.loss_bbox)
         assert type(loss).__module__ == "my_losses", loss
@@ -125,6 +126,7 @@ def test_losses_of_your_own_build_from_a_config(tmp_path):
             MODELS.build(dict(type="mmdet_losses.CornerIoULoss", power=2.0))(pred.half(), target),
             loss(torch.cat([pred, junk]), torch.cat([target, junk]), weight, avg_factor=1),
             MODELS.build(dict(type="LogCoshLoss", scale=2.0, reduction="sum"))(pred, target),
+            MODELS.build(dict(type="BrierLoss", reduction="sum"))(torch.zeros(2, 3), torch.tensor([1, 3]), weight),
         ]
         print("VALUES", *[value.item() for value in values])
         try:
@@ -140,7 +142,8 @@ def test_losses_of_your_own_build_from_a_config(tmp_path):
     values = [float(x) for x in re.search(r"VALUES (.*)", result.stdout).group(1).split()]
     iou, inner, term = 25 / 175, 9 / (2 * 64 - 9), 50 / 450
     assert values == pytest.approx(
-        [1 - iou + term, 1 - iou**2 + term**2, 2 * (1 - inner + term), 4 * 2 * math.log(math.cosh(2.5))], rel=1e-5
+        [1 - iou + term, 1 - iou**2 + term**2, 2 * (1 - inner + term), 4 * 2 * math.log(math.cosh(2.5)), 3 / 4],
+        rel=1e-5,
     )
     assert "reg_decoded_bbox=True" in result.stdout
 

@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from mmdet_losses.registry import LOSSES
 from .notes import NOTES
 from .reference import SLOTS, documentation, page
 
-PAGES = ("README.md", "docs/catalogue.md", "docs/losses.md", "docs/fused.md")
+PAGES = ("README.md", "docs/catalogue.md", "docs/choose.md", "docs/losses.md", "docs/fused.md")
 """Pages with parts that are made here, see :func:`filled`."""
 ROOMS = ("mmdet_losses.modules.", "mmdet_losses.rotated.", "mmdet_losses.yolo.")
 MARKED = re.compile(r"(<!-- losses: ([\w ]+) -->).*?(<!-- end -->)", re.DOTALL)
@@ -180,6 +181,13 @@ def noted() -> str:
     return table(("loss", "good at", "bad at"), rows)
 
 
+def usual_weights() -> str:
+    """What losses of boxes are worth over typical pairs, with the weight in place of GIoU's, and of which pairs."""
+    from loss_views import typical  # which reads SHOWN of this file
+
+    return "\n".join(["", typical.table().rstrip("\n"), "", *wrap(typical.about(), 120), ""])
+
+
 def chosen(names: Sequence[str]) -> list[type[Loss]]:
     return [LOSSES[name] for name in names]
 
@@ -269,6 +277,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "all": overview,
     "most used": most_used,
     "notes": noted,
+    "typical": usual_weights,
     "of labels": lambda: takers(PRED, LABELS, use_sigmoid=True),
     "of a softmax": lambda: takers(torch.zeros(6, 5), LABELS, use_sigmoid=False),
     "of labels and qualities": lambda: takers(PRED, (LABELS, torch.full((6,), 0.5))),
