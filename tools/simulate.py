@@ -49,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--from", dest="files", type=Path, nargs="+", metavar="JSON", help="draw what these hold, compute nothing"
     )
+    parser.add_argument("--markdown", type=Path, metavar="PAGE", help="write the tables of a page, and no pictures")
     parser.add_argument(
         "--animate", type=Path, metavar="FILE", help="only this: single boxes on their way, .gif or .mp4"
     )
