@@ -15,10 +15,10 @@ from pathlib import Path
 from box_simulation.animation import STARTS, animate, kind_of, ways, write_ways
 from box_simulation.descent import PIXELS, RULES
 from box_simulation.pictures import MOVED_BY, draw
-from box_simulation.record import read, write
+from box_simulation.record import Result, read, save, write
 from box_simulation.run import simulate
 from box_simulation.settings import Settings
-from box_simulation.tables import plain
+from box_simulation.tables import page, plain
 from loss_views.choice import Chosen, choose_all
 from tool_runtime.errors import ToolError, report_errors
 
@@ -49,6 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--from", dest="files", type=Path, nargs="+", metavar="JSON", help="draw what these hold, compute nothing"
     )
+    parser.add_argument("--markdown", type=Path, metavar="PAGE", help="write the tables of a page, and no pictures")
     parser.add_argument(
         "--animate", type=Path, metavar="FILE", help="only this: single boxes on their way, .gif or .mp4"
     )
@@ -81,16 +82,34 @@ def run_animation(losses: Sequence[Chosen], args: argparse.Namespace) -> list[Pa
     return [args.animate, write_ways(args.animate, losses, paths, args.rule, args.pixels)]
 
 
-def run_simulation(losses: Sequence[Chosen], args: argparse.Namespace) -> list[Path]:
-    """Simulate, or read what was simulated; write JSON and pictures."""
-    file = args.out.with_name(f"{args.out.name}.json")
+def results_of(losses: Sequence[Chosen], args: argparse.Namespace) -> list[Result]:
+    """Simulate, or read what was simulated."""
     if args.files:
-        results = read(args.files)
-    else:
-        settings = Settings(args.rule, args.centres, args.seed, args.pixels, args.device, args.processes)
-        results = simulate(losses, settings)
-    write(file, results)
+        return read(args.files)
+    settings = Settings(args.rule, args.centres, args.seed, args.pixels, args.device, args.processes)
+    return simulate(losses, settings)
+
+
+def write_page(file: Path, results: Sequence[Result]) -> list[Path]:
+    """Write the tables of a page, and beside it a JSON without the errors of each centre."""
+    try:
+        text = page(file.read_text(encoding="utf-8"), results)
+    except OSError as error:
+        raise ToolError(f"--markdown {file}: {error.strerror}") from None
+    save(file, lambda: file.write_text(text, encoding="utf-8"))
+    beside = file.with_suffix(".json")
+    write(beside, results, final=False)
+    return [file, beside]
+
+
+def run_simulation(losses: Sequence[Chosen], args: argparse.Namespace) -> list[Path]:
+    """Simulate or read; write JSON and pictures, or a page."""
+    results = results_of(losses, args)
     print(plain(results))
+    if args.markdown:
+        return write_page(args.markdown, results)
+    file = args.out.with_name(f"{args.out.name}.json")
+    write(file, results)
     return [file, *draw(results, args.out, args.format)]
 
 

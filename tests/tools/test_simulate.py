@@ -21,9 +21,8 @@ from box_simulation.descent import Movement, corners_of, descend
 from box_simulation.record import read
 from box_simulation.run import simulate
 from box_simulation.settings import Settings
-from box_simulation.tables import plain
+from box_simulation.tables import page, plain
 from loss_views.choice import choose
-from PIL import Image
 
 from mmdet_losses import functional as F
 
@@ -174,6 +173,14 @@ def test_results_are_what_single_boxes_add_up_to() -> None:
     assert result.score == pytest.approx(sum(result.totals), rel=1e-12)
 
 
+def test_siou_grows_with_the_distance() -> None:
+    """A unit target and a box of its size beside it: what a descent needs, and MMDetection's sign does not give."""
+    shifts = torch.tensor([0, 0.25, 0.5, 1, 3], dtype=torch.float64)
+    boxes = torch.tensor([-0.5, -0.5, 0.5, 0.5], dtype=torch.float64).repeat(5, 1)
+    values = choose("SIoULoss").build(reduction="none")(boxes + shifts[:, None] * torch.tensor([1, 0, 1, 0]), boxes)
+    assert [round(value, 3) for value in values.tolist()] == [0, 0.438, 0.766, 1.197, 1.338]
+
+
 def test_statistics_stay_and_a_schedule_follows_the_iterations() -> None:
     wise = Movement(choose("WIoULoss"))
     boxes, targets = protocol.cases(protocol.sunflower(1))
@@ -241,7 +248,7 @@ def test_boxes_move_in_a_picture(name: str, tmp_path: Path, monkeypatch: pytest.
     assert boxes.shape == (201, 1, 4)
     assert np.abs(boxes[10] - TARGET).sum() == pytest.approx(4.889438, abs=3e-6)
     if name.endswith("gif"):
-        with Image.open(tmp_path / name) as picture:
+        with pytest.importorskip("PIL.Image").open(tmp_path / name) as picture:
             assert picture.n_frames >= 3
             shown = []
             for frame in range(2):
@@ -287,3 +294,24 @@ def test_what_cannot_be_is_said_in_one_sentence(
     errors = capsys.readouterr().err
     assert stop.value.code == 2
     assert said in errors and errors.startswith("simulate: error: ") and len(errors.splitlines()) == 1
+
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "simulation.md"
+
+
+def test_tables_of_the_page_are_those_of_its_json() -> None:
+    """Make them anew as the page says. Every loss of boxes is in it, by centre and by corners."""
+    results = read([PAGE.with_suffix(".json")])
+    assert page(PAGE.read_text(), results) == PAGE.read_text()
+    for rule in ("xywh", "corners"):
+        named = {result.loss for result in results if result.settings.rule == rule}
+        assert {choose(name).line for name in tool.every_loss()} <= named
+
+
+def test_page_is_simulated_again() -> None:
+    """Few centres give the totals of the page."""
+    published = {(run.loss, run.settings.rule): run for run in read([PAGE.with_suffix(".json")])}
+    for loss, rule in (("EIoULoss", "xywh"), ("GIoULoss", "corners")):
+        (found,) = simulate([choose(loss)], Settings(rule, centres=64, processes=1, stop=50), progress=False)
+        totals = published[choose(loss).line, rule].totals[:50]
+        assert found.totals == pytest.approx(totals, abs=0.03e6)
