@@ -163,8 +163,8 @@ def overview() -> str:
     names = by_class()
     rows = []
     for cls in in_file_order():
-        first, *aliases = (f"`{name}`" for name in names[cls])
-        named = f"{first} (alias {', '.join(aliases)})" if aliases else first
+        aliases = ", ".join(f"`{name}`" for name in names[cls][1:])
+        named = linked(cls) + (f" (alias {aliases})" if aliases else "")
         rows.append((named, cls.slot, heads(cls), titled(cls), f"`{config_line(cls)}`"))
     return table(("loss", "slot", "heads", "what it is", "config line"), rows)
 
@@ -177,7 +177,7 @@ def most_used() -> str:
 
 def noted() -> str:
     """What every loss is good and bad at."""
-    rows = [(f"`{cls.__name__}`", NOTES[cls.__name__].good, NOTES[cls.__name__].bad) for cls in in_file_order()]
+    rows = [(linked(cls), NOTES[cls.__name__].good, NOTES[cls.__name__].bad) for cls in in_file_order()]
     return table(("loss", "good at", "bad at"), rows)
 
 
@@ -196,6 +196,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown, on lines of its own."""
     lines = [f"| {' | '.join(cells)} |" for cells in (header, *rows)]
     return "\n".join(["", lines[0], f"|{'---|' * len(header)}", *lines[1:], ""])
+
+
+def linked(cls: type[Loss]) -> str:
+    """The name of a loss, which links to its entry in the reference."""
+    return f"[`{cls.__name__}`](reference.md#{cls.__name__.lower()})"
 
 
 def titled(cls: type[Loss]) -> str:
