@@ -93,7 +93,7 @@ def built_from(config: Any) -> None:
     from mmdet.registry import MODELS
     from mmdet.utils import register_all_modules
 
-    register_all_modules()
+    register_all_modules(init_default_scope=False)
     head = MODELS.build(config.model.bbox_head)
     assert type(head.loss_bbox) in LOSSES.values()
 
