@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TREE = ("mmdet_losses", "tests", "tools", "docs", "configs", "pyproject.toml")
 PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
-LINES, FILES = 70, 5
+LINES, FILES = 70, 6
 """The most that a loss may take, by hand."""
 LOSSES = {"A member of the IoU family": "EdgeIoULoss", "A classification loss": "SaturatedFocalLoss"}
 
@@ -68,7 +68,7 @@ def test_a_loss_is_added_in_few_places(heading: str) -> None:
     found = blocks(heading)
     files = {block.path for block in found}
     assert all((ROOT / file).is_file() for file in files)
-    assert {file.split("/")[0] for file in files} == {"mmdet_losses", "tests", "CHANGELOG.md"}
+    assert {file.split("/")[0] for file in files} == {"mmdet_losses", "tests", "tools", "CHANGELOG.md"}
     assert len(files) <= FILES
     assert sum(len(block.text.splitlines()) for block in found) <= LINES
 
@@ -122,7 +122,7 @@ def test_the_losses_of_the_page_pass_the_tests_of_all_losses(tree: Path) -> None
         "tests/package/test_torch_names.py",
     ]
     chosen = f"(({named}) and (not test_property or {' or '.join(properties)})) or test_every or up_to_date"
-    chosen += " or public_names or config_lines_of_the_readme or table_of_slots or page_names or said or oldest"
+    chosen += " or public_names or config_lines_of_the_catalogue or table_of_slots or page_names or said or oldest"
     options = ["-n", "0", "-p", "no:cacheprovider", "-v", "--disable-warnings", "-o", "console_output_style=classic"]
     output = run(tree, "-m", "pytest", *options, *files, "-k", chosen)
     for name in LOSSES.values():
