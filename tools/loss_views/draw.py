@@ -9,7 +9,7 @@ from textwrap import fill
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from .curves import Curves, Panel
 from .styles import style
@@ -17,9 +17,16 @@ from .styles import style
 PANEL = (3.1, 2.3)
 """Width and height of a plot in inches."""
 LEAST_WIDTH = 6.2
+EDGE = 0.06
 FONT = 9.0
 SMALL = 8.0
-NAN = "x: not a number"
+LETTER, KEY_ROW, NOTE_ROW = 0.066, 0.2, 0.155
+"""Inches: of a letter, of a row of the key, and of a row of the notes."""
+SPIKES, OUTLIER, HEADROOM = 0.03, 3.0, 1.15
+"""Share of the points of a line that may leave a plot, how far a line may be above the usual one, and what is left
+above the highest."""
+MOST_CUT = 4
+PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
 DECADES = 2.5
 """Ranges beyond this many decades have ticks at powers of ten alone."""
 
@@ -42,18 +49,26 @@ def draw_curves(curves: Curves, figure: Figure, slopes: bool = True, title: str 
 def size_for(columns: int, rows: int, labels: Sequence[str], notes: Sequence[str]) -> tuple[float, float]:
     """Inches of a figure with so many plots."""
     width = max(PANEL[0] * columns, LEAST_WIDTH)
-    below = 0.17 * len(wrapped(notes, width).splitlines()) + 0.2 * math.ceil(len(labels) / per_row(labels, width))
-    return width, PANEL[1] * rows + 0.4 + below
+    return width, PANEL[1] * rows + 0.4 + key_height(labels, width) + notes_height(notes, width)
 
 
-def per_row(labels: Sequence[str], width: float) -> int:
-    """How many entries of a legend fit beside each other."""
+def entries_per_row(labels: Sequence[str], width: float) -> int:
+    """How many entries of the key stand beside each other: as many as fit, the same number in every row."""
     longest = max(map(len, labels), default=1)
-    return max(min(len(labels), int(width / (0.068 * longest + 0.62))), 1)
+    fitting = max(int(width / (LETTER * longest + 0.75)), 1)
+    return math.ceil(len(labels) / math.ceil(len(labels) / fitting))
+
+
+def key_height(labels: Sequence[str], width: float) -> float:
+    return KEY_ROW * math.ceil(len(labels) / entries_per_row(labels, width)) + 0.1
+
+
+def notes_height(notes: Sequence[str], width: float) -> float:
+    return NOTE_ROW * len(wrapped(notes, width).splitlines()) + 0.06
 
 
 def wrapped(notes: Sequence[str], width: float) -> str:
-    return "\n".join(fill(note, int(width * 17)) for note in notes)
+    return "\n".join(fill(note, int(width / LETTER)) for note in notes)
 
 
 def draw_panel(panel: Panel, labels: Sequence[str], axes: np.ndarray) -> None:
@@ -100,37 +115,82 @@ def name_factors(axis: Axes, x: np.ndarray) -> None:
         axis.xaxis.set_major_formatter(
             FuncFormatter(lambda value, _: f"{value:g}" if value >= 1 else f"1/{1 / value:g}")
         )
-        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.xaxis.set_minor_locator(NullLocator())
 
 
 def tie_rows(axes: np.ndarray, panels: Sequence[Panel]) -> None:
     """The same range in all plots of a row that show the same quantity; its name on the first."""
-    for row, name in zip(axes, ("value_label", "slope_label"), strict=False):
-        groups: dict[str, list[Axes]] = {}
-        for axis, panel in zip(row, panels, strict=True):
-            groups.setdefault(getattr(panel, name), []).append(axis)
-        for label, members in groups.items():
-            low, high = zip(*(axis.get_ylim() for axis in members), strict=True)
-            for axis in members:
-                axis.set_ylim(min(low), max(high))
-            members[0].set_ylabel(label, fontsize=FONT)
+    for row, name in zip(axes, ("value", "slope"), strict=False):
+        groups: dict[str, list[int]] = {}
+        for column, panel in enumerate(panels):
+            groups.setdefault(getattr(panel, f"{name}_label"), []).append(column)
+        for label, columns in groups.items():
+            lines = [[(line.label, getattr(line, name)) for line in panels[column].lines] for column in columns]
+            low, high = visible([line for one in lines for line in one])
+            for column, drawn in zip(columns, lines, strict=True):
+                row[column].set_ylim(low, high)
+                say_what_is_cut(row[column], drawn, high)
+            row[columns[0]].set_ylabel(label, fontsize=FONT)
+
+
+def visible(lines: Sequence[tuple[str, np.ndarray]]) -> tuple[float, float]:
+    """A range in which most losses can be told apart: without spikes, and without losses far above all others."""
+    finite = [(label, y[np.isfinite(y)]) for label, y in lines]
+    finite = [(label, y) for label, y in finite if len(y)]
+    if not finite:
+        return 0.0, 1.0
+    bottom = min(float(y.min()) for _, y in finite)
+    tops: dict[str, float] = {}
+    for label, y in finite:
+        tops[label] = max(tops.get(label, -math.inf), float(np.quantile(y, 1 - SPIKES)))
+    usual = float(np.median(list(tops.values())))
+    top = max(top for top in tops.values() if top <= max(OUTLIER * usual, usual))
+    top = min(max(top, usual) * HEADROOM if top > 0 else top, max(float(y.max()) for _, y in finite))
+    margin = 0.05 * (top - bottom) or 0.5
+    return bottom - margin, top + margin
+
+
+def say_what_is_cut(axis: Axes, lines: Sequence[tuple[str, np.ndarray]], high: float) -> None:
+    """Which losses leave the plot, and how far."""
+    above = [f"{label} to {np.nanmax(y):.3g}" for label, y in lines if (y > high).any()]
+    if above:
+        text = "\n".join(f"$\\uparrow$ {one}" for one in above[:MOST_CUT])
+        axis.text(0.97, 0.96, text, ha="right", va="top", fontsize=SMALL - 0.5, transform=axis.transAxes, bbox=PAPER)
 
 
 def finish(figure: Figure, axes: Sequence[Axes], labels: Sequence[str], notes: Sequence[str]) -> None:
     """The key and the notes below the plots."""
-    width = float(figure.get_size_inches()[0])
+    width, height = map(float, figure.get_size_inches())
     found = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
+    below = add_notes(figure, notes)
+    taken = below + key_height(labels, width) / height
     figure.legend(
         [found[label] for label in labels],
         labels,
-        loc="outside lower center",
-        ncols=per_row(labels, width),
+        loc="lower center",
+        bbox_to_anchor=(0.5, below),
+        ncols=entries_per_row(labels, width),
         fontsize=FONT,
         frameon=False,
+        borderpad=0.1,
         handlelength=3.6,
     )
-    if notes:
-        figure.supxlabel(wrapped(notes, width), fontsize=SMALL, color="#333333")
+    leave(figure, taken)
+
+
+def leave(figure: Figure, taken: float) -> None:
+    """Keep the plots off the foot, and off the upper edge, which would cut their titles."""
+    edge = EDGE / float(figure.get_size_inches()[1])
+    figure.get_layout_engine().set(rect=(0, taken, 1, 1 - taken - edge))
+
+
+def add_notes(figure: Figure, notes: Sequence[str]) -> float:
+    """Notes at the foot; returns the share of the height that they take."""
+    width, height = map(float, figure.get_size_inches())
+    if not notes:
+        return 0.0
+    figure.text(0.5, 0.04 / height, wrapped(notes, width), ha="center", va="bottom", fontsize=SMALL, color="#333333")
+    return notes_height(notes, width) / height

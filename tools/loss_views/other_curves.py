@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -64,6 +65,13 @@ def peaked(bins: Tensor, centre: Tensor) -> Tensor:
     return -(((bins - centre[:, None]) / width) ** 2) / 2
 
 
+def of_distribution(x: Tensor, loss: Loss, bins: Tensor, moves: bool) -> Tensor:
+    """The loss where the distribution, or else the target, lies at ``x``, and the other in the middle of the bins."""
+    fixed = ((bins[0] + bins[-1]) / 2).expand(len(x))
+    centre, target = (x, fixed) if moves else (fixed, x)
+    return unreduced(loss, peaked(bins, centre), target)
+
+
 def distribution_panels(chosen: Sequence[Chosen], names: Names = None) -> tuple[Panel, ...]:
     """Over the predicted distance and over the target, each with the other in the middle of the bins."""
     losses = [(one.label, quietly(one.build)) for one in chosen]
@@ -75,13 +83,7 @@ def distribution_panels(chosen: Sequence[Chosen], names: Names = None) -> tuple[
         lines = []
         for label, loss in losses:
             bins = bins_of(loss)
-            middle = (bins[0] + bins[-1]) / 2
-
-            def function(x: Tensor, loss: Loss = loss, bins: Tensor = bins, middle: Tensor = middle) -> Tensor:
-                fixed = middle.expand(len(x))
-                centre, target = (x, fixed) if moves else (fixed, x)
-                return unreduced(loss, peaked(bins, centre), target)
-
+            function = partial(of_distribution, loss=loss, bins=bins, moves=moves)
             lines.append(line(label, function, linspace(float(bins[0]), float(bins[-1]), 257)))
         panels.append(Panel(title, x_label, "loss", DERIVATIVE, tuple(lines)))
     return tuple(panels)
