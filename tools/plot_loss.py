@@ -79,7 +79,8 @@ def check(args: argparse.Namespace) -> None:
     """
     given = [f"--{name}" for name in ("paths", "values", "box", "field") if getattr(args, name)]
     if not (args.losses or args.overview or args.typical):
-        raise ToolError("LOSS: name one or more losses; tools/list_losses.py lists them")
+        where = ", before --paths" if args.paths else ""
+        raise ToolError(f"LOSS: name one or more losses{where}; tools/list_losses.py lists them")
     if args.overview and (args.losses or given or args.typical or args.title or args.size):
         raise ToolError(
             "--overview is one certain picture: leave out the losses and other options but --out and --show"

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from .curves import Curves, Panel
+from .ranges import visible
 from .styles import style
 
 PANEL = (3.1, 2.3)
@@ -22,10 +23,8 @@ FONT = 9.0
 SMALL = 8.0
 LETTER, KEY_ROW, NOTE_ROW = 0.066, 0.2, 0.155
 """Inches: of a letter, of a row of the key, and of a row of the notes."""
-SPIKES, OUTLIER, HEADROOM = 0.03, 3.0, 1.15
-"""Share of the points of a line that may leave a plot, how far a line may be above the usual one, and what is left
-above the highest."""
 MOST_CUT = 4
+LONGEST_LABEL = 52
 PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
 DECADES = 2.5
 """Ranges beyond this many decades have ticks at powers of ten alone."""
@@ -54,13 +53,20 @@ def size_for(columns: int, rows: int, labels: Sequence[str], notes: Sequence[str
 
 def entries_per_row(labels: Sequence[str], width: float) -> int:
     """How many entries of the key stand beside each other: as many as fit, the same number in every row."""
-    longest = max(map(len, labels), default=1)
+    longest = max((len(row) for label in folded(labels) for row in label.splitlines()), default=1)
     fitting = max(int(width / (LETTER * longest + 0.75)), 1)
     return math.ceil(len(labels) / math.ceil(len(labels) / fitting))
 
 
 def key_height(labels: Sequence[str], width: float) -> float:
-    return KEY_ROW * math.ceil(len(labels) / entries_per_row(labels, width)) + 0.1
+    rows = math.ceil(len(labels) / entries_per_row(labels, width))
+    deepest = max((label.count("\n") + 1 for label in folded(labels)), default=1)
+    return KEY_ROW * rows * (1 + 0.75 * (deepest - 1)) + 0.1
+
+
+def folded(labels: Sequence[str]) -> list[str]:
+    """Labels of losses with many options in several rows."""
+    return [fill(label, LONGEST_LABEL, subsequent_indent="  ", break_long_words=False) for label in labels]
 
 
 def notes_height(notes: Sequence[str], width: float) -> float:
@@ -121,41 +127,31 @@ def name_factors(axis: Axes, x: np.ndarray) -> None:
 def tie_rows(axes: np.ndarray, panels: Sequence[Panel]) -> None:
     """The same range in all plots of a row that show the same quantity; its name on the first."""
     for row, name in zip(axes, ("value", "slope"), strict=False):
-        groups: dict[str, list[int]] = {}
+        groups: dict[tuple[str, int], list[int]] = {}
         for column, panel in enumerate(panels):
-            groups.setdefault(getattr(panel, f"{name}_label"), []).append(column)
-        for label, columns in groups.items():
+            key = (getattr(panel, f"{name}_label"), column if panel.alone else -1)
+            groups.setdefault(key, []).append(column)
+        for (label, _), columns in groups.items():
             lines = [[(line.label, getattr(line, name)) for line in panels[column].lines] for column in columns]
             low, high = visible([line for one in lines for line in one])
             for column, drawn in zip(columns, lines, strict=True):
                 row[column].set_ylim(low, high)
-                say_what_is_cut(row[column], drawn, high)
+                say_what_is_cut(row[column], drawn, low, high)
             row[columns[0]].set_ylabel(label, fontsize=FONT)
 
 
-def visible(lines: Sequence[tuple[str, np.ndarray]]) -> tuple[float, float]:
-    """A range in which most losses can be told apart: without spikes, and without losses far above all others."""
-    finite = [(label, y[np.isfinite(y)]) for label, y in lines]
-    finite = [(label, y) for label, y in finite if len(y)]
-    if not finite:
-        return 0.0, 1.0
-    bottom = min(float(y.min()) for _, y in finite)
-    tops: dict[str, float] = {}
-    for label, y in finite:
-        tops[label] = max(tops.get(label, -math.inf), float(np.quantile(y, 1 - SPIKES)))
-    usual = float(np.median(list(tops.values())))
-    top = max(top for top in tops.values() if top <= max(OUTLIER * usual, usual))
-    top = min(max(top, usual) * HEADROOM if top > 0 else top, max(float(y.max()) for _, y in finite))
-    margin = 0.05 * (top - bottom) or 0.5
-    return bottom - margin, top + margin
-
-
-def say_what_is_cut(axis: Axes, lines: Sequence[tuple[str, np.ndarray]], high: float) -> None:
+def say_what_is_cut(axis: Axes, lines: Sequence[tuple[str, np.ndarray]], low: float, high: float) -> None:
     """Which losses leave the plot, and how far."""
-    above = [f"{label} to {np.nanmax(y):.3g}" for label, y in lines if (y > high).any()]
-    if above:
-        text = "\n".join(f"$\\uparrow$ {one}" for one in above[:MOST_CUT])
-        axis.text(0.97, 0.96, text, ha="right", va="top", fontsize=SMALL - 0.5, transform=axis.transAxes, bbox=PAPER)
+    for place, name, beyond, extreme in (
+        (0.96, "uparrow", lambda y: (y > high).any(), np.nanmax),
+        (0.04, "downarrow", lambda y: (y < low).any(), np.nanmin),
+    ):
+        cut = [f"$\\{name}$ {label} to {extreme(y):.3g}" for label, y in lines if beyond(y)]
+        if cut:
+            vertical = "top" if place > 0.5 else "bottom"
+            text = "\n".join(cut[:MOST_CUT])
+            style_of_text = {"fontsize": SMALL - 0.5, "transform": axis.transAxes, "bbox": PAPER}
+            axis.text(0.97, place, text, ha="right", va=vertical, **style_of_text)
 
 
 def finish(figure: Figure, axes: Sequence[Axes], labels: Sequence[str], notes: Sequence[str]) -> None:
@@ -169,13 +165,14 @@ def finish(figure: Figure, axes: Sequence[Axes], labels: Sequence[str], notes: S
     taken = below + key_height(labels, width) / height
     figure.legend(
         [found[label] for label in labels],
-        labels,
+        folded(labels),
         loc="lower center",
         bbox_to_anchor=(0.5, below),
         ncols=entries_per_row(labels, width),
         fontsize=FONT,
         frameon=False,
         borderpad=0.1,
+        borderaxespad=0.1,
         handlelength=3.6,
     )
     leave(figure, taken)

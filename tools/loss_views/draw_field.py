@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 from matplotlib.ticker import MaxNLocator
 
-from .draw import FONT, SMALL, add_notes, leave, notes_height
+from .draw import FONT, SMALL, add_notes, folded, leave, notes_height
 from .field import REACH, Field
 
 PANEL = 3.3
@@ -96,7 +96,7 @@ def draw_field(axis: Axes, field: Field, strong: float) -> None:
     )
     axis.plot(*field.start[~moving].T, ".", color="black", markersize=2)
     axis.add_patch(Polygon(field.target, closed=True, fill=False, edgecolor="#D55E00", linewidth=2.0))
-    axis.set_title(field.label, fontsize=FONT)
+    axis.set_title(folded([field.label])[0], fontsize=FONT)
     axis.set_xlim(-REACH * 1.06, REACH * 1.06)
     # y points downwards in an image
     axis.set_ylim(REACH * 1.06, -REACH * 1.06)

@@ -19,7 +19,7 @@ from mmdet_losses.modules import (
 from mmdet_losses.modules.classes.quality_aware import QualityAwareLoss
 
 from .choice import Chosen
-from .curves import Line, Panel, line, quietly, row_sums
+from .curves import DERIVATIVE, Line, Panel, line, quietly, row_sums
 
 LOGITS = torch.linspace(-6.0, 6.0, 121, dtype=torch.float64)
 QUALITIES = torch.linspace(0.0, 1.0, 201, dtype=torch.float64)[1:]
@@ -148,12 +148,12 @@ def logit_panels(chosen: Sequence[Chosen], names: Sequence[str] | None = None) -
     """A panel for each target, and for losses of qualities one over the quality."""
     losses = {one.label: quietly(one.build) for one in chosen}
     panels = [
-        Panel(title, "logit", "loss", "derivative", tuple(at_target(losses, target)))
-        for target, title in TARGETS.items()
+        Panel(title, "logit", "loss", DERIVATIVE, tuple(at_target(losses, target))) for target, title in TARGETS.items()
     ]
     if any(isinstance(loss, QUALITY_LOSSES) for loss in losses.values()):
         title = "positive of quality q, logit 0"
-        panels.append(Panel(title, "quality q", "loss", "derivative in the logit", tuple(over_quality(losses))))
+        lines = tuple(over_quality(losses))
+        panels.append(Panel(title, "quality q", "loss", "derivative in the logit", lines, alone=True))
     return tuple(panel for panel in panels if panel.lines)
 
 

@@ -11,9 +11,8 @@ from torch import Tensor
 from mmdet_losses.modules import Loss, MultiPosCrossEntropyLoss
 
 from .choice import Chosen
-from .curves import Panel, line, quietly, row_sums
+from .curves import DERIVATIVE, Panel, line, quietly, row_sums
 
-DERIVATIVE = "derivative"
 BINS = 9
 """Bins of a distribution."""
 PIXELS, OBJECT = 64, 16
@@ -29,11 +28,13 @@ def linspace(low: float, high: float, points: int = 241) -> Tensor:
     return torch.linspace(low, high, points, dtype=torch.float64)
 
 
-def panel(chosen: Sequence[Chosen], title: str, x_label: str, x: Tensor, function: Function) -> Panel:
+def panel(
+    chosen: Sequence[Chosen], title: str, x_label: str, x: Tensor, function: Function, alone: bool = False
+) -> Panel:
     """A panel in which each loss is a function of the same quantity."""
     losses = {one.label: quietly(one.build) for one in chosen}
     lines = [line(label, lambda at, loss=loss: function(loss, at), x) for label, loss in losses.items()]
-    return Panel(title, x_label, "loss", DERIVATIVE, tuple(lines))
+    return Panel(title, x_label, "loss", DERIVATIVE, tuple(lines), alone=alone)
 
 
 def unreduced(loss: Loss, pred: Tensor, target: Tensor) -> Tensor:
@@ -48,7 +49,10 @@ def coordinate_panels(chosen: Sequence[Chosen], names: Names = None) -> tuple[Pa
 
     ranges = {"any difference": 3.0, "near a match": 0.3}
     label = "prediction - target"
-    return tuple(panel(chosen, title, label, linspace(-end, end, 240), of_difference) for title, end in ranges.items())
+    return tuple(
+        panel(chosen, title, label, linspace(-end, end, 240), of_difference, alone=True)
+        for title, end in ranges.items()
+    )
 
 
 def bins_of(loss: Loss) -> Tensor:

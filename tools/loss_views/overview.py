@@ -10,11 +10,11 @@ from .choice import Chosen
 from .pictures import curves_picture
 from .stock_choice import StockChosen
 
-OURS = (Chosen("IoULoss", {"mode": "linear"}), Chosen("GIoULoss"), Chosen("CIoULoss"), Chosen("SIoULoss"))
+OURS = (Chosen("IoULoss", {"mode": "linear"}), Chosen("GIoULoss"), Chosen("SIoULoss"))
 STOCK = (StockChosen("SIoULoss"), StockChosen("CIoULoss"))
 """Falls as boxes move apart; is not a number at a perfect match."""
 PATHS = ("away",)
-SIZE = (8.0, 4.4)
+SIZE = (8.0, 5.2)
 
 
 def overview_picture(figure: Figure | None = None) -> Figure:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from tool_runtime.errors import ToolError
 
 from .choice import Chosen
-from .curves import Curves
+from .curves import DERIVATIVE, Curves
 from .draw import draw_curves, size_for
 from .draw_field import draw_fields, size_for_fields
 from .field import field_of
 from .kinds import KINDS, common_kind, kind_of
-from .notes import notes_of
+from .notes import detached_note, notes_of
 
 ENDINGS = (".png", ".svg")
 DPI = 150
@@ -39,8 +40,10 @@ def curves_of(chosen: Sequence[Chosen], paths: Sequence[str] | None = None) -> C
     kind = common_kind(chosen)
     if kind.panels is None:
         raise ToolError(can_draw(chosen[0]))
+    panels = kind.panels(chosen, paths)
     notes = [*([kind.caption] if kind.caption else []), *notes_of(chosen)]
-    return Curves(kind.panels(chosen, paths), tuple(notes))
+    of_slopes = [panel for panel in panels if panel.slope_label == DERIVATIVE]
+    return Curves(panels, (*notes, *detached_note(of_slopes, chosen)))
 
 
 def curves_picture(
@@ -129,8 +132,9 @@ def save(figure: Figure, path: str | Path) -> None:
     path = checked(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # without the time, so that the same picture is the same file
-        figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+        # without a time and random names, so that the same picture is the same file
+        with rc_context({"svg.hashsalt": "mmdet_losses"}):
+            figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
     except OSError as error:
         raise ToolError(f"--out: cannot write {path}: {error.strerror or error}") from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tool_runtime.errors import ToolError
-from torch import nn
+from torch import Tensor, nn
 
 from mmdet_losses.registry import stock
 
@@ -13,6 +13,17 @@ from .choice import SCOPE, Chosen, from_config, read, written
 from .examples import choose_to_look
 
 STOCK = f"{SCOPE}stock."
+
+
+class AsTrained(nn.Module):
+    """A loss that computes in float32: what MMDetection's losses do there is part of what they are."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, pred: Tensor, target: Tensor, **call: Any) -> Tensor:
+        return self.loss(pred.float(), target.float(), **call).double()
 
 
 class StockChosen(Chosen):
@@ -28,7 +39,7 @@ class StockChosen(Chosen):
 
     def build(self, **options: Any) -> nn.Module:
         try:
-            return stock(self.name)(**{**self.options, **options})
+            return AsTrained(stock(self.name)(**{**self.options, **options}))
         except (ValueError, TypeError, KeyError) as error:
             raise ToolError(f"{self.line}: {error}") from None
 
