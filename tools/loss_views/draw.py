@@ -23,7 +23,7 @@ FONT = 9.0
 SMALL = 8.0
 LETTER, KEY_ROW, NOTE_ROW = 0.066, 0.2, 0.155
 """Inches: of a letter, of a row of the key, and of a row of the notes."""
-MOST_CUT = 4
+MOST_CUT, MOST_CROSSES = 4, 12
 LONGEST_LABEL = 52
 PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
 DECADES = 2.5
@@ -98,7 +98,7 @@ def mark_undefined(axis: Axes, x: np.ndarray, y: np.ndarray, number: int) -> Non
     """A cross at the foot of the plot wherever the loss is not a number."""
     bad = x[~np.isfinite(y)]
     if len(bad):
-        bad = bad[:: max(len(bad) // 24, 1)]
+        bad = bad[:: max(len(bad) // MOST_CROSSES, 1)]
         colour = style(number, 1)["color"]
         axis.plot(
             bad,
@@ -110,7 +110,8 @@ def mark_undefined(axis: Axes, x: np.ndarray, y: np.ndarray, number: int) -> Non
             transform=axis.get_xaxis_transform(),
             clip_on=False,
         )
-        axis.text(bad[0], 0.07, " not a number", color=colour, fontsize=SMALL, transform=axis.get_xaxis_transform())
+        place = {"transform": axis.get_xaxis_transform(), "bbox": PAPER}
+        axis.text(bad[0], 0.1, "  not a number", color=colour, fontsize=SMALL, **place)
 
 
 def name_factors(axis: Axes, x: np.ndarray) -> None:

@@ -21,6 +21,8 @@ PLATEAU = 0.97
 """Contours end at this quantile of the values, so that none lie on each other at the foot of a plateau."""
 LONGEST, LEAST = 0.95, 0.3
 """Of an arrow in steps of their grid, and the shortest over that."""
+TITLE_ROW = 0.16
+SCALE = "The longest arrows are pushes of {:.2g} or more, in all plots; a dot is no push."
 STILL = 1e-9
 """A push below this is none."""
 
@@ -30,10 +32,12 @@ def rows_and_columns(count: int) -> tuple[int, int]:
     return math.ceil(count / columns), columns
 
 
-def size_for_fields(count: int, notes: Sequence[str]) -> tuple[float, float]:
-    rows, columns = rows_and_columns(count)
+def size_for_fields(labels: Sequence[str], notes: Sequence[str]) -> tuple[float, float]:
+    """Inches of a figure with so many plots."""
+    rows, columns = rows_and_columns(len(labels))
     width = max(PANEL * columns, 4.6) + 0.3
-    return width, PANEL * rows + 0.6 + notes_height(notes, width)
+    deepest = max(label.count("\n") for label in folded(labels))
+    return width, (PANEL + TITLE_ROW * deepest) * rows + 0.5 + notes_height([*notes, SCALE], width)
 
 
 def draw_fields(fields: Sequence[Field], figure: Figure, notes: Sequence[str], title: str = "") -> Figure:
@@ -51,8 +55,7 @@ def draw_fields(fields: Sequence[Field], figure: Figure, notes: Sequence[str], t
         axis.set_ylabel("y of the centre / side", fontsize=FONT)
     if title:
         figure.suptitle(title, fontsize=FONT + 2)
-    said = f"The longest arrows are pushes of {strong:.2g} or more, in all plots; a dot is no push."
-    taken = add_notes(figure, [*notes, said])
+    taken = add_notes(figure, [*notes, SCALE.format(strong)])
     leave(figure, taken)
     return figure
 

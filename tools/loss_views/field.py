@@ -54,7 +54,7 @@ def field_of(chosen: Chosen, size: Sequence[float] = (1.0, 1.0)) -> Field:
         size: Width and height of the predicted box over the target's.
     """
     loss = quietly(chosen.build)
-    rotated = loss.slot == "rbox"
+    rotated = chosen.cls.slot == "rbox"
     aspect, angle = (ROTATED_ASPECT, ANGLE) if rotated else (1.0, 0.0)
     sides = torch.tensor([SIDE * aspect**0.5, SIDE / aspect**0.5], dtype=torch.float64)
     box = sides * torch.tensor(size, dtype=torch.float64)
