@@ -99,7 +99,7 @@ def mark_undefined(axis: Axes, x: np.ndarray, y: np.ndarray, number: int) -> Non
     bad = x[~np.isfinite(y)]
     if len(bad):
         bad = bad[:: max(len(bad) // MOST_CROSSES, 1)]
-        colour = style(number, 1)["color"]
+        colour, foot = style(number, 1)["color"], axis.get_xaxis_transform()
         axis.plot(
             bad,
             np.full(len(bad), 0.03),
@@ -107,11 +107,12 @@ def mark_undefined(axis: Axes, x: np.ndarray, y: np.ndarray, number: int) -> Non
             color=colour,
             markersize=6,
             markeredgewidth=1.8,
-            transform=axis.get_xaxis_transform(),
+            transform=foot,
             clip_on=False,
         )
-        place = {"transform": axis.get_xaxis_transform(), "bbox": PAPER}
-        axis.text(bad[0], 0.1, "  not a number", color=colour, fontsize=SMALL, **place)
+        # beside a single cross, above many
+        height = 0.03 if len(bad) == 1 else 0.1
+        axis.text(bad[0], height, "   not a number", color=colour, fontsize=SMALL, va="center", transform=foot)
 
 
 def name_factors(axis: Axes, x: np.ndarray) -> None:

@@ -28,7 +28,7 @@ STILL = 1e-9
 
 
 def rows_and_columns(count: int) -> tuple[int, int]:
-    columns = min(count, PER_ROW)
+    columns = 2 if count == 4 else min(count, PER_ROW)
     return math.ceil(count / columns), columns
 
 
@@ -49,8 +49,10 @@ def draw_fields(fields: Sequence[Field], figure: Figure, notes: Sequence[str], t
         axis.set_visible(False)
     for axis, field in zip(axes.flat, fields, strict=False):
         draw_field(axis, field, strong)
-    for axis in axes[-1]:
-        axis.set_xlabel("x of the centre / side", fontsize=FONT)
+    for column in axes.T:
+        lowest = [axis for axis in column if axis.get_visible()][-1]
+        lowest.set_xlabel("x of the centre / side", fontsize=FONT)
+        lowest.tick_params(labelbottom=True)
     for axis in axes[:, 0]:
         axis.set_ylabel("y of the centre / side", fontsize=FONT)
     if title:
@@ -100,8 +102,8 @@ def draw_field(axis: Axes, field: Field, strong: float) -> None:
     axis.plot(*field.start[~moving].T, ".", color="black", markersize=2)
     axis.add_patch(Polygon(field.target, closed=True, fill=False, edgecolor="#D55E00", linewidth=2.0))
     axis.set_title(folded([field.label])[0], fontsize=FONT)
-    axis.set_xlim(-REACH * 1.06, REACH * 1.06)
+    axis.set_xlim(field.at[0], field.at[-1])
     # y points downwards in an image
-    axis.set_ylim(REACH * 1.06, -REACH * 1.06)
+    axis.set_ylim(field.at[-1], field.at[0])
     axis.set_aspect("equal")
     axis.tick_params(labelsize=SMALL)

@@ -50,7 +50,7 @@ def coordinate_panels(chosen: Sequence[Chosen], names: Names = None) -> tuple[Pa
     ranges = {"any difference": 3.0, "near a match": 0.3}
     label = "prediction - target"
     return tuple(
-        panel(chosen, title, label, linspace(-end, end, 240), of_difference, alone=True)
+        panel(chosen, title, label, linspace(-end, end, 1200), of_difference, alone=True)
         for title, end in ranges.items()
     )
 
