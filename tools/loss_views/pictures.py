@@ -20,6 +20,9 @@ from .notes import detached_note, notes_of
 ENDINGS = (".png", ".svg")
 DPI = 150
 
+OF_BOXES = {"boxes": "32 x 32 pixels", "rotated boxes": "45 x 23 pixels, both turned by 30 degrees"}
+"""Kinds that have paths and fields, with the target."""
+
 
 def can_draw(chosen: Chosen) -> str:
     """Empty where there are curves of a loss; else the sentence that says why not, and what can be drawn."""
@@ -40,6 +43,8 @@ def curves_of(chosen: Sequence[Chosen], paths: Sequence[str] | None = None) -> C
     kind = common_kind(chosen)
     if kind.panels is None:
         raise ToolError(can_draw(chosen[0]))
+    if paths and kind.name not in OF_BOXES:
+        raise ToolError(f"--paths is for losses of boxes, and {chosen[0].name} is of {kind.name}: leave it out")
     panels = kind.panels(chosen, paths)
     notes = [*([kind.caption] if kind.caption else []), *notes_of(chosen)]
     of_slopes = [panel for panel in panels if panel.slope_label == DERIVATIVE]
@@ -95,7 +100,7 @@ def field_picture(
         ToolError: Where they are not of boxes, or of several kinds.
     """
     kind = common_kind(chosen)
-    if kind.name not in WITH_FIELD:
+    if kind.name not in OF_BOXES:
         raise ToolError(f"--field shows where boxes are pushed, and {chosen[0].name} is of {kind.name}: leave it out")
     fields = [field_of(one, box) for one in chosen]
     notes = [field_caption(box, kind.name), *notes_of(chosen)]
@@ -104,16 +109,12 @@ def field_picture(
     return draw_fields(fields, prepared(figure, size, "compressed"), notes, title)
 
 
-WITH_FIELD = {"boxes": "32 x 32 pixels", "rotated boxes": "45 x 23 pixels, both turned by 30 degrees"}
-"""Kinds of which a field can be drawn, with the target."""
-
-
 def field_caption(box: Sequence[float], kind: str) -> str:
     width, height = box
     size = "of its size" if width == height == 1 else f"{width:g} times as wide and {height:g} times as high"
     return (
         f"Each arrow is minus the gradient with respect to the centre of a box {size}, at that centre, times the "
-        f"side; its length goes by the root. The target ({WITH_FIELD[kind]}) is outlined; the contours are of the loss."
+        f"side; its length goes by the root. The target ({OF_BOXES[kind]}) is outlined; the contours are of the loss."
     )
 
 
