@@ -29,6 +29,7 @@ from tool_runtime.errors import ToolError
 from mmdet_losses.registry import LOSSES
 
 LN2 = math.log(2)
+SMOOTHED = "dict(type='CrossEntropyLoss', use_sigmoid=True, label_smoothing=0.2, class_weight=[1.0, 1.0, 1.0])"
 
 
 def curves(*texts: str, paths: list[str] | None = None) -> Curves:
@@ -120,7 +121,8 @@ def test_gradients_along_paths_are_those_by_hand() -> None:
         ("dict(type='CrossEntropyLoss', use_mask=True)", 2, 0.0, LN2, -0.5),
         ("FocalLoss", 2, 0.0, 0.25 * 0.25 * LN2, None),
         ("FocalCustomLoss", 0, 0.0, 0.75 * 0.25 * LN2, None),
-        ("dict(type='FocalLoss', use_sigmoid=False, alpha=[0.5, 1.0, 1.0])", 2, 0.0, 0.5 * 0.25 * LN2, None),
+        ("dict(type='FocalLoss', use_sigmoid=False, alpha=[0.5, 1.0, 1.0])", 2, 0.0, 0.5 * 4 / 9 * math.log(3), None),
+        (SMOOTHED, 2, 0.0, LN2, -0.4),
         ("GaussianFocalLoss", 2, 0.0, 0.25 * LN2, None),
         ("QualityFocalLoss", 1, 0.0, 0.0, 0.0),
         ("QualityFocalLoss", 3, 1.0, 0.25 * LN2, None),
@@ -197,11 +199,15 @@ def test_a_field_is_of_a_box_of_any_size() -> None:
         ("APLoss", "seven of the other label"),
         ("MatchabilityAwareLoss", "a factor is detached"),
         ("SeesawLoss", "a factor is detached"),
-        ("CrossEntropyLoss", "a softmax of two classes"),
+        ("CrossEntropyLoss", "a softmax, of two classes"),
+        ("PositionSupervisedLoss", "largest quality counts"),
+        ("MarginL2Loss", "no batch to sample from"),
     ],
 )
 def test_what_matters_stands_below(text: str, said: str) -> None:
-    assert any(said in note and text in note for note in curves(text).notes)
+    options = {"PositionSupervisedLoss": {"normalize": "call"}, "MarginL2Loss": {"neg_pos_ub": 3}}
+    chosen = Chosen(text, options[text]) if text in options else choose_to_look(text)
+    assert any(said in note and text in note for note in pictures.curves_of([chosen]).notes)
 
 
 @pytest.mark.parametrize("text", ["FocalLoss", "VarifocalLoss", "SmoothL1Loss", "AsymmetricLoss", "L1Loss"])
@@ -214,6 +220,17 @@ def test_names_that_need_options_have_an_example_and_say_so() -> None:
     assert choose_to_look("SeesawLoss") == Chosen("SeesawLoss", {"num_classes": 2})
     assert choose_to_look("dict(type='SeesawLoss', num_classes=5)").options == {"num_classes": 5}
     assert choose_to_look("LabelSmoothLoss").options == {}
+
+
+def test_options_that_watch_or_hurry_a_loss_do_not_matter() -> None:
+    plain, watched = (curves(f"dict(type='MPDIoULoss', img_shape=(640, 640){more})") for more in ("", ", debug=True"))
+    for one, other in zip(plain.panels, watched.panels, strict=True):
+        np.testing.assert_array_equal(one.lines[0].value, other.lines[0].value)
+
+
+def test_what_a_loss_refuses_is_said() -> None:
+    with pytest.raises(ToolError, match="SumLoss.*unreduced losses differ in shape"):
+        curves("dict(type='SumLoss', losses=['CIoULoss', 'BoundedIoULoss'])")
 
 
 def test_a_loss_far_above_all_others_is_cut() -> None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from tool_runtime.errors import ToolError
 
 from .choice import Chosen
-from .curves import DERIVATIVE, Curves
+from .curves import DERIVATIVE, Curves, joined
 from .draw import draw_curves, size_for
 from .draw_field import draw_fields, size_for_fields
 from .field import field_of
@@ -26,8 +26,10 @@ OF_BOXES = {"boxes": "32 x 32 pixels", "rotated boxes": "45 x 23 pixels, both tu
 
 def can_draw(chosen: Chosen) -> str:
     """Empty where there are curves of a loss; else the sentence that says why not, and what can be drawn."""
-    kind = kind_of(chosen)
-    return kind.instead.format(chosen.name)
+    try:
+        return kind_of(chosen).instead.format(chosen.name)
+    except ToolError as error:
+        return str(error)
 
 
 def curves_of(chosen: Sequence[Chosen], paths: Sequence[str] | None = None) -> Curves:
@@ -45,7 +47,10 @@ def curves_of(chosen: Sequence[Chosen], paths: Sequence[str] | None = None) -> C
         raise ToolError(can_draw(chosen[0]))
     if paths and kind.name not in OF_BOXES:
         raise ToolError(f"--paths is for losses of boxes, and {chosen[0].name} is of {kind.name}: leave it out")
-    panels = kind.panels(chosen, paths)
+    try:
+        panels = kind.panels(chosen, paths)
+    except ValueError as error:
+        raise ToolError(f"{joined([one.label for one in chosen])}: {error}") from None
     notes = [*([kind.caption] if kind.caption else []), *notes_of(chosen)]
     of_slopes = [panel for panel in panels if panel.slope_label == DERIVATIVE]
     return Curves(panels, (*notes, *detached_note(of_slopes, chosen)))
