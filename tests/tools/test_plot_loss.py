@@ -229,7 +229,7 @@ def test_options_that_watch_or_hurry_a_loss_do_not_matter() -> None:
 
 
 def test_what_a_loss_refuses_is_said() -> None:
-    with pytest.raises(ToolError, match="SumLoss.*unreduced losses differ in shape"):
+    with pytest.raises(ToolError, match=r"SumLoss.*unreduced losses differ in shape"):
         curves("dict(type='SumLoss', losses=['CIoULoss', 'BoundedIoULoss'])")
 
 

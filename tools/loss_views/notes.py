@@ -62,7 +62,7 @@ NOTES: tuple[tuple[Holds, str], ...] = (
     ),
     (
         lambda chosen, loss: isinstance(loss, SeesawLoss),
-        "{}: surely an object, the logits of the other classes being 0.",
+        "{}: surely an object, the other logits being 0.",
     ),
     (
         lambda chosen, loss: hasattr(loss, "class_frequency"),
