@@ -116,10 +116,12 @@ def field_picture(
 
 def field_caption(box: Sequence[float], kind: str) -> str:
     width, height = box
-    size = "of its size" if width == height == 1 else f"{width:g} times as wide and {height:g} times as high"
+    same = width == height == 1
+    size = "of its size" if same else f"{width:g} times as wide and {height:g} times as high"
     return (
-        f"Each arrow is minus the gradient with respect to the centre of a box {size}, at that centre, times the "
-        f"side; its length goes by the root. The target ({OF_BOXES[kind]}) is outlined; the contours are of the loss."
+        f"Arrows: minus the gradient with respect to the centre of a box {size}, where that lies, times the side; "
+        f"lengths go by the root. Contours: the loss. Outlined: the target, {OF_BOXES[kind]}"
+        + ("." if same else "; dashed, the box at its centre.")
     )
 
 

@@ -104,5 +104,5 @@ def about() -> str:
         f"centre is off by {SHIFT:.0%} of the side and whose sides by a factor exp({GROWTH:g} N), N normal. The "
         "gradient is the norm of that with respect to the predicted box, times the side of the target. Losses with "
         "statistics are as at the start of a training. Losses that compare boxes with a length in pixels depend on "
-        "the sizes of the objects."
+        "the sizes of the objects. BoundedIoULoss has four values for each box, which are added."
     )
