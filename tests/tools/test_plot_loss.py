@@ -50,6 +50,7 @@ def test_every_loss_is_drawn_or_says_why_not(name: str) -> None:
     chosen = example(name)
     reason = pictures.can_draw(chosen)
     assert bool(reason) == (LOSSES[name].slot == "composite")
+    assert bool(pictures.can_draw_field(chosen)) == (not LOSSES[name].boxes and LOSSES[name].slot != "rbox")
     if reason:
         assert name in reason and "draw its terms" in reason
         with pytest.raises(ToolError) as error:
@@ -300,7 +301,10 @@ def test_the_table_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         (["GIoULoss", "--out", "a.bmp"], "--out: a picture is written as .png or .svg, got 'a.bmp'"),
         (["GIoULoss", "FocalLoss"], "GIoULoss: boxes; FocalLoss: logits"),
         (["YOLOv3Loss"], "draw its terms"),
-        (["FocalLoss", "--field"], "--field shows where boxes are pushed, and FocalLoss is of logits"),
+        (
+            ["FocalLoss", "--field"],
+            "a field shows where boxes are pushed, and FocalLoss is of logits: leave out --field",
+        ),
         (["GIoULoss", "--paths", "sideways"], "there is no path 'sideways'; there are away, diagonal"),
         (["GIoULoss", "--paths", "turns"], "'turns' is for rotated boxes"),
         (["FocalLoss", "--paths", "away"], "--paths is for losses of boxes"),

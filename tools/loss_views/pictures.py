@@ -32,6 +32,15 @@ def can_draw(chosen: Chosen) -> str:
         return str(error)
 
 
+def can_draw_field(chosen: Chosen) -> str:
+    """Empty where there is a field of a loss; else the sentence that says why not."""
+    try:
+        kind = kind_of(chosen).name
+    except ToolError as error:
+        return str(error)
+    return "" if kind in OF_BOXES else f"a field shows where boxes are pushed, and {chosen.name} is of {kind}"
+
+
 def curves_of(chosen: Sequence[Chosen], paths: Sequence[str] | None = None) -> Curves:
     """What :func:`curves_picture` draws, as numbers.
 
@@ -105,8 +114,8 @@ def field_picture(
         ToolError: Where they are not of boxes, or of several kinds.
     """
     kind = common_kind(chosen)
-    if kind.name not in OF_BOXES:
-        raise ToolError(f"--field shows where boxes are pushed, and {chosen[0].name} is of {kind.name}: leave it out")
+    if reason := can_draw_field(chosen[0]):
+        raise ToolError(f"{reason}: leave out --field")
     fields = [field_of(one, box) for one in chosen]
     notes = [field_caption(box, kind.name), *notes_of(chosen)]
     size = size or size_for_fields([field.label for field in fields], notes)
@@ -161,4 +170,4 @@ def checked(path: str | Path) -> Path:
     return path
 
 
-__all__ = ["KINDS", "can_draw", "curves_of", "curves_picture", "field_picture", "save"]
+__all__ = ["KINDS", "can_draw", "can_draw_field", "curves_of", "curves_picture", "field_picture", "save"]
