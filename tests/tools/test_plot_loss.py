@@ -303,7 +303,7 @@ def test_the_table_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         (["YOLOv3Loss"], "draw its terms"),
         (
             ["FocalLoss", "--field"],
-            "a field shows where boxes are pushed, and FocalLoss is of logits: leave out --field",
+            "and FocalLoss is of logits: leave out --field",
         ),
         (["GIoULoss", "--paths", "sideways"], "there is no path 'sideways'; there are away, diagonal"),
         (["GIoULoss", "--paths", "turns"], "'turns' is for rotated boxes"),
