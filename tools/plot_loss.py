@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from loss_views import pictures, window
 from loss_views.choice import Chosen
+from loss_views.kinds import kind_of
 from loss_views.overview import overview_picture
 from loss_views.paths import CHOSEN, PATHS
 from loss_views.stock_choice import choose_with_stock
@@ -95,6 +96,18 @@ def check(args: argparse.Namespace) -> None:
         pictures.checked(args.out)
 
 
+def check_boxes(chosen: Sequence[Chosen]) -> None:
+    """Raise for a loss that :mod:`loss_views.typical` has no pairs for.
+
+    Raises:
+        ToolError: For the first.
+    """
+    for one in chosen:
+        kind = kind_of(one).name
+        if kind != "boxes":
+            raise ToolError(f"--typical is of losses of boxes, and {one.name} is of {kind}: leave it out")
+
+
 def default_file(chosen: Sequence[Chosen], args: argparse.Namespace) -> Path:
     names = list(dict.fromkeys(one.name for one in chosen)) or ["overview"]
     more = [f"and-{len(names) - MOST_NAMES}-more"] if len(names) > MOST_NAMES else []
@@ -120,6 +133,7 @@ def main() -> None:
         check(args)
         chosen = list({one.line: one for one in map(choose_with_stock, args.losses)}.values())
         if args.typical:
+            check_boxes(chosen)
             print(f"{about()}\n\n{table(chosen or None)}", end="")
             return
         figure = drawn(chosen, args)

@@ -1,20 +1,25 @@
 """Every loss says what it is good at and what it is bad at."""
 
 import re
+from pathlib import Path
 
 import pytest
 from loss_pages.notes import NOTES
 
 from mmdet_losses.registry import LOSSES
 
+CHANGELOG = Path(__file__).parents[2] / "CHANGELOG.md"
 CLASSES = {loss.__name__ for loss in LOSSES.values()}
 
 
 def test_every_loss_has_a_note_and_every_note_a_loss():
-    assert set(NOTES) == CLASSES
+    """The note of a loss that is not released yet may come with the release."""
+    unreleased = CHANGELOG.read_text().partition("\n## Unreleased")[2].partition("\n## ")[0]
+    assert set(NOTES) <= CLASSES
+    assert {name for name in CLASSES - set(NOTES) if f"`{name}`" not in unreleased} == set()
 
 
-@pytest.mark.parametrize("name", sorted(CLASSES))
+@pytest.mark.parametrize("name", sorted(NOTES))
 def test_note_is_short_and_names_what_exists(name):
     note = NOTES[name]
     for text in (note.good, note.bad):

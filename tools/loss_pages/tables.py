@@ -176,8 +176,9 @@ def most_used() -> str:
 
 
 def noted() -> str:
-    """What every loss is good and bad at."""
-    rows = [(linked(cls), NOTES[cls.__name__].good, NOTES[cls.__name__].bad) for cls in in_file_order()]
+    """What every loss is good and bad at, but for those whose note comes with the release."""
+    notes = [(linked(cls), NOTES.get(cls.__name__)) for cls in in_file_order()]
+    rows = [(name, note.good, note.bad) for name, note in notes if note]
     return table(("loss", "good at", "bad at"), rows)
 
 

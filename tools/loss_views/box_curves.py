@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from .choice import Chosen
-from .curves import Line, Panel, quietly, row_sums
+from .curves import Line, Panel, ready, row_sums
 from .paths import Path, chosen_paths, corners
 
 ROTATED_ASPECT = 2.0
@@ -29,7 +29,7 @@ def rotated_panels(chosen: Sequence[Chosen], names: Sequence[str] | None) -> tup
 def panels(
     chosen: Sequence[Chosen], paths: Sequence[Path], aspect: float, written: Callable[[Tensor], Tensor]
 ) -> tuple[Panel, ...]:
-    losses = {one.label: quietly(one.build) for one in chosen}
+    losses = {one.label: ready(one) for one in chosen}
     return tuple(
         Panel(
             path.title,

@@ -10,7 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .choice import Chosen
+
 Function = Callable[[Tensor], Tensor]
+WATCHED = ("debug", "fused")
+"""Options that do not change a loss."""
 DERIVATIVE = "derivative"
 """Label of plots of the derivative along the axis."""
 
@@ -87,11 +91,11 @@ def row_sums(loss: Tensor) -> Tensor:
     return loss.reshape(len(loss), -1).sum(1)
 
 
-def quietly(function: Callable[[], nn.Module]) -> nn.Module:
-    """A loss that is built without its warnings, which speak of training, ready to be evaluated."""
+def ready(chosen: Chosen) -> nn.Module:
+    """A loss that is built without its warnings, which speak of training, to be evaluated and not to be watched."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return function().eval()
+        return chosen.build(**{name: False for name in WATCHED if name in chosen.options}).eval()
 
 
 def joined(names: Sequence[str]) -> str:

@@ -139,7 +139,7 @@ def tie_rows(axes: np.ndarray, panels: Sequence[Panel]) -> None:
             for column, drawn in zip(columns, lines, strict=True):
                 row[column].set_ylim(low, high)
                 say_what_is_cut(row[column], drawn, low, high)
-            row[columns[0]].set_ylabel(label, fontsize=FONT)
+            row[columns[0]].set_ylabel(label.replace(" x ", "\nx "), fontsize=FONT)
 
 
 def say_what_is_cut(axis: Axes, lines: Sequence[tuple[str, np.ndarray]], low: float, high: float) -> None:

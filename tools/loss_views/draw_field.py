@@ -101,6 +101,9 @@ def draw_field(axis: Axes, field: Field, strong: float) -> None:
     )
     axis.plot(*field.start[~moving].T, ".", color="black", markersize=2)
     axis.add_patch(Polygon(field.target, closed=True, fill=False, edgecolor="#D55E00", linewidth=2.0))
+    if not np.allclose(field.box, field.target):
+        dashed = {"edgecolor": "#D55E00", "linewidth": 1.4, "linestyle": (0, (4, 2))}
+        axis.add_patch(Polygon(field.box, closed=True, fill=False, **dashed))
     axis.set_title(folded([field.label])[0], fontsize=FONT)
     axis.set_xlim(field.at[0], field.at[-1])
     # y points downwards in an image

@@ -9,7 +9,7 @@ from loss_pages.tables import SHOWN
 from tool_runtime.errors import ToolError
 
 from .choice import SCOPE, Chosen, choose, from_config
-from .curves import quietly
+from .curves import ready
 
 CLASSES = {"num_classes": 2}
 """Classes of a picture; values do not depend on how many there are."""
@@ -45,7 +45,7 @@ def example(name: str) -> Chosen:
     for number, more in enumerate(tried, 1):
         chosen = Chosen(name, more)
         try:
-            quietly(chosen.build)
+            ready(chosen)
         except ToolError:
             if number == len(tried):
                 raise

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .box_curves import ROTATED_ASPECT, value_and_gradient
 from .choice import Chosen
-from .curves import quietly
+from .curves import ready
 from .paths import CENTRE, SIDE, corners
 
 REACH, EDGE = 2.0, 2.15
@@ -53,7 +53,7 @@ def field_of(chosen: Chosen, size: Sequence[float] = (1.0, 1.0)) -> Field:
         chosen: The loss.
         size: Width and height of the predicted box over the target's.
     """
-    loss = quietly(chosen.build)
+    loss = ready(chosen)
     rotated = chosen.cls.slot == "rbox"
     aspect, angle = (ROTATED_ASPECT, ANGLE) if rotated else (1.0, 0.0)
     sides = torch.tensor([SIDE * aspect**0.5, SIDE / aspect**0.5], dtype=torch.float64)

@@ -12,7 +12,7 @@ from mmdet_losses.modules import AssociativeEmbeddingLoss, Loss, MarginL2Loss, M
 
 from .box_curves import box_panels, rotated_panels
 from .choice import Chosen
-from .curves import Panel, joined, quietly
+from .curves import Panel, joined, ready
 from .logit_curves import logit_panels
 from .other_curves import (
     coordinate_panels,
@@ -100,7 +100,7 @@ def kind_of(chosen: Chosen) -> Kind:
     Raises:
         ToolError: For a loss of a slot of its own, which is registered by somebody else.
     """
-    loss = quietly(chosen.build)
+    loss = ready(chosen)
     if not isinstance(loss, Loss):
         return kind_of_stock(chosen)
     for kind in KINDS:

@@ -19,7 +19,7 @@ from mmdet_losses.modules import (
 from mmdet_losses.modules.classes.quality_aware import QualityAwareLoss
 
 from .choice import Chosen
-from .curves import DERIVATIVE, Line, Panel, line, quietly, row_sums
+from .curves import DERIVATIVE, Line, Panel, line, ready
 
 LOGITS = torch.linspace(-6.0, 6.0, 481, dtype=torch.float64)
 QUALITIES = torch.linspace(0.0, 1.0, 201, dtype=torch.float64)[1:]
@@ -66,7 +66,9 @@ def beside(column: Tensor, fill: float, count: int) -> Tensor:
 
 
 def unreduced(loss: Loss, *arguments: Tensor) -> Tensor:
-    return row_sums(loss(*arguments, reduction_override="none"))
+    """The loss of each row, or of its first element where it has several."""
+    values = loss(*arguments, reduction_override="none")
+    return values if values.ndim == 1 else values[:, 0]
 
 
 def sigmoids(loss: Loss, z: Tensor, y: Tensor) -> Tensor:
@@ -76,10 +78,9 @@ def sigmoids(loss: Loss, z: Tensor, y: Tensor) -> Tensor:
 
 
 def softmax(loss: Loss, z: Tensor, y: Tensor) -> Tensor:
-    """The first of two classes, the logit of the other being 0; further ones are as good as absent."""
+    """The first of two classes, or of more where options say so; the other logits are 0."""
     count = channels(loss, 2)
-    rest = [0.0, *[-SURE] * (count - 2)]
-    pred = predicted(loss, torch.cat([z[:, None], z.new_tensor(rest).expand(len(z), -1)], 1))
+    pred = predicted(loss, beside(z, 0.0, count))
     if bool(((y == 0) | (y == 1)).all()):
         return unreduced(loss, pred, (y == 0).long())
     return unreduced(loss, pred, torch.cat([y[:, None], 1 - y[:, None], y.new_zeros(len(y), count - 2)], 1))
@@ -89,7 +90,7 @@ def masks(loss: Loss, z: Tensor, y: Tensor) -> Tensor:
     """A mask of one pixel."""
     count = channels(loss, 1)
     pred = beside(z, 0.0, count)[:, :, None]
-    return row_sums(loss(pred, y[:, None], torch.zeros(len(z), dtype=torch.long), reduction_override="none"))
+    return unreduced(loss, pred, y[:, None], torch.zeros(len(z), dtype=torch.long))
 
 
 def frequencies(loss: Loss, z: Tensor, y: Tensor) -> Tensor:
@@ -112,9 +113,9 @@ def regions(loss: Loss, z: Tensor, y: Tensor) -> Tensor:
 
 
 def seesaw(loss: Loss, z: Tensor, y: Tensor) -> Tensor:
-    """The first of two classes, the logit of the other being 0, of objects that are sure to be some."""
-    rest = [0.0, *[-SURE] * (loss.num_classes - 2), SURE, -SURE]
-    pred = torch.cat([z[:, None], z.new_tensor(rest).expand(len(z), -1)], 1)
+    """The first class, the logits of the others being 0, of objects that are sure to be some."""
+    sure = z.new_tensor([SURE, -SURE]).expand(len(z), -1)
+    pred = torch.cat([beside(z, 0.0, loss.num_classes), sure], 1)
     parts = loss(pred, (y == 0).long(), reduction_override="none")
     return sum(parts.values()) if isinstance(parts, dict) else parts
 
@@ -148,7 +149,7 @@ def form_of(loss: Loss) -> Form:
 
 def logit_panels(chosen: Sequence[Chosen], names: Sequence[str] | None = None) -> tuple[Panel, ...]:
     """A panel for each target, and for losses of qualities one over the quality."""
-    losses = {one.label: quietly(one.build) for one in chosen}
+    losses = {one.label: ready(one) for one in chosen}
     panels = [
         Panel(title, "logit", "loss", DERIVATIVE, tuple(at_target(losses, target))) for target, title in TARGETS.items()
     ]

@@ -12,7 +12,7 @@ from mmdet_losses.modules.harmonized import HarmonizedLoss
 from mmdet_losses.modules.state import Annealed
 
 from .choice import Chosen
-from .curves import Line, Panel, joined, quietly
+from .curves import Line, Panel, joined, ready
 from .logit_curves import form_of, softmax
 
 Holds = Callable[[Chosen, nn.Module], bool]
@@ -37,7 +37,7 @@ NOTES: tuple[tuple[Holds, str], ...] = (
     ),
     (lambda chosen, loss: not isinstance(loss, Loss), "{}: in float32, as in a training; the others in float64."),
     (lambda chosen, loss: getattr(loss, "values", "") == "sides", "{}: the sum of the values of x, y, w and h."),
-    (is_softmax, "{}: a softmax of two classes, the other logit being 0."),
+    (is_softmax, "{}: a softmax, of two classes where no option says how many, the other logits being 0."),
     (
         lambda chosen, loss: isinstance(loss, RankingLoss),
         "{}: one logit among seven of the other label, at -3, -2, ..., 3; the loss is the mean error of the "
@@ -52,7 +52,18 @@ NOTES: tuple[tuple[Holds, str], ...] = (
         lambda chosen, loss: isinstance(loss, SlideLoss) and not isinstance(loss, Stateful),
         "{}: the points of each plot are its batch, whose mean quality counts.",
     ),
-    (lambda chosen, loss: isinstance(loss, SeesawLoss), "{}: two classes, surely an object, the other logit being 0."),
+    (
+        lambda chosen, loss: getattr(loss, "normalize", None) == "call",
+        "{}: the points of each plot are its batch, whose largest quality counts.",
+    ),
+    (
+        lambda chosen, loss: getattr(loss, "neg_pos_ub", -1) > 0,
+        "{}: different objects alone are no batch to sample from, so none counts.",
+    ),
+    (
+        lambda chosen, loss: isinstance(loss, SeesawLoss),
+        "{}: surely an object, the other logits being 0.",
+    ),
     (
         lambda chosen, loss: hasattr(loss, "class_frequency"),
         "{}: the rarest class; where the target is 0, in a row of the most frequent one.",
@@ -68,7 +79,7 @@ def called(chosen: Chosen) -> str:
 
 def notes_of(chosen: Sequence[Chosen]) -> Iterator[str]:
     """What has to be said of some losses."""
-    losses = [quietly(one.build) for one in chosen]
+    losses = [ready(one) for one in chosen]
     for holds, sentence in NOTES:
         names = dict.fromkeys(called(one) for one, loss in zip(chosen, losses, strict=True) if holds(one, loss))
         if names:
@@ -83,7 +94,7 @@ it has to be: kinks are fewer."""
 
 def detached_note(panels: Sequence[Panel], chosen: Sequence[Chosen]) -> Iterator[str]:
     """The losses whose derivative along a curve is not that of its values, which differences of these show."""
-    names = {one.label: called(one) for one in chosen if not isinstance(quietly(one.build), RankingLoss)}
+    names = {one.label: called(one) for one in chosen if not isinstance(ready(one), RankingLoss)}
     found = dict.fromkeys(
         names[line.label] for panel in panels for line in panel.lines if line.label in names and differs(line)
     )

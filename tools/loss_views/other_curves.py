@@ -11,7 +11,7 @@ from torch import Tensor
 from mmdet_losses.modules import Loss, MultiPosCrossEntropyLoss
 
 from .choice import Chosen
-from .curves import DERIVATIVE, Panel, line, quietly, row_sums
+from .curves import DERIVATIVE, Panel, line, ready, row_sums
 
 BINS = 9
 """Bins of a distribution."""
@@ -32,7 +32,7 @@ def panel(
     chosen: Sequence[Chosen], title: str, x_label: str, x: Tensor, function: Function, alone: bool = False
 ) -> Panel:
     """A panel in which each loss is a function of the same quantity."""
-    losses = {one.label: quietly(one.build) for one in chosen}
+    losses = {one.label: ready(one) for one in chosen}
     lines = [line(label, lambda at, loss=loss: function(loss, at), x) for label, loss in losses.items()]
     return Panel(title, x_label, "loss", DERIVATIVE, tuple(lines), alone=alone)
 
@@ -78,7 +78,7 @@ def of_distribution(x: Tensor, loss: Loss, bins: Tensor, moves: bool) -> Tensor:
 
 def distribution_panels(chosen: Sequence[Chosen], names: Names = None) -> tuple[Panel, ...]:
     """Over the predicted distance and over the target, each with the other in the middle of the bins."""
-    losses = [(one.label, quietly(one.build)) for one in chosen]
+    losses = [(one.label, ready(one)) for one in chosen]
     panels = []
     for title, x_label, moves in (
         ("the predicted distribution moves", "its centre", True),

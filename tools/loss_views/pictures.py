@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from tool_runtime.errors import ToolError
 
 from .choice import Chosen
-from .curves import DERIVATIVE, Curves
+from .curves import DERIVATIVE, Curves, joined
 from .draw import draw_curves, size_for
 from .draw_field import draw_fields, size_for_fields
 from .field import field_of
@@ -20,11 +20,25 @@ from .notes import detached_note, notes_of
 ENDINGS = (".png", ".svg")
 DPI = 150
 
+OF_BOXES = {"boxes": "32 x 32 pixels", "rotated boxes": "45 x 23 pixels, both turned by 30 degrees"}
+"""Kinds that have paths and fields, with the target."""
+
 
 def can_draw(chosen: Chosen) -> str:
     """Empty where there are curves of a loss; else the sentence that says why not, and what can be drawn."""
-    kind = kind_of(chosen)
-    return kind.instead.format(chosen.name)
+    try:
+        return kind_of(chosen).instead.format(chosen.name)
+    except ToolError as error:
+        return str(error)
+
+
+def can_draw_field(chosen: Chosen) -> str:
+    """Empty where there is a field of a loss; else the sentence that says why not."""
+    try:
+        kind = kind_of(chosen).name
+    except ToolError as error:
+        return str(error)
+    return "" if kind in OF_BOXES else f"a field shows where boxes are pushed, and {chosen.name} is of {kind}"
 
 
 def curves_of(chosen: Sequence[Chosen], paths: Sequence[str] | None = None) -> Curves:
@@ -40,7 +54,12 @@ def curves_of(chosen: Sequence[Chosen], paths: Sequence[str] | None = None) -> C
     kind = common_kind(chosen)
     if kind.panels is None:
         raise ToolError(can_draw(chosen[0]))
-    panels = kind.panels(chosen, paths)
+    if paths and kind.name not in OF_BOXES:
+        raise ToolError(f"--paths is for losses of boxes, and {chosen[0].name} is of {kind.name}: leave it out")
+    try:
+        panels = kind.panels(chosen, paths)
+    except ValueError as error:
+        raise ToolError(f"{joined([one.label for one in chosen])}: {error}") from None
     notes = [*([kind.caption] if kind.caption else []), *notes_of(chosen)]
     of_slopes = [panel for panel in panels if panel.slope_label == DERIVATIVE]
     return Curves(panels, (*notes, *detached_note(of_slopes, chosen)))
@@ -95,8 +114,8 @@ def field_picture(
         ToolError: Where they are not of boxes, or of several kinds.
     """
     kind = common_kind(chosen)
-    if kind.name not in WITH_FIELD:
-        raise ToolError(f"--field shows where boxes are pushed, and {chosen[0].name} is of {kind.name}: leave it out")
+    if reason := can_draw_field(chosen[0]):
+        raise ToolError(f"{reason}: leave out --field")
     fields = [field_of(one, box) for one in chosen]
     notes = [field_caption(box, kind.name), *notes_of(chosen)]
     size = size or size_for_fields([field.label for field in fields], notes)
@@ -104,16 +123,14 @@ def field_picture(
     return draw_fields(fields, prepared(figure, size, "compressed"), notes, title)
 
 
-WITH_FIELD = {"boxes": "32 x 32 pixels", "rotated boxes": "45 x 23 pixels, both turned by 30 degrees"}
-"""Kinds of which a field can be drawn, with the target."""
-
-
 def field_caption(box: Sequence[float], kind: str) -> str:
     width, height = box
-    size = "of its size" if width == height == 1 else f"{width:g} times as wide and {height:g} times as high"
+    same = width == height == 1
+    size = "of its size" if same else f"{width:g} times as wide and {height:g} times as high"
     return (
-        f"Each arrow is minus the gradient with respect to the centre of a box {size}, at that centre, times the "
-        f"side; its length goes by the root. The target ({WITH_FIELD[kind]}) is outlined; the contours are of the loss."
+        f"Arrows: minus the gradient with respect to the centre of a box {size}, where that lies, times the side; "
+        f"lengths go by the root. Contours: the loss. Outlined: the target, {OF_BOXES[kind]}"
+        + ("." if same else "; dashed, the box at its centre.")
     )
 
 
@@ -153,4 +170,4 @@ def checked(path: str | Path) -> Path:
     return path
 
 
-__all__ = ["KINDS", "can_draw", "curves_of", "curves_picture", "field_picture", "save"]
+__all__ = ["KINDS", "can_draw", "can_draw_field", "curves_of", "curves_picture", "field_picture", "save"]

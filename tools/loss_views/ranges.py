@@ -10,7 +10,8 @@ SPIKES = 0.03
 """Share of the points of a line that may leave a plot."""
 OUTLIER = 4.0
 """How many times as high as the usual line one may be."""
-HEADROOM = 1.15
+HEADROOM, BARELY = 1.15, 1.6
+"""What is left above what is cut, over the highest of the rest; what is hardly higher is not cut."""
 
 
 def visible(lines: Sequence[tuple[str, np.ndarray]]) -> tuple[float, float]:
@@ -48,4 +49,4 @@ def most(lines: Sequence[tuple[str, np.ndarray]]) -> float:
     if not above:
         return highest
     top = max(top for top in above if top <= OUTLIER * float(np.median(above)))
-    return min(top * HEADROOM, highest)
+    return highest if highest <= BARELY * top else top * HEADROOM

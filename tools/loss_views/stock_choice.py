@@ -23,7 +23,10 @@ class AsTrained(nn.Module):
         self.loss = loss
 
     def forward(self, pred: Tensor, target: Tensor, **call: Any) -> Tensor:
-        return self.loss(pred.float(), target.float(), **call).double()
+        try:
+            return self.loss(pred.float(), target.float(), **call).double()
+        except TypeError as error:
+            raise ValueError(f"it is called otherwise than the others: {error}") from None
 
 
 class StockChosen(Chosen):

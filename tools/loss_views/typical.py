@@ -13,7 +13,7 @@ from mmdet_losses.registry import LOSSES
 
 from .box_curves import gradient_norm, value_and_gradient
 from .choice import Chosen
-from .curves import quietly
+from .curves import ready
 from .examples import example
 from .paths import CENTRE
 
@@ -66,7 +66,7 @@ def pairs() -> tuple[Tensor, Tensor]:
 def mean_of(chosen: Chosen) -> tuple[float, float]:
     """Mean value and mean gradient norm of a loss of boxes over the pairs."""
     pred, target = pairs()
-    value, gradient = value_and_gradient(quietly(chosen.build), pred, target)
+    value, gradient = value_and_gradient(ready(chosen), pred, target)
     side = (target[:, 2:] - target[:, :2]).prod(1).sqrt()
     return value.mean().item(), gradient_norm(gradient, side).mean().item()
 
@@ -104,5 +104,5 @@ def about() -> str:
         f"centre is off by {SHIFT:.0%} of the side and whose sides by a factor exp({GROWTH:g} N), N normal. The "
         "gradient is the norm of that with respect to the predicted box, times the side of the target. Losses with "
         "statistics are as at the start of a training. Losses that compare boxes with a length in pixels depend on "
-        "the sizes of the objects."
+        "the sizes of the objects. BoundedIoULoss has four values for each box, which are added."
     )
