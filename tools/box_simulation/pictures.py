@@ -90,7 +90,7 @@ def basin(results: Sequence[Result]) -> Figure | None:
     ]
     if not shown:
         return None
-    columns = min(len(shown), 3 if len(shown) != 4 else 2)
+    columns = min(len(shown), 2 if len(shown) == 4 else 3 if len(shown) < 10 else 5)
     rows = math.ceil(len(shown) / columns)
     figure = Figure(figsize=(0.8 + 3.5 * columns, 0.7 + 3.6 * rows), layout="constrained")
     figure.suptitle(f"Error left per box, by the centre it began at\n{what([r for _, r in shown])}", fontsize=11)
