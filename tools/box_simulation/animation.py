@@ -91,6 +91,8 @@ class Scene:
             self.notes.append(axes.set_xlabel(" ", fontsize=9))
         for axes in grid[len(paths) :]:
             axes.axis("off")
+        self.figure.draw_without_rendering()
+        self.figure.set_layout_engine("none")  # the panels stay where they are, whatever their notes say
 
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
         """Corners of what is shown: target and starts, with a margin; a box that leaves it is cut off."""
