@@ -81,7 +81,7 @@ class Scene:
             axes.set_title(label, fontsize=10)
             x, y, w, h = TARGET
             axes.add_patch(Rectangle((x - w / 2, y - h / 2), w, h, facecolor="0.88", edgecolor="0.5", hatch="//"))
-            looks = [
+            looks: list[dict[str, Any]] = [
                 {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)]}
                 for index in range(path.shape[1])
             ]
