@@ -3,7 +3,7 @@
 
 tools/simulate.py GIoULoss DIoULoss "dict(type='CIoULoss', alpha_gate=0.5)" --centres 400
 tools/simulate.py GIoULoss EIoULoss --animate work_dirs/descent.gif
-tools/simulate.py --from work_dirs/simulation.json other.json --out work_dirs/both
+tools/simulate.py --from work_dirs/simulation.json docs/simulation-six.json --out work_dirs/both
 """
 
 from __future__ import annotations

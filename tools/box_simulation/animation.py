@@ -81,7 +81,7 @@ class Scene:
             axes.set_title(label, fontsize=10)
             x, y, w, h = TARGET
             axes.add_patch(Rectangle((x - w / 2, y - h / 2), w, h, facecolor="0.88", edgecolor="0.5", hatch="//"))
-            looks = [
+            looks: list[dict[str, Any]] = [
                 {"color": COLOURS[index % len(COLOURS)], "linestyle": DASHES[index % len(DASHES)]}
                 for index in range(path.shape[1])
             ]
@@ -91,6 +91,8 @@ class Scene:
             self.notes.append(axes.set_xlabel(" ", fontsize=9))
         for axes in grid[len(paths) :]:
             axes.axis("off")
+        self.figure.draw_without_rendering()
+        self.figure.set_layout_engine("none")  # the panels stay where they are, whatever their notes say
 
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
         """Corners of what is shown: target and starts, with a margin; a box that leaves it is cut off."""

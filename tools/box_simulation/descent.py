@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -70,8 +70,9 @@ class Movement:
     def set_progress(self, progress: float) -> None:
         """Tell the loss the share of the descent that is done."""
         for module in self.loss.modules():
-            if hasattr(module, "set_progress"):
-                module.set_progress(progress)
+            tell: Callable[[float], None] | None = getattr(module, "set_progress", None)
+            if tell is not None:
+                tell(progress)
 
     def __call__(self, boxes: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The direction of columns ``(x, y, w, h)``, ``(4, n)``, and the IoU, ``(n,)``."""

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.ticker import FuncFormatter
 
 from .protocol import MIDDLE, PER_CENTRE, RADIUS, STEPS
@@ -90,7 +90,7 @@ def basin(results: Sequence[Result]) -> Figure | None:
     ]
     if not shown:
         return None
-    columns = min(len(shown), 3 if len(shown) != 4 else 2)
+    columns = min(len(shown), 2 if len(shown) == 4 else 3 if len(shown) < 10 else 5)
     rows = math.ceil(len(shown) / columns)
     figure = Figure(figsize=(0.8 + 3.5 * columns, 0.7 + 3.6 * rows), layout="constrained")
     figure.suptitle(f"Error left per box, by the centre it began at\n{what([r for _, r in shown])}", fontsize=11)
@@ -116,7 +116,7 @@ def map_of(axes: Axes, result: Result, norm: LogNorm) -> Any:
     lines = [level for level in LEVELS[1:-1] if left.min() < level < left.max()]
     if lines:
         drawn = axes.tricontour(x, y, inside, levels=lines, colors="white", linewidths=1.0)
-        edge = [withStroke(linewidth=2, foreground="black")]
+        edge: list[AbstractPathEffect] = [withStroke(linewidth=2, foreground="black")]
         drawn.set_path_effects(edge)
         for text in axes.clabel(drawn, fmt=short, fontsize=8):
             text.set_path_effects(edge)

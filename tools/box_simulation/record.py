@@ -79,9 +79,17 @@ class Result:
 
 def from_json(run: Mapping[str, Any]) -> Result:
     """The inverse of :meth:`Result.as_json`."""
-    numbers = {name: float(run[name]) for name in ("initial", "fitted", "apart", "seconds")}
-    rows = {name: tuple(map(float, run[name])) for name in ("totals", "final")}
-    return Result(str(run["loss"]), str(run["label"]), Settings(**run["settings"]), **numbers, **rows)
+    return Result(
+        loss=str(run["loss"]),
+        label=str(run["label"]),
+        settings=Settings(**run["settings"]),
+        initial=float(run["initial"]),
+        totals=tuple(map(float, run["totals"])),
+        final=tuple(map(float, run["final"])),
+        fitted=float(run["fitted"]),
+        apart=float(run["apart"]),
+        seconds=float(run["seconds"]),
+    )
 
 
 def write(file: Path, results: Sequence[Result], final: bool = True) -> None:
