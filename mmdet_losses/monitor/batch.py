@@ -18,6 +18,8 @@ from .rows import by_name, number_of_rows
 from .watch import Called, mapped
 
 FORMAT = 1
+NAMED_TUPLE = "named tuple"
+"""Key of an argument that is one: its class."""
 LEFT_OUT = ("debug", "fused")
 """Options that change no value; the call is made again by the eager loss."""
 
@@ -49,7 +51,7 @@ def described(call: Called, head: str) -> dict[str, Any]:
         "loss": {
             "name": call.name,
             "head": head,
-            "class": f"{type(loss).__module__}:{type(loss).__qualname__}",
+            "class": path_of(type(loss)),
             "options": options(loss),
             "state": {name: value.detach().cpu().clone() for name, value in loss.state_dict().items()},
             "line": line_of(loss),
@@ -116,9 +118,41 @@ def plain(value: Any) -> Any:
 def kept(value: Any) -> Any:
     """An argument without its graph, on the CPU and with a storage of its own."""
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        value = tuple(value)
+        fields = {name: kept(one) for name, one in value._asdict().items()}
+        return {NAMED_TUPLE: path_of(type(value)), "fields": fields}
     value = mapped(value, lambda tensor: tensor.detach().cpu().clone(memory_format=torch.contiguous_format))
     return value if isinstance(value, (Tensor, list, tuple, dict)) else plain(value)
+
+
+def restored(value: Any) -> Any:
+    """An argument as the loss takes it."""
+    if not (isinstance(value, dict) and NAMED_TUPLE in value):
+        return value
+    kind = imported(value[NAMED_TUPLE], tuple)
+    return kind(**{name: restored(one) for name, one in value["fields"].items()})
+
+
+def path_of(cls: type) -> str:
+    """Where a class is imported from."""
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def imported(path: str, base: type) -> Any:
+    """A class by its path.
+
+    Raises:
+        ValueError: Where there is none, or it does not derive from ``base``.
+    """
+    module, _, name = path.partition(":")
+    try:
+        found: Any = import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"the class {name} of {module} cannot be imported: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise ValueError(f"{name} of {module} is no {base.__name__}")
+    return found
 
 
 def total(value: Any) -> float:
@@ -145,15 +179,7 @@ def build(content: Mapping[str, Any]) -> nn.Module:
         ValueError: Where its class cannot be imported, or does not take its options.
     """
     said = content["loss"]
-    module, _, path = said["class"].partition(":")
-    try:
-        found: Any = import_module(module)
-        for name in path.split("."):
-            found = getattr(found, name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"the class {path} of {module} cannot be imported: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
-        raise ValueError(f"{path} of {module} is no class of a loss")
+    found = imported(said["class"], nn.Module)
     try:
         loss = found(**said["options"])
     except (TypeError, ValueError, KeyError) as error:
@@ -174,9 +200,13 @@ def replay(content: Mapping[str, Any], loss: nn.Module | None = None) -> Replaye
         ValueError: Where the loss cannot be built, or does not take the arguments.
     """
     loss = build(content) if loss is None else loss
-    given = {name: value for name, value in content["arguments"].items() if not name.isdigit()}
-    by_place = [value for name, value in content["arguments"].items() if name.isdigit()]
-    value = total(loss(*by_place, **given))
+    known = {name: restored(value) for name, value in content["arguments"].items()}
+    given = {name: value for name, value in known.items() if not name.isdigit()}
+    by_place = [value for name, value in known.items() if name.isdigit()]
+    try:
+        value = total(loss(*by_place, **given))
+    except Exception as error:
+        raise ValueError(f"the call cannot be made again: {type(error).__name__}: {error}") from error
     losses = unreduced(loss, given) if not by_place else None
     row = None
     if losses is not None and not losses.isfinite().all():

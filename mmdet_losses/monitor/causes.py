@@ -163,8 +163,8 @@ def precision(case: Case) -> Iterator[str]:
     halves = [x for x in tensors_of(case.pred) if x.dtype == torch.float16]
     if (halves or case.content["autocast"] == "float16") and case.not_finite(case.pred):
         yield (
-            f"a prediction that overflowed in half precision: pred{case.where()} is {said(case.in_row(case.pred))}, and "
-            f"float16 ends at {LARGEST:.0f}. Compute the last layers of the head in float32, or train in bfloat16 "
+            f"a prediction that overflowed in half precision: pred{case.where()} is {said(case.in_row(case.pred))}, "
+            f"and float16 ends at {LARGEST:.0f}. Compute the last layers of the head in float32, or train in bfloat16 "
             '(optim_wrapper.dtype="bfloat16"), which reaches as far as float32'
         )
 

@@ -7,7 +7,6 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from mmengine.hooks import Hook, RuntimeInfoHook
 from mmengine.logging import HistoryBuffer
 from mmengine.model import is_model_wrapper
@@ -154,13 +153,13 @@ def scale_of(wrapper: Any) -> tuple[float | Tensor, bool]:
     """What the next iteration's gradients are multiplied by, and whether a scaler may skip its step."""
     if isinstance(wrapper, OptimWrapperDict):  # each of its own loss
         return 1.0, False
-    factor = wrapper.scale_loss(torch.ones(()))
+    factor = wrapper.scale_loss(1.0)
     scaler = getattr(wrapper, "loss_scaler", None)
     if scaler is None:
-        return float(factor), False
+        return factor, False
     scale = getattr(scaler, "_scale", None)  # get_scale() would wait for the device
     known = scale.clone() if isinstance(scale, Tensor) else getattr(scaler, "_init_scale", 1.0)
-    return float(factor) * known, True
+    return factor * known, True
 
 
 def finite(value: Any) -> bool:

@@ -48,11 +48,18 @@ def judged(content: dict[str, Any], loss: nn.Module | None = None) -> tuple[Case
         if loss is None:
             raise
         warn(f"{content['loss']['name']} cannot be built again for a replay: {error}.")
-        built = deepcopy(loss).cpu().eval()
-        again = replay(content, built)
+        built, again = loss, by_itself(content, loss)
     case = Case(content, built, again)
     content |= {"row": case.row, "causes": likely(case)}
     return case, again
+
+
+def by_itself(content: Mapping[str, Any], loss: nn.Module) -> Replayed:
+    """The call made again by a copy of the loss of the training, if that can be had."""
+    try:
+        return replay(content, deepcopy(loss).cpu().eval())
+    except Exception:  # what is known has to be said in any case
+        return Replayed(content["value"], None, None)
 
 
 def shows(case: Case, again: Replayed) -> bool:

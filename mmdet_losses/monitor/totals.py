@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +67,7 @@ class Totals:
         if not tensors:
             return []
         total = torch.stack(tensors).sum()
-        if not total.is_cuda:
+        if is_on_host(total):
             return [(iteration, float(total))]
         known = self.drain()
         iteration.calls = [call.detached() for call in iteration.calls]
@@ -83,6 +82,11 @@ class Totals:
         self.pending = None
         arrived.synchronize()
         return [(iteration, float(total))]
+
+
+def is_on_host(tensor: Tensor) -> bool:
+    """Whether a tensor can be read without a wait; what is not there is sent as from a GPU."""
+    return not tensor.is_cuda
 
 
 class Together:

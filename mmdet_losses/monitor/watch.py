@@ -104,9 +104,9 @@ class Watch:
     def listen(
         self, name: str, loss: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        """The forward pre-hook of an observed iteration: the loss gets a view of its prediction, whose gradient is its own.
+        """The forward pre-hook of an observed iteration: the loss gets a view of its prediction.
 
-        The prediction itself may be used elsewhere, and its gradient would be that of all its uses.
+        Of that the gradient is the loss's own; the prediction itself may be used elsewhere, too.
         """
         figures = self.figures
         if figures is None or is_compiling() or not (loss.training and torch.is_grad_enabled()):
@@ -126,7 +126,7 @@ class Watch:
 
 
 def losses_of(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Every loss of a model with its path: those of this package and of MMDetection, and what a slot of a head holds."""
+    """Every loss of a model with its path: those of this package and of MMDetection, and what is called a loss."""
     for name, module in model.named_modules():
         slot = name.rpartition(".")[2]
         stock = type(module).__module__.startswith("mmdet.models.losses")

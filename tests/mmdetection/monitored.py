@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class Detector(BaseModel):
         self.bbox_head = MODELS.build(head)
         for name, config in others.items():
             setattr(self, name, MODELS.build(config))
+        self.init_weights()
 
     def maps(self, inputs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         found = self.backbone(torch.stack(list(inputs)))
@@ -101,10 +102,6 @@ def runner_of(
         default_scope="mmdet",
         experiment_name=f"{folder.name}_{id(model)}",
         log_level="ERROR",
+        randomness=dict(seed=0),
         **{"default_hooks": dict(checkpoint=None, logger=None), **options},
     )
-
-
-def patched(head: nn.Module, name: str, method: Callable[..., Any]) -> None:
-    """Give one head a method of its own."""
-    setattr(head, name, method.__get__(head))
