@@ -13,7 +13,7 @@ from ..functional import box_pair
 from ..functional.dtype import upcast
 from ..functional.rotated_overlap import rotated_iou
 from ..modules import ClassificationLoss, Loss, SumLoss
-from ..modules.look import count
+from ..modules.look import count as count_no_boxes
 from .positives import Measured, of_positives
 from .rows import arguments, reduction_of, row_weight
 
@@ -47,13 +47,13 @@ class Figures:
             return
         counting = row_weight(loss, pred, weight)
         if counting is not None:
-            self.put(name, "weighted", (counting.sum(), counting.numel()))
+            self.count(name, "weighted", (counting.sum(), counting.numel()))
         if weight is None and reduction_of(loss, args, kwargs) == "none" and loss.boxes:
             return  # the caller may mask the result
         for figure, found in measured(loss, pred, target, counting, weight).items():
-            self.put(name, figure, found)
+            self.count(name, figure, found)
 
-    def put(self, name: str, figure: str, found: Measured) -> None:
+    def count(self, name: str, figure: str, found: Measured) -> None:
         """Add to numerator and denominator of a figure."""
         before = self.sums.get((name, figure), (0, 0))
         self.sums[name, figure] = (before[0] + found[0], before[1] + found[1])
@@ -107,7 +107,7 @@ def measured(
     """What is measured of the positives of a call, by the kind of the loss."""
     if loss.boxes and isinstance(target, Tensor) and target.shape == pred.shape and counting is not None:
         pred, target = upcast(pred.detach(), target)
-        _, weighted, bad = count(target, None if weight is None else counting)
+        _, weighted, bad = count_no_boxes(target, None if weight is None else counting)
         return {
             "iou": summed(box_pair(pred.reshape(-1, 4), target.reshape(-1, 4)).iou, counting),
             BAD: (bad, weighted),

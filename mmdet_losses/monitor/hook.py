@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,13 +68,10 @@ class LossMonitorHook(Hook):
         if self.watch is not None:
             self.watch.close()
         self.watch = Watch(runner.model.module if is_model_wrapper(runner.model) else runner.model)
-        logged = any(isinstance(hook, RuntimeInfoHook) for hook in self.hooks_before(runner))
+        before = takewhile(lambda hook: hook is not self, runner.hooks)
+        logged = any(isinstance(hook, RuntimeInfoHook) for hook in before)
         self.totals, self.together = Totals(runner.message_hub, logged), Together()
         self.history.clear()
-
-    def hooks_before(self, runner: Runner) -> list[Hook]:
-        """Hooks that have seen an iteration when this one does."""
-        return runner.hooks[: runner.hooks.index(self)] if self in runner.hooks else []
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         self.watch.begin()
@@ -109,7 +107,7 @@ class LossMonitorHook(Hook):
         """Write figures into the message hub; returns the report on targets that are no boxes."""
         for (name, figure), value in found.items():
             if figure not in (BAD, WEIGHTED):
-                put(runner.message_hub, f"train/{name}/{figure}", value)
+                write(runner.message_hub, f"train/{name}/{figure}", value)
         for (name, figure), bad in found.items():
             weighted = found.get((name, WEIGHTED), 0)
             if figure == BAD and weighted >= MANY and bad > MOST * weighted:
@@ -172,7 +170,7 @@ def rates(wrapper: Any) -> list[float]:
     return list(dict.fromkeys(float(rate) for group in wrapper.get_lr().values() for rate in group))
 
 
-def put(hub: Any, key: str, value: float) -> None:
+def write(hub: Any, key: str, value: float) -> None:
     """Write a figure, of which the log is to show the last and not a mean."""
     hub.log_scalars.setdefault(key, HistoryBuffer(max_length=1))
     hub.update_scalar(key, value)
