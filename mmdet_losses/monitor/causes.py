@@ -11,10 +11,12 @@ from torch import Tensor
 
 from ..modules.look import count, readable
 from .batch import Replayed, tensors_of
-from .rows import number_of_rows
+from .rows import number_of_rows, row_weight
 
 MANY, MOST = 16, 0.5
 """How many weighted targets have to be looked at, and which part of them are no boxes, before deltas are spoken of."""
+NOT_FINITE, NO_BOXES = "not finite", "no boxes"
+"""What a training is stopped for."""
 GROWN = 10.0
 """How many times larger a loss is at the end of a rise that is spoken of."""
 LARGEST = 65504.0
@@ -38,6 +40,8 @@ class Case:
         self.avg_factor = given.get("avg_factor")
         self.rows = number_of_rows(loss, self.pred) if isinstance(self.pred, Tensor) else 0
         self.row, self.row_is = again.row, "first bad row"
+        if content["stopped for"] == NO_BOXES:
+            self.row, self.row_is = first_no_box(self), "first target that is no box"
         if self.row is None:
             self.row = self.first_bad_input()
         if self.row is None and again.losses is not None and len(again.losses):
@@ -83,7 +87,8 @@ def likely(case: Case) -> list[str]:
 def deltas(case: Case) -> Iterator[str]:
     """A loss of boxes whose targets are none."""
     weighted, bad = no_boxes(case)
-    if bad > MOST * weighted and (weighted >= MANY or bad == weighted):
+    certain = weighted >= MANY or bad == weighted or case.content["stopped for"] == NO_BOXES
+    if bad > MOST * weighted and certain:
         yield (
             f"deltas where boxes are due: {case.content['loss']['class'].rpartition(':')[2]} takes boxes "
             f"(x1, y1, x2, y2), but of the {weighted} weighted targets of this call {bad} end before they begin or are "
@@ -100,23 +105,42 @@ def no_boxes(case: Case) -> tuple[int, int]:
     return weighted, bad
 
 
+def first_no_box(case: Case) -> int | None:
+    """The first row of weight other than 0 whose target ends before it begins or is all zeros."""
+    boxes = case.target.reshape(-1, 4)
+    bad = (boxes[:, 2:] < boxes[:, :2]).any(1) | (boxes == 0).all(1)
+    counting = row_weight(case.loss, case.pred, case.weight)
+    found = (bad if counting is None else bad & counting).nonzero()
+    return int(found[0]) if len(found) else None
+
+
 def data(case: Case) -> Iterator[str]:
     """A box of no size among the objects of the batch."""
     if not case.not_finite(case.target) and not flat_target(case):
         return
-    found = [(place, image, one) for place, image in enumerate(case.content["images"]) for one in image["no_size"]]
-    for place, image, one in found:
+    target = f"and the target{case.where()} is {said(case.in_row(case.target))}"
+    found = list(boxes_of_no_size(case.content["images"]))
+    for box in found:
         yield (
-            f"a box of no size in the data: object {one['object']} of image {image.get('img_path') or place} (number "
-            f"{place} of the batch, img_id {image.get('img_id')}) has the box {rounded(one['box'])}, x1, y1, x2, y2 "
-            f"after the pipeline, and the target{case.where()} is {said(case.in_row(case.target))}. Take it out of the "
-            "annotations, or drop such boxes at the end of the pipeline: FilterAnnotations(min_gt_bbox_wh=(1, 1))"
+            f"{box}, {target}. Take it out of the annotations, or drop such boxes at the end of the pipeline: "
+            "FilterAnnotations(min_gt_bbox_wh=(1, 1))"
         )
     if not found and case.not_finite(case.target):
         yield (
             f"the target{case.where()} is {said(case.in_row(case.target))}, though no object of the batch is known to "
             "have a box of no size: it was made by the head, from an anchor or proposal of no size or in half precision"
         )
+
+
+def boxes_of_no_size(images: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Every box of no size of a batch in words."""
+    for place, image in enumerate(images):
+        for one in image["no_size"]:
+            yield (
+                f"a box of no size in the data: object {one['object']} of image {image.get('img_path') or place} "
+                f"(number {place} of the batch, img_id {image.get('img_id')}) has the box {rounded(one['box'])} after "
+                "the pipeline"
+            )
 
 
 def flat_target(case: Case) -> bool:

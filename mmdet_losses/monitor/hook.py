@@ -15,11 +15,13 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.registry import HOOKS
 from torch import Tensor
 
+from ..modules.look import count
 from .batch import described, save, tensors_of
-from .causes import MANY, MOST
+from .causes import MANY, MOST, NO_BOXES, NOT_FINITE, boxes_of_no_size
 from .figures import BAD, WEIGHTED
 from .images import images_of
-from .report import NO_BOXES, NOT_FINITE, LossMonitorError, judged, written
+from .report import LossMonitorError, judged, written
+from .rows import arguments
 from .totals import Iteration, Together, Totals, place
 from .watch import Called, Watch
 
@@ -111,8 +113,7 @@ class LossMonitorHook(Hook):
         for (name, figure), bad in found.items():
             weighted = found.get((name, WEIGHTED), 0)
             if figure == BAD and weighted >= MANY and bad > MOST * weighted:
-                calls = [call for call in iteration.calls if call.name == name]
-                call = max(calls, key=lambda call: sum(one.numel() for one in tensors_of(call.args)))
+                call = max((call for call in iteration.calls if call.name == name), key=number_of_no_boxes)
                 return self.report(runner, iteration, call, NO_BOXES)
         return None
 
@@ -149,7 +150,7 @@ class LossMonitorHook(Hook):
 
 def scale_of(wrapper: Any) -> tuple[float | Tensor, bool]:
     """What the next iteration's gradients are multiplied by, and whether a scaler may skip its step."""
-    if isinstance(wrapper, OptimWrapperDict):  # each of its own loss
+    if isinstance(wrapper, OptimWrapperDict) or not hasattr(wrapper, "scale_loss"):
         return 1.0, False
     factor = wrapper.scale_loss(1.0)
     scaler = getattr(wrapper, "loss_scaler", None)
@@ -158,6 +159,12 @@ def scale_of(wrapper: Any) -> tuple[float | Tensor, bool]:
     scale = getattr(scaler, "_scale", None)  # get_scale() would wait for the device
     known = scale.clone() if isinstance(scale, Tensor) else getattr(scaler, "_init_scale", 1.0)
     return factor * known, True
+
+
+def number_of_no_boxes(call: Called) -> int:
+    """How many weighted targets of a call are no boxes."""
+    _, target, weight = arguments(call.loss, call.args, call.kwargs)
+    return int(count(target, weight)[2]) if isinstance(target, Tensor) and target.numel() else 0
 
 
 def finite(value: Any) -> bool:
@@ -180,8 +187,10 @@ def unwatched(iteration: Iteration, total: float) -> str:
     """The report where no module returned what is not finite."""
     outputs = iteration.outputs.items() if isinstance(iteration.outputs, dict) else ()
     bad = [name for name, value in outputs if isinstance(value, Tensor) and not finite(value)]
-    return (
+    lines = [
         f"training stopped: the loss was {total} in iteration {iteration.number} of epoch {iteration.epoch}, but every "
         f"loss of the model returned finite numbers. What is not finite is {', '.join(bad) or 'their sum'}: the head "
         "computes it itself, or does so with a function. There is no call to make again."
-    )
+    ]
+    lines += [f"  likely cause: {box}." for box in boxes_of_no_size(images_of(iteration.batch))]
+    return "\n".join(lines)

@@ -13,10 +13,7 @@ from torch import nn
 from ..config_files import PACKAGE, shipped
 from ..log import warn
 from .batch import Replayed, build, replay, tensors_of
-from .causes import Case, likely, no_boxes, said
-
-NOT_FINITE, NO_BOXES = "not finite", "no boxes"
-"""What a training is stopped for."""
+from .causes import NO_BOXES, Case, likely, no_boxes, said
 
 
 class LossMonitorError(RuntimeError):

@@ -407,6 +407,7 @@ def test_deltas_that_slipped_past_the_guard(tmp_path: Path, capsys: Any, monkeyp
         assert "got targets that are no boxes in iteration 2 of" in text
         assert cause(text).startswith("deltas where boxes are due: GIoULoss takes boxes (x1, y1, x2, y2), but of the ")
         assert "reg_decoded_bbox=True" in cause(text)
+        assert f"  first target that is no box: {load(error.file)['row']} of 256" in text.splitlines()
 
 
 class LogOfSides(ml.BoxLoss):
@@ -462,8 +463,9 @@ def test_loss_that_the_head_computes_itself(tmp_path: Path) -> None:
     model = Detector(DECODED)
     forward = model.forward
     model.forward = lambda *args, **options: {**forward(*args, **options), "loss_own": torch.tensor(math.inf)}
-    error = stopped(runner_of(model, samples(2), tmp_path, MONITOR))
+    error = stopped(runner_of(model, samples(2, _1=[[10.0, 20, 10, 40]]), tmp_path, MONITOR))
     assert error.file is None
+    assert "object 0 of image data/image_1.jpg (number 1 of the batch, img_id 1)" in cause(str(error) + ".")
     assert "What is not finite is loss, loss_own: the head computes it itself" in str(error)
 
 
