@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample
@@ -15,6 +16,8 @@ from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+
+from mmdet_losses.monitor.report import LossMonitorError
 
 SIZE = 64
 BOX = [8.0, 8.0, 40.0, 40.0]
@@ -38,9 +41,16 @@ RETINA = dict(
 )
 
 
+MONITOR = dict(type="mmdet_losses.LossMonitorHook", interval=2)
+
+
 def retina(**changes: Any) -> dict[str, Any]:
     """Config of a small RetinaHead."""
     return {**RETINA, **changes}
+
+
+DECODED = retina(reg_decoded_bbox=True, loss_bbox=dict(type="GIoULoss", loss_weight=2.0))
+PLAIN = retina(loss_bbox=dict(type="L1Loss"))
 
 
 class Detector(BaseModel):
@@ -105,3 +115,21 @@ def runner_of(
         randomness=dict(seed=0),
         **{"default_hooks": dict(checkpoint=None, logger=None), **options},
     )
+
+
+def stopped(runner: Runner) -> LossMonitorError:
+    """The report with which a training ends."""
+    with pytest.raises(LossMonitorError) as stop:
+        runner.train()
+    return stop.value
+
+
+def cause(text: str) -> str:
+    """The cause that is called likely."""
+    (line,) = [line for line in text.splitlines() if line.startswith("  likely cause: ")]
+    return line.removeprefix("  likely cause: ")
+
+
+def figure(runner: Runner, name: str) -> float:
+    """What the message hub has last."""
+    return runner.message_hub.get_scalar(f"train/{name}").current()
