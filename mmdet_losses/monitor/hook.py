@@ -15,6 +15,7 @@ from mmengine.optim import OptimWrapperDict
 from mmengine.registry import HOOKS
 from torch import Tensor
 
+from ..log import write_to_files
 from ..modules.look import count
 from .batch import described, save, tensors_of
 from .causes import MANY, MOST, NO_BOXES, NOT_FINITE, boxes_of_no_size
@@ -107,7 +108,7 @@ class LossMonitorHook(Hook):
         self, runner: Runner, iteration: Iteration, found: dict[tuple[str, str], float]
     ) -> LossMonitorError | None:
         """Write figures into the message hub; returns the report on targets that are no boxes."""
-        for (name, figure), value in found.items():
+        for (name, figure), value in sorted(found.items()):
             if figure not in (BAD, WEIGHTED):
                 write(runner.message_hub, f"train/{name}/{figure}", value)
         for (name, figure), bad in found.items():
@@ -142,10 +143,12 @@ class LossMonitorHook(Hook):
         if first is None:
             return
         self.watch.close()
-        raise stop or LossMonitorError(
+        stop = stop or LossMonitorError(
             f"training stopped: a loss of process {first} was not as it should be, and process {first} says which and "
             "why. Those of this process were finite."
         )
+        write_to_files(str(stop))
+        raise stop
 
 
 def scale_of(wrapper: Any) -> tuple[float | Tensor, bool]:

@@ -58,10 +58,11 @@ class Watch:
         self.calls: list[Called] = []
         self.figures: Figures | None = None
         self.open = False
-        self.handles = [
-            loss.register_forward_hook(partial(self.keep, name), with_kwargs=True) for name, loss in self.losses.items()
-        ]
-        self.observing: list[Any] = []
+        self.handles: list[Any] = []
+        for name, loss in self.losses.items():
+            self.handles.append(loss.register_forward_hook(partial(self.keep, name), with_kwargs=True))
+            if isinstance(loss, Loss):
+                self.handles.append(loss.register_forward_pre_hook(partial(self.listen, name), with_kwargs=True))
 
     def begin(self) -> None:
         """Begin an iteration."""
@@ -71,17 +72,11 @@ class Watch:
         """Let the iteration that has begun gather figures, too; see :class:`Figures`."""
         own = {name: loss for name, loss in self.losses.items() if isinstance(loss, Loss)}
         self.figures = Figures(own, scale, may_skip)
-        self.observing = [
-            loss.register_forward_pre_hook(partial(self.listen, name), with_kwargs=True) for name, loss in own.items()
-        ]
 
     def end(self) -> tuple[list[Called], Figures | None]:
         """End it; returns what was gathered, and keeps nothing."""
         calls, figures = self.calls, self.figures
         self.calls, self.open, self.figures = [], False, None
-        for handle in self.observing:
-            handle.remove()
-        self.observing = []
         return calls, figures
 
     def close(self) -> None:
@@ -93,7 +88,7 @@ class Watch:
 
     def keep(self, name: str, loss: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], value: Any) -> None:
         """The forward hook."""
-        if not self.open or is_compiling() or not (loss.training and torch.is_grad_enabled()):
+        if is_compiling() or not self.open or not (loss.training and torch.is_grad_enabled()):
             return
         pred = prediction(args, kwargs)
         precision = autocast_precision(pred.device.type) if isinstance(pred, Tensor) else None
@@ -108,9 +103,9 @@ class Watch:
 
         Of that the gradient is the loss's own; the prediction itself may be used elsewhere, too.
         """
-        figures = self.figures
-        if figures is None or is_compiling() or not (loss.training and torch.is_grad_enabled()):
+        if is_compiling() or self.figures is None or not (loss.training and torch.is_grad_enabled()):
             return None
+        figures = self.figures
 
         def view(tensor: Tensor) -> Tensor:
             if not tensor.requires_grad:

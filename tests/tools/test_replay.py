@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import command_line
 import pytest
 import replay
 import torch
+from command_line import ROOT, log_lines, tiny
 from torch import nn
 
 import mmdet_losses as ml
@@ -149,3 +151,26 @@ def test_losses_that_cannot_be_built(cls: str, said: str, tmp_path: Path, monkey
     save(content, file)
     assert run(monkeypatch, file) == 2
     assert said in capsys.readouterr().err
+
+
+def test_training_ends_with_a_report_and_a_command(tmp_path: Path) -> None:
+    """The quickstart with a learning rate of 1e12: one message, also in the log file, and what it says to run."""
+    pytest.importorskip("mmdet")
+    config = tmp_path / "watched.py"
+    config.write_text(
+        f'_base_ = "{ROOT}/configs/retinanet/retinanet_r18_fpn_giou_1xb4-4e_shapes.py"\n'
+        'custom_hooks = [dict(type="mmdet_losses.LossMonitorHook", interval=1)]\n'
+    )
+    steep = ("optim_wrapper.optimizer.lr=1e12", "optim_wrapper.clip_grad=None")
+    work_dir = tmp_path / "work"
+    said = command_line.run("train.py", config, "--work-dir", work_dir, *tiny(tmp_path / "data", *steep), code=2)
+    report = said[said.index("train: error: training stopped: ") :]
+    assert "Traceback" not in said
+    assert "a learning rate that is too high (1e+12)" in report
+    (log,) = work_dir.glob("*/*.log")
+    assert report.removeprefix("train: error: ").splitlines()[0] in log.read_text()
+    (line,) = log_lines(work_dir)
+    assert 0 < line["bbox_head.loss_bbox/iou"] < 1
+    program, tool, file = report.rpartition("made again by: ")[2].split()
+    assert (program, tool) == ("python", "tools/replay.py")
+    assert command_line.run("replay.py", file).endswith("reproduced\n")
