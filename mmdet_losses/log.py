@@ -27,8 +27,18 @@ def log(message: str, level: int = logging.INFO) -> None:
             LOGGER.handle(record)
     elif level >= (LOGGER.level or logging.INFO) and is_first_process() and sys.stderr:
         print(FORMAT.format(record), file=sys.stderr, flush=True)
+    handle_in_files(record)
+
+
+def write_to_files(message: str) -> None:
+    """Write what is shown by another way, such as an error, to the log files of MMEngine alone."""
+    handle_in_files(LOGGER.makeRecord(LOGGER.name, logging.ERROR, __file__, 0, message, (), None))
+
+
+def handle_in_files(record: logging.LogRecord) -> None:
+    """Write a record to the files of MMEngine's current logger, of which a run has one."""
     for file in log_files():
-        if level >= file.level:
+        if record.levelno >= file.level:
             file.handle(record)
 
 

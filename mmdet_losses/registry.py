@@ -269,6 +269,7 @@ def register_with_mmdet() -> None:
 def register_hooks() -> None:
     """Make the hooks known by name; called when MMEngine's own are there."""
     import_module(".hooks", __package__)
+    import_module(".monitor.hook", __package__)
 
 
 def serve_runners() -> None:

@@ -48,12 +48,18 @@ class OwnRegistry(Registry):
         return None
 
 
+def bring_hooks() -> None:
+    """Import the modules of hooks."""
+    import_module("mmdet_losses.hooks")
+    import_module("mmdet_losses.monitor.hook")
+
+
 def make_scope(bring_heads: Callable[[], Any]) -> OwnRegistry:
     """Make the scope's registries; returns that of losses.
 
     Args:
         bring_heads: Imports MMDetection's models, with which the heads are registered, where they can be had.
     """
-    OwnRegistry(HOOKS, lambda: import_module("mmdet_losses.hooks"))
+    OwnRegistry(HOOKS, bring_hooks)
     OwnRegistry(DATASETS, lambda: import_module("mmdet_losses.data.datasets"))
     return OwnRegistry(MODELS, bring_heads)

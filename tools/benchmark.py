@@ -3,6 +3,7 @@
 
 losses   time, memory and kernels of each loss by each provider, in the shapes of the COCO-scale heads
 step     time and memory of a detector's training step with mmdet's losses and with these
+monitor  what LossMonitorHook adds to a training step of the quickstart
 report   tables and plots from their JSON
 """
 
@@ -17,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's own messages; read when torch is imported
 
-from loss_benchmark import report, run, step  # noqa: E402
+from loss_benchmark import monitor, report, run, step  # noqa: E402
 from loss_benchmark.providers import PROVIDERS  # noqa: E402
 from loss_benchmark.shapes import GROUPS, SHAPES  # noqa: E402
 from tool_runtime.checkout import need_checkout  # noqa: E402
@@ -78,6 +79,11 @@ def build_parser() -> argparse.ArgumentParser:
     steps.add_argument("--amp", action="store_true", help="mixed precision")
     steps.add_argument("--json", default="work_dirs/benchmark/step.json", metavar="FILE")
 
+    watched = commands.add_parser("monitor", help="what LossMonitorHook adds to a step", parents=[common])
+    watched.add_argument("--rounds", type=int, default=100, metavar="N", help="steps without, with and with a look")
+    watched.add_argument("--interval", type=int, default=50, metavar="N", help="of the hook (50)")
+    watched.add_argument("--json", default="work_dirs/benchmark/monitor.json", metavar="FILE")
+
     reports = commands.add_parser("report", help="tables and plots")
     reports.add_argument("files", nargs="+", metavar="FILE.json", help="what losses and step wrote")
     reports.add_argument("--markdown", type=Path, default=PAGE, metavar="FILE", help="a page with the two marks")
@@ -113,6 +119,11 @@ def measure_step(args: argparse.Namespace) -> None:
         sys.exit(1)
 
 
+def measure_monitor(args: argparse.Namespace) -> None:
+    content = monitor.measure(given(args, monitor.MonitorSettings), args.json)
+    print(f"\n{monitor.section(content)}\n\nwritten to {args.json}")
+
+
 def write_report(args: argparse.Namespace) -> None:
     if args.markdown == PAGE and not args.only_print:
         need_checkout("benchmark report", "docs")
@@ -123,7 +134,13 @@ def write_report(args: argparse.Namespace) -> None:
 def main() -> None:
     args = build_parser().parse_args()
     with report_errors("benchmark"):
-        {"losses": measure_losses, "step": measure_step, "report": write_report}[args.command](args)
+        command = {
+            "losses": measure_losses,
+            "step": measure_step,
+            "monitor": measure_monitor,
+            "report": write_report,
+        }[args.command]
+        command(args)
 
 
 if __name__ == "__main__":

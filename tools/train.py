@@ -13,6 +13,7 @@ from tool_runtime.errors import ToolError, report_errors
 from tool_runtime.preflight import config_errors
 
 import mmdet_losses  # noqa: F401  registers the losses, whatever the config imports
+from mmdet_losses.monitor.report import LossMonitorError
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -84,6 +85,8 @@ def main() -> None:
         try:
             with config_errors(args.config):
                 runner.train()
+        except LossMonitorError as error:
+            raise ToolError(str(error)) from None
         except KeyboardInterrupt:
             raise KeyboardInterrupt(stopped) from None
         distributed.shut_down()

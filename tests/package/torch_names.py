@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "mmdet_losses"
 LISTED = Path(__file__).with_suffix(".txt")
 NEWER = {
     "torch.compiler.is_compiling": "functional/compiling.py",
+    "torch.get_autocast_dtype": "monitor/watch.py",
     "torch.library.custom_op": "functional/ranking.py",
     "torch.serialization.add_safe_globals": "checkpoints.py",
 }
