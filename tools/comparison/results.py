@@ -106,12 +106,11 @@ class Results:
         for run in self.runs:
             if run.variant not in self.variants:
                 raise ToolError(f"A run is of variant {run.variant}, expected one of {', '.join(self.variants)}.")
+            name = f"Run of {run.variant}, seed {run.seed}"
             if run.status not in STATES:
-                raise ToolError(
-                    f"Run of {run.variant}, seed {run.seed}: expected a status of {', '.join(STATES)}, got {run.status}."
-                )
+                raise ToolError(f"{name}: expected a status of {', '.join(STATES)}, got {run.status}.")
             if (run.variant, run.seed) in seen:
-                raise ToolError(f"Run of {run.variant}, seed {run.seed}: expected once, got it twice.")
+                raise ToolError(f"{name}: expected once, got twice.")
             seen.add((run.variant, run.seed))
 
     @property
