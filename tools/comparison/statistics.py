@@ -26,6 +26,8 @@ FEW = 3
 """Pairs from which on their spread says something."""
 MOST = 10_000
 """Seeds up to which a number is said."""
+LARGE = 10.0
+"""Effects above, in standard deviations, are seen by any test."""
 SAME = 1e-9
 """Values of AP that are no further apart are equal."""
 Pick = Callable[[Run], "float | None"]
@@ -189,7 +191,7 @@ def seeds_needed(std: float, difference: float, variants: int = 1) -> int | None
         variants: How many variants are compared with the baseline.
     """
     fewest = seeds_for_a_test(variants)
-    effect, alpha = abs(difference) / std, ALPHA / variants
+    effect, alpha = min(abs(difference) / std, LARGE), ALPHA / variants
     if power(effect, MOST, alpha) < POWER:
         return None
     low, high = fewest - 1, MOST
@@ -202,6 +204,37 @@ def seeds_needed(std: float, difference: float, variants: int = 1) -> int | None
 def seeds_for_a_test(variants: int = 1) -> int:
     """Return the number of seeds from which on the exact test can reach ``ALPHA`` after correction."""
     return ceil(1 + log2(variants / ALPHA))
+
+
+def before(seeds: int, variants: int) -> str:
+    """Return what a number of seeds can show at best, to be said before anything is trained.
+
+    Args:
+        seeds: Number of seeds of each variant.
+        variants: Number of variants that are compared with the baseline, without it.
+    """
+    if variants < 1:
+        return "Only the baseline is trained: its mean and spread are reported, and nothing is compared."
+    allow = f"{seeds_for_a_test(variants)} seeds would allow one."
+    if seeds < 2:
+        return (
+            "With one seed each variant's difference to the baseline is reported, but not whether it is more than "
+            f"chance: no spread, no interval, no test. {allow}"
+        )
+    raw = smallest_p(seeds)
+    best = min(1.0, variants * raw)
+    text = (
+        f"With {seeds} seeds and {variants} variant{'s' * (variants > 1)} beside the baseline, the exact paired test "
+        f"cannot go below p = {best:.4g}"
+    )
+    if variants > 1:
+        text += f" ({raw:.4g} for one, times {variants} after Holm's correction)"
+    if best > ALPHA:
+        return (
+            f"{text}, so it cannot reach {ALPHA}: differences are reported with {100 * CONFIDENCE:.0f} % intervals, "
+            f"and nothing is called a test. {allow}"
+        )
+    return f"{text}; a difference counts as seen at {ALPHA} or below."
 
 
 def judge(results: Results) -> list[Verdict]:

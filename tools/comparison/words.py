@@ -45,6 +45,11 @@ def p_value(value: float | None) -> str:
     return NONE if value is None else f"{value:.2g}"
 
 
+def percent(share: float) -> str:
+    """Return a share: 95 %."""
+    return f"{100 * share:.0f} %"
+
+
 def counted(count: int, name: str) -> str:
     """Return a number of things: 1 seed, 2 seeds."""
     return f"{count} {name}{'' if count == 1 else 's'}"
@@ -54,36 +59,6 @@ def listed(items: Sequence[object]) -> str:
     """Return a list in words: 0, 1 and 2."""
     words = [str(item) for item in items]
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def before(seeds: int, variants: int) -> str:
-    """Return what a number of seeds can show at best, to be said before anything is trained.
-
-    Args:
-        seeds: Number of seeds of each variant.
-        variants: Number of variants that are compared with the baseline, without it.
-    """
-    if variants < 1:
-        return "Only the baseline is trained: its mean and spread are reported, and nothing is compared."
-    if seeds < 2:
-        return (
-            "With one seed each variant's difference to the baseline is reported, but not whether it is more than "
-            f"chance: no spread, no interval, no test. A test needs {statistics.seeds_for_a_test(variants)} seeds."
-        )
-    raw = statistics.smallest_p(seeds)
-    corrected = min(1.0, variants * raw)
-    what = (
-        f"With {seeds} seeds and {counted(variants, 'variant')} against the baseline, the exact paired test cannot go "
-        f"below p = {corrected:.3g}"
-    )
-    if variants > 1:
-        what += f" ({raw:.3g} for one variant, times {variants} after Holm's correction)"
-    if corrected > ALPHA:
-        return (
-            f"{what}, so it cannot reach {ALPHA}: differences are reported with {CONFIDENCE:.0%} intervals, and nothing "
-            f"is called a test. {statistics.seeds_for_a_test(variants)} seeds would allow one."
-        )
-    return f"{what}; a difference counts as seen at {ALPHA} or below."
 
 
 def verdict(results: Results, found: Verdict) -> str:
@@ -100,14 +75,14 @@ def verdict(results: Results, found: Verdict) -> str:
         )
     if paired.constant:
         return constant(found, unit)
-    between = f"{CONFIDENCE:.0%} interval {interval(paired.low, paired.high)}"
+    between = f"{percent(CONFIDENCE)} interval {interval(paired.low, paired.high)}"
     if found.corrected is None:
         text = (
             f"{name}: {signed(mean)} {unit}, {between}. {pairs} pairs of runs cannot reach p = {ALPHA} "
-            f"({found.best:.3g} at best, corrected for the number of variants), so this is no test."
+            f"({found.best:.4g} at best, corrected for the number of variants), so this is no test."
         )
         if found.detectable is not None:
-            text += f" {needed(found, unit)}"
+            text += f" {needed(found)}"
         return text
     if found.seen:
         return (
@@ -116,10 +91,10 @@ def verdict(results: Results, found: Verdict) -> str:
         )
     text = f"{name}: no difference can be seen with these seeds"
     if found.detectable is not None:
-        text += f"; one of {amount(found.detectable)} {unit} would have been, with a probability of {POWER:.0%}"
+        text += f"; one of {amount(found.detectable)} {unit} would have been, with a probability of {percent(POWER)}"
     return (
         f"{text}. Observed: {signed(mean)} {unit}, {between}, p = {p_value(found.corrected)} corrected for the number "
-        f"of variants. {needed(found, unit)}"
+        f"of variants. {needed(found)}"
     )
 
 
@@ -128,8 +103,8 @@ def constant(found: Verdict, unit: str) -> str:
     mean, pairs = found.paired.summary.mean or 0.0, len(found.paired.values)
     if abs(mean) <= statistics.SAME:
         return (
-            f"{found.variant}: the same {unit} as the baseline with each of {pairs} seeds. Without any spread it cannot "
-            "be said which difference would have been seen; does the option reach the model?"
+            f"{found.variant}: the same {unit} as the baseline with each of {pairs} seeds. Without any spread it "
+            "cannot be said which difference would have been seen; does the option reach the model?"
         )
     text = (
         f"{found.variant}: {signed(mean)} {unit} with each of {pairs} seeds. Without any spread there is no interval, "
@@ -140,17 +115,17 @@ def constant(found: Verdict, unit: str) -> str:
     return text
 
 
-def needed(found: Verdict, unit: str) -> str:
+def needed(found: Verdict) -> str:
     """Return how many seeds the observed difference needs."""
     mean, std = found.paired.summary.mean or 0.0, found.paired.summary.std or 0.0
     if abs(mean) <= statistics.SAME or std <= statistics.SAME:
         return ""
     seeds = statistics.seeds_needed(std, mean, found.variants)
     if seeds is None:
-        return f"To see a difference of {amount(abs(mean))} {unit}, more than {statistics.MOST} seeds would be needed."
+        return f"Were this the true difference, more than {statistics.MOST} seeds would be needed to see it."
     pairs = len(found.paired.values)
     more = f", {seeds - pairs} more" if seeds > pairs else ""
-    return f"To see a difference of {amount(abs(mean))} {unit} takes about {seeds} seeds{more}."
+    return f"Were this the true difference, it would take about {seeds} seeds to see it{more}."
 
 
 def absent(results: Results) -> list[str]:
@@ -168,9 +143,3 @@ def absent(results: Results) -> list[str]:
 def named(run: Run) -> str:
     """Return a run's variant and seed, and why it failed."""
     return f"{run.variant} with seed {run.seed}" + (f" ({run.error.rstrip('.')})" if run.error else "")
-
-
-def beside(results: Results, found: Verdict) -> str:
-    """Return which seeds are left out of a comparison."""
-    left = [seed for seed in results.settings.seeds if seed not in found.paired.seeds]
-    return f"without {counted(len(left), 'seed').split()[1]} {listed(left)}" if left else ""
