@@ -7,7 +7,7 @@ from typing import Any
 
 from comparison.results import KINDS, METRICS, Results, Run, Settings
 
-BASE = (0.52, 0.53, 0.51, 0.54, 0.5, 0.525, 0.515, 0.535, 0.505, 0.545)
+BASE = (0.52, 0.53, 0.51, 0.54, 0.5, 0.525, 0.515, 0.535, 0.505, 0.546)
 """AP of a baseline with ten seeds."""
 NOISE = (0.004, -0.003, 0.001, -0.006, 0.005, 0.002, -0.004, 0.003, -0.001, -0.001)
 """What a second training of each seed adds; their sum is 0."""

@@ -88,7 +88,7 @@ def differences(results: Results) -> go.Figure:
         paired, mean = found.paired, found.paired.summary.mean
         figure.add_scatter(
             x=list(paired.values),
-            y=[place + 0.25] * len(paired.values),
+            y=[place + 0.34] * len(paired.values),
             mode="markers",
             marker={"symbol": "circle-open", "size": 7, "color": "#555"},
             text=[f"seed {seed}" for seed in paired.seeds],
@@ -99,8 +99,8 @@ def differences(results: Results) -> go.Figure:
             x=0.01,
             xref="x domain",
             xanchor="left",
-            y=place - 0.22,
-            yanchor="middle",
+            y=place - 0.47,
+            yanchor="top",
             text=named(found.variant),
             showarrow=False,
             align="left",
@@ -111,7 +111,7 @@ def differences(results: Results) -> go.Figure:
         known = paired.low is not None and paired.high is not None
         figure.add_scatter(
             x=[mean],
-            y=[place],
+            y=[place + 0.12],
             mode="markers",
             marker={"symbol": "diamond" if found.seen else "diamond-open", "size": 12, "color": "#0072b2"},
             error_x={"array": [paired.high - mean] if known else None, "thickness": 2, "width": 7},
@@ -119,7 +119,7 @@ def differences(results: Results) -> go.Figure:
         )
     figure.add_vline(x=0, line={"color": "#1b1b1b", "width": 1.5, "dash": "dash"})
     title = f"{words.label(results.settings.metric)} minus that of {results.settings.baseline}"
-    framed(figure, 90 + 76 * len(verdicts), title)
+    framed(figure, 90 + 84 * len(verdicts), title)
     figure.update_layout(showlegend=False)
     edges = [place + 0.5 for place in range(len(verdicts) - 1)]
     figure.update_yaxes(tickvals=edges, showticklabels=False, range=[len(verdicts) - 0.5, -0.5])
