@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import product
-from statistics import mean, stdev
+from statistics import NormalDist, mean, stdev
 
 import pytest
 from comparison import statistics, words
@@ -178,6 +178,21 @@ def test_an_ap_that_does_not_exist_is_never_averaged(nothing: float | None) -> N
     assert only(found).paired.seeds == (0, 1, 2)
     small = statistics.pair(found, "a", statistics.metric_of("bbox_mAP_s"))
     assert (small.values, small.summary.mean) == ((), None)
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.7, 1.8])
+def test_with_the_fewest_seeds_all_signs_have_to_agree(effect: float) -> None:
+    alike = NormalDist(effect).cdf(0) ** 6 + (1 - NormalDist(effect).cdf(0)) ** 6
+    assert statistics.power(effect, 6, 0.05) == pytest.approx(alike)
+    assert statistics.power(effect, 5, 0.05) == 0
+
+
+def test_where_two_changes_of_signs_count_the_smallest_difference_may_disagree() -> None:
+    # Without an effect each of the 2**9 changes of signs is as likely, and two on each side count.
+    assert statistics.power(0, 9, 0.01) == pytest.approx(4 / 512)
+    # 2,000 seeded draws of 9 normal values: the share of the tests that reach 0.01 passed 0.8 at 1.62.
+    assert statistics.detectable(1.0, 9, 5) == pytest.approx(1.62, abs=0.02)
+    assert statistics.detectable(1.0, 6) == pytest.approx(1.79, abs=0.01)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from .statistics import ALPHA, CONFIDENCE, FEW, POWER, Pick, Summary, Verdict
 
 LONG = 40
 """Letters from which on a cell of words may have several lines."""
-SHORT = 9
-"""Letters of a first cell that need no room to be made."""
+SHORT = 18
+"""Letters up to which a first cell is one line."""
 ASKED = (0.002, 0.005, 0.01, 0.02)
 """Differences whose number of seeds is said."""
 
@@ -165,7 +165,7 @@ def differences(results: Results, verdicts: Sequence[Verdict]) -> Section:
             words.number(found.paired.summary.std, 4),
             words.p_value(found.p) if found.p is not None else "no test",
             words.p_value(found.corrected) if found.corrected is not None else "no test",
-            words.NONE if found.detectable is None else words.amount(found.detectable),
+            detectable(found),
         ]
         for found in verdicts
     ]
@@ -187,6 +187,13 @@ def differences(results: Results, verdicts: Sequence[Verdict]) -> Section:
             Table(["variant", *map(words.label, others)], rest),
         ],
     )
+
+
+def detectable(found: Verdict) -> str:
+    """Return the difference that would have been seen."""
+    if found.corrected is None:
+        return "no test"
+    return words.NONE if found.detectable is None else words.amount(found.detectable)
 
 
 def half(results: Results, variant: str, metric: str) -> str:
@@ -372,7 +379,8 @@ def methods(results: Results) -> Section:
                 f"{words.counted(count, 'variant')}, and called a test only where its number of pairs can reach "
                 f"{ALPHA} after correction.",
                 f"What would have been seen, and the seeds that are needed: power of the paired t test, two-sided at "
-                f"{ALPHA} over the number of variants, with the measured standard deviation of the differences.",
+                f"{ALPHA} over the number of variants, with the measured standard deviation of the differences. With "
+                "so few seeds that only the one or two most extreme changes of signs count, power of the test itself.",
                 "Kinds of error: TIDE, Bolya et al. 2020 (arXiv 2008.08115), with IoU thresholds of 0.5 and 0.1.",
                 f"Computed with {versions}.",
             ]

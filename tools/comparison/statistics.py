@@ -7,12 +7,13 @@ drops out. Only the metric of the settings is tested.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import ceil, inf, log2
 
 import numpy as np
+from scipy.integrate import quad
 from scipy.optimize import brentq
-from scipy.stats import ncf, permutation_test, t
+from scipy.stats import ncf, norm, permutation_test, t
 from statsmodels.stats.multitest import multipletests
 
 from .results import Results, Run
@@ -78,7 +79,7 @@ class Verdict:
         corrected: The same, corrected for the number of variants.
         best: The smallest ``corrected`` that its number of pairs can reach.
         detectable: The difference that would have been seen with a probability of ``POWER``, None where unknown.
-        variants: How many variants are compared with the baseline.
+        variants: Of how many variants it is one: of those with a test, where it has one.
     """
 
     variant: str
@@ -87,7 +88,7 @@ class Verdict:
     corrected: float | None = None
     best: float = 1.0
     detectable: float | None = None
-    variants: int = field(default=1)
+    variants: int = 1
 
     @property
     def seen(self) -> bool:
@@ -155,14 +156,27 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def power(effect: float, pairs: int, alpha: float) -> float:
-    """Return the probability that a paired t test sees a difference.
+    """Return the probability that the exact test sees a difference, where the differences are normally distributed.
+
+    It is near that of the paired t test; not where so few changes of signs are extreme enough that the signs decide.
 
     Args:
         effect: The difference in standard deviations of the paired differences.
         pairs: Number of pairs.
         alpha: Level of the test, two-sided.
     """
-    return float(ncf.sf(t.isf(alpha / 2, pairs - 1) ** 2, 1, pairs - 1, pairs * effect**2))
+    extreme = int(alpha * 2.0 ** min(pairs - 1, EXACT) + SAME)
+    if extreme > 2:
+        return float(ncf.sf(t.isf(alpha / 2, pairs - 1) ** 2, 1, pairs - 1, pairs * effect**2))
+    sides = (effect, -effect)
+    alike = sum(norm.cdf(side) ** pairs for side in sides)
+    # All signs but that of the smallest difference.
+    but_one = sum(
+        pairs * quad(lambda x, side=side: norm.pdf(x + side) * norm.cdf(side - x) ** (pairs - 1), 0, inf)[0]
+        for side in sides
+        if extreme > 1
+    )
+    return float(alike + but_one) if extreme else 0.0
 
 
 def detectable(std: float, pairs: int, variants: int = 1) -> float | None:
@@ -173,7 +187,7 @@ def detectable(std: float, pairs: int, variants: int = 1) -> float | None:
         pairs: Number of pairs.
         variants: How many variants are compared with the baseline: each at its share of ``ALPHA``.
     """
-    if pairs < FEW or std <= SAME:
+    if pairs < seeds_for_a_test(variants) or std <= SAME:
         return None
     alpha = ALPHA / variants
     limit = 1.0
@@ -251,7 +265,7 @@ def judge(results: Results) -> list[Verdict]:
     for variant, paired in pairs.items():
         least = best.get(variant, min(1.0, len(pairs) * smallest_p(len(paired.values))))
         tested = least <= ALPHA
-        std = paired.summary.std
+        count, std = len(able) if tested else len(pairs), paired.summary.std
         verdicts.append(
             Verdict(
                 variant,
@@ -259,8 +273,8 @@ def judge(results: Results) -> list[Verdict]:
                 raw[variant] if tested else None,
                 corrected[variant] if tested else None,
                 least,
-                None if std is None else detectable(std, len(paired.values), len(pairs)),
-                len(pairs),
+                detectable(std, len(paired.values), count) if tested and std is not None else None,
+                count,
             )
         )
     return verdicts

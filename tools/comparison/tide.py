@@ -88,6 +88,7 @@ def dap(
     for kind in KINDS[:-1]:
         gains[kind] = mean_ap([corrected(box) if box.kind == kind else box for box in found], positives) - base
     gains[KINDS[-1]] = mean_ap(found, positives, missed) - base
+    # What is put right never costs AP; less than 0 is rounding.
     return {kind: gain if math.isnan(gain) else max(gain, 0.0) for kind, gain in gains.items()}
 
 

@@ -81,9 +81,7 @@ def verdict(results: Results, found: Verdict) -> str:
             f"{name}: {signed(mean)} {unit}, {between}. {pairs} pairs of runs cannot reach p = {ALPHA} "
             f"({found.best:.4g} at best, corrected for the number of variants), so this is no test."
         )
-        if found.detectable is not None:
-            text += f" {needed(found)}"
-        return text
+        return text if pairs < statistics.FEW else f"{text} {needed(found)}"
     if found.seen:
         return (
             f"{name}: {'better' if mean > 0 else 'worse'} by {amount(abs(mean))} {unit}, {between}, "
