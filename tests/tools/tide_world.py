@@ -7,6 +7,7 @@ In an environment of its own, ``pip install tidecv==1.0.1`` and then ``python te
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from random import Random
 from typing import Any
 
@@ -102,12 +103,11 @@ def moved(box: list[float], share: float) -> list[float]:
 
 def main() -> None:
     """Print what ``tidecv`` computes."""
-    from tidecv import TIDE, Data  # type: ignore[import-not-found]
-
+    tidecv = import_module("tidecv")
     printed = {}
     for seed in (0, 1):
         predictions, dataset = draw(seed)
-        truth, found = Data("truth"), Data("found")
+        truth, found = tidecv.Data("truth"), tidecv.Data("found")
         for image in dataset["images"]:
             truth.add_image(image["id"], image["file_name"])
         for entry in dataset["annotations"]:
@@ -115,8 +115,8 @@ def main() -> None:
             add(entry["image_id"], entry["category_id"], entry["bbox"])
         for entry in predictions:
             found.add_detection(entry["image_id"], entry["category_id"], entry["score"], entry["bbox"])
-        tide = TIDE()
-        run = tide.evaluate(truth, found, mode=TIDE.BOX)
+        tide = tidecv.TIDE()
+        run = tide.evaluate(truth, found, mode=tidecv.TIDE.BOX)
         printed[seed] = {SHORT[kind.short_name]: gain / 100 for kind, gain in run.fix_main_errors().items()}
         counts = {SHORT[kind.short_name]: count for kind, count in run.count_errors().items()}
         print(seed, "number of errors:", json.dumps(counts))
