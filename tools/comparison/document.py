@@ -95,8 +95,10 @@ def over(results: Results, variant: str, pick: Pick) -> Summary:
 
 def ranked(results: Results) -> list[str]:
     """Return the variants, that of the highest mean first."""
-    means = {name: over(results, name, statistics.metric_of(results.settings.metric)).mean for name in results.variants}
-    return sorted(means, key=lambda name: -1.0 if means[name] is None else means[name], reverse=True)
+    pick = statistics.metric_of(results.settings.metric)
+    means = {name: over(results, name, pick).mean for name in results.variants}
+    order = {name: -1.0 if mean is None else mean for name, mean in means.items()}
+    return sorted(order, key=order.__getitem__, reverse=True)
 
 
 def opening(results: Results) -> Section:

@@ -108,13 +108,13 @@ def differences(results: Results) -> go.Figure:
         )
         if mean is None:
             continue
-        known = paired.low is not None and paired.high is not None
+        reach = None if paired.high is None else paired.high - mean
         figure.add_scatter(
             x=[mean],
             y=[place + 0.12],
             mode="markers",
             marker={"symbol": "diamond" if found.seen else "diamond-open", "size": 12, "color": "#0072b2"},
-            error_x={"array": [paired.high - mean] if known else None, "thickness": 2, "width": 7},
+            error_x={"array": None if reach is None else [reach], "thickness": 2, "width": 7},
             hovertemplate="mean: %{x:+.4f}<extra></extra>",
         )
     figure.add_vline(x=0, line={"color": "#1b1b1b", "width": 1.5, "dash": "dash"})

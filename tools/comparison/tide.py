@@ -138,18 +138,18 @@ def judge(
             taken[free.argmax()] = True
         found.append(Found(box["category_id"], box["score"], hit))
     within = overlaps(boxes, crowds, crowd=True) > foreground
-    for box, row in zip(found, within, strict=True):
-        alike = [crowd["category_id"] == box.category for crowd in crowds]
-        if not box.hit and (row & np.array(alike, dtype=bool)).any():
-            box.hit = None
+    for one, row in zip(found, within, strict=True):
+        alike = [crowd["category_id"] == one.category for crowd in crowds]
+        if not one.hit and (row & np.array(alike, dtype=bool)).any():
+            one.hit = None
     wanted: set[int] = set()
-    for number, box in enumerate(found):
-        if not box.hit:
-            box.kind, target = kind_of(iou[number], same[number], taken, foreground, background)
+    for number, one in enumerate(found):
+        if not one.hit:
+            one.kind, target = kind_of(iou[number], same[number], taken, foreground, background)
             # An object has room for one box: the one of the highest score.
             if target is not None and not taken[target] and target not in wanted:
                 wanted.add(target)
-                box.fixed = real[target]["category_id"]
+                one.fixed = real[target]["category_id"]
     missed.update(int(classes[i]) for i in range(len(real)) if not taken[i] and i not in wanted)
     return found
 
@@ -194,7 +194,7 @@ def mean_ap(found: Sequence[Found], positives: Counter[int], less: Counter[int] 
     for box in found:
         if box.hit is not None:
             groups[box.category].append(box)
-    left = {category: count - (less or {}).get(category, 0) for category, count in positives.items()}
+    left = {category: count - (less or Counter())[category] for category, count in positives.items()}
     return mean_of([ap(groups[category], count) for category, count in left.items() if count or groups[category]])
 
 
