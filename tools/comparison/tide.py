@@ -137,11 +137,9 @@ def judge(
             taken[free.argmax()] = True
         found.append(Found(box["category_id"], box["score"], hit))
     within = overlaps(boxes, crowds, crowd=True) > foreground
-    for number, box in enumerate(found):
-        if not box.hit and any(
-            inside and crowd["category_id"] == box.category
-            for inside, crowd in zip(within[number], crowds, strict=True)
-        ):
+    for box, row in zip(found, within, strict=True):
+        alike = [crowd["category_id"] == box.category for crowd in crowds]
+        if not box.hit and (row & np.array(alike, dtype=bool)).any():
             box.hit = None
     wanted: set[int] = set()
     for number, box in enumerate(found):
