@@ -2,21 +2,24 @@
 """Compare losses, or any options of a config, by trainings with several seeds.
 
 Every variant is trained with every seed. What is done is kept, so the same command goes on where it was stopped, and
-more seeds or variants may be added.
+more seeds or variants may be added. At the end, and again for CONFIG.json, the results.json that it wrote, there is a
+report.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
-from comparison import run
+from comparison import results, run
 from comparison.checks import check
 from comparison.engines import Engine
 from comparison.engines.local import LocalEngine
 from comparison.engines.ray_cluster import RayEngine
 from comparison.plan import Plan
-from comparison.results import METRICS
+from comparison.results import METRICS, Results
 from comparison.variants import Variants, from_file, from_stock, from_vary, parse_seeds
 from tool_runtime import runtime
 from tool_runtime.errors import ToolError, report_errors
@@ -26,8 +29,8 @@ import mmdet_losses.data.datasets  # noqa: F401  registers the losses and the dr
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", help="path or name of the config")
-    what = parser.add_argument_group("what is compared (one of these)").add_mutually_exclusive_group(required=True)
+    parser.add_argument("config", help="path or name of the config; or results.json, for its report alone")
+    what = parser.add_argument_group("what is compared (one of these)").add_mutually_exclusive_group()
     what.add_argument(
         "--vary",
         action="append",
@@ -83,6 +86,11 @@ def variants_of(args: argparse.Namespace) -> Variants:
         return from_vary(args.vary)
     if args.variants:
         return from_file(args.variants)
+    if not args.stock:
+        raise ToolError(
+            "expected what to compare: --vary such as model.bbox_head.loss_bbox.type=GIoULoss,CIoULoss, "
+            "--variants FILE.yaml, or --stock"
+        )
     return from_stock(runtime.read_config(args.config, args.cfg_options))
 
 
@@ -99,27 +107,63 @@ def make_engine(args: argparse.Namespace, plan: Plan) -> Engine:
     return LocalEngine(args.jobs)
 
 
+def need_report() -> None:
+    """Stop where what the report is made with is missing, before there is anything to report.
+
+    Raises:
+        ToolError: With what to install.
+    """
+    for name in ("plotly", "scipy", "statsmodels"):
+        if find_spec(name) is None:
+            raise ToolError(f"there is no module {name}: pip install 'mmdet-losses[compare]'")
+
+
+def say(found: Results, folder: Path) -> None:
+    """Write the report, and print what it finds."""
+    from comparison import document, markdown, report, statistics
+
+    files = report.write(found, folder)
+    print("\n" + markdown.text([document.leaderboard(found), document.findings(found, statistics.judge(found))]))
+    for absent in found.absent():
+        print(f"{absent.variant}, seed {absent.seed}: {absent.status}{': ' * bool(absent.error)}{absent.error}")
+    print(f"report: {', '.join(map(str, files))}")
+
+
+def compare(args: argparse.Namespace) -> int:
+    """Do what the arguments ask for, and return an exit code: 1 where runs failed."""
+    plan = make_plan(args)
+    plan.check_folder()
+    engine = None if args.dry_run else make_engine(args, plan)
+    check(plan)
+    with run.held(plan.folder):
+        if args.fresh:
+            run.start_afresh(plan.jobs())
+        plan.save()
+        if engine is None:
+            print("\n".join(run.dry_run(plan)))
+            return 0
+        stopped = f"stopped; the same command goes on, from {plan.folder}"
+        runtime.exit_on_sigterm(f"compare: {stopped}")
+        from comparison.statistics import before
+
+        print(before(len(plan.seeds), len(plan.variants) - 1), flush=True)
+        try:
+            found = run.run_all(plan, engine)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(stopped) from None
+        say(found, plan.folder)
+    return 1 if found.absent() else 0
+
+
 def main() -> None:
     args = build_parser().parse_args()
     with report_errors("compare"):
-        plan = make_plan(args)
-        plan.check_folder()
-        engine = None if args.dry_run else make_engine(args, plan)
-        check(plan)
-        with run.held(plan.folder):
-            if args.fresh:
-                run.start_afresh(plan.jobs())
-            plan.save()
-            if engine is None:
-                print("\n".join(run.dry_run(plan)))
-                return
-            runtime.exit_on_sigterm(f"compare: stopped; the same command goes on, from {plan.folder}")
-            try:
-                found = run.run_all(plan, engine)
-            except KeyboardInterrupt:
-                raise KeyboardInterrupt(f"stopped; the same command goes on, from {plan.folder}") from None
-        for absent in found.absent():
-            print(f"{absent.variant}, seed {absent.seed}: {absent.error or 'missing'}")
+        need_report()
+        if args.config.endswith(".json"):
+            file = Path(args.config)
+            say(results.read(file), Path(args.work_dir or file.parent))
+            return
+        sys.exit(compare(args))
 
 
 if __name__ == "__main__":

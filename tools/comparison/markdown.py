@@ -12,7 +12,12 @@ SPECIAL = re.compile(r"([\\`*_|<>\[\]])")
 
 def render(title: str, sections: Sequence[Section]) -> str:
     """Return the text of a report."""
-    blocks = [f"# {escaped(title)}"]
+    return f"# {escaped(title)}\n\n{text(sections)}"
+
+
+def text(sections: Sequence[Section]) -> str:
+    """Return the text of some sections."""
+    blocks = []
     for section in sections:
         blocks.append(f"## {escaped(section.title)}")
         for part in section.parts:
