@@ -16,7 +16,6 @@ from pathlib import Path
 from comparison import worker
 from comparison.hooks import Recorder
 from comparison.plan import Plan
-from mmengine.hooks import CheckpointHook
 
 
 def end() -> None:
@@ -44,9 +43,7 @@ def in_record() -> None:
 
 
 MOMENTS = {
-    "in the first epoch": before(Recorder, "after_train_iter", lambda runner: runner.iter == 1),
-    "at the second checkpoint": before(CheckpointHook, "after_train_epoch", lambda runner: runner.epoch == 1),
-    "in the third epoch": before(Recorder, "after_train_iter", lambda runner: runner.iter == 5),
+    "in the second epoch": before(Recorder, "after_train_iter", lambda runner: runner.iter == 3),
     "after the last checkpoint, before it is evaluated": before(
         Recorder, "after_val_epoch", lambda runner: runner.epoch == runner.max_epochs
     ),
@@ -72,13 +69,13 @@ def main() -> None:
     ended = {"never": attempt(job)}
     whole = json.loads(job.file("result.json").read_text())
     shutil.rmtree(job.folder)
-    resumed = []
+    checkpoints = {}
     job.save()
     for moment, plant in MOMENTS.items():
-        resumed.append(sorted(path.name for path in Path(job.folder).glob("*.pth")))
         ended[moment] = attempt(job, plant)
+        checkpoints[moment] = job.file("last_checkpoint").read_text().rpartition("/")[2]
     ended["at last"] = attempt(job)
-    print(json.dumps([ended, resumed, whole, json.loads(job.file("result.json").read_text())]))
+    print(json.dumps([ended, checkpoints, whole, json.loads(job.file("result.json").read_text())]))
 
 
 if __name__ == "__main__":

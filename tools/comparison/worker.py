@@ -39,7 +39,8 @@ LOCK_SECONDS = 60
 
 
 def follow_parent() -> None:
-    """End this process when the one that started it ends, even by SIGKILL (Linux)."""
+    """End this process, and its data loaders, when the one that started it ends, even by SIGKILL (Linux)."""
+    runtime.tie_forks()
     parent = os.environ.pop(PARENT, None)
     if parent is None or sys.platform != "linux":
         return
