@@ -95,7 +95,7 @@ def test_no_cluster_at_an_address(tmp_path: Path) -> None:
     began = time.monotonic()
     with pytest.raises(ToolError, match=r"no cluster at 127\.0\.0\.1:1 .*ray start --head"):
         RayEngine("127.0.0.1:1", tmp_path)
-    assert time.monotonic() - began < 120
+    assert time.monotonic() - began < 20
 
 
 def test_a_run_that_fails_for_good(cluster: Cluster, tmp_path: Path) -> None:

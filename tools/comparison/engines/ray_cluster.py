@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from concurrent.futures import Future
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 RETRIES = 3
 """How often Ray starts a run again whose node or process was lost."""
-SECONDS_TO_LOOK = 60
+SECONDS_TO_REACH, SECONDS_TO_LOOK = 10, 60
 
 
 class Retry(Exception):
@@ -47,14 +48,11 @@ class RayEngine:
         self.ray = ray
         self.mine = not ray.is_initialized()
         if self.mine:
+            reach(address or os.environ.get("RAY_ADDRESS"))
             try:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-                reason = " ".join(str(error).split())[:300]
-                raise ToolError(
-                    f"--engine ray: no cluster at {address or 'this machine'} ({type(error).__name__}: {reason}); "
-                    "start one with `ray start --head`, and give its --address"
-                ) from None
+                raise unreachable(address or "this machine", error) from None
         self.gpus = int(ray.cluster_resources().get("GPU", 0))
         self.refs: list[ObjectRef[Any]] = []
         needs = {"num_gpus": 1, "num_cpus": 1} if self.gpus else {"num_cpus": 1}
@@ -111,6 +109,30 @@ class RayEngine:
                 self.ray.cancel(ref, force=True)
         if self.mine:
             self.ray.shutdown()
+
+
+def reach(address: str | None) -> None:
+    """Stop where nothing answers at an address, which Ray itself would try to reach for minutes.
+
+    Raises:
+        ToolError: With the address.
+    """
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not colon or not port.isdigit():  # "auto", "local" or none: Ray looks for a cluster on this machine
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=SECONDS_TO_REACH).close()
+    except (OSError, OverflowError) as error:
+        raise unreachable(address, error) from None
+
+
+def unreachable(address: str | None, error: Exception) -> ToolError:
+    """Return the error of a cluster that is not there."""
+    reason = " ".join(str(error).split())[:300]
+    return ToolError(
+        f"--engine ray: no cluster at {address} ({type(error).__name__}: {reason}); start one with `ray start --head`, "
+        "and give its --address"
+    )
 
 
 def sees(folder: str) -> str:
