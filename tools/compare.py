@@ -55,6 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--keep-checkpoints", action="store_true", help="keep the last checkpoint of each run")
     parser.add_argument("--fresh", action="store_true", help="train again what is done")
     parser.add_argument("--dry-run", action="store_true", help="print a command for each run, and train nothing")
+    parser.add_argument("--report", action="store_true", help="write the report of what is done, and train nothing")
     parser.add_argument("--engine", choices=["local", "ray"], default="local", help="where the runs take place")
     parser.add_argument("--jobs", type=int, metavar="N", help="runs at once on this machine; as many as GPUs, or 1")
     parser.add_argument("--address", help="of the Ray cluster; one that runs here by default, or a new one")
@@ -133,6 +134,9 @@ def compare(args: argparse.Namespace) -> int:
     """Do what the arguments ask for, and return an exit code: 1 where runs failed."""
     plan = make_plan(args)
     plan.check_folder()
+    if args.report:
+        say(found := plan.results(), plan.folder)
+        return 1 if found.absent() else 0
     engine = None if args.dry_run else make_engine(args, plan)
     check(plan)
     with run.held(plan.folder):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -433,6 +434,44 @@ def test_without_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ToolError, match=r"needs Ray: pip install 'mmdet-losses\[cluster\]'"):
         RayEngine(None, tmp_path)
+
+
+SBATCH = """#!/bin/sh
+# Does each task of the array at once, without the tools that train.
+echo "$@" > "$FAKE/sbatch"
+for number in 1 2; do
+    SLURM_ARRAY_TASK_ID=$number sh -c "$(printf '%s' "$*" | sed 's/.*--wrap=//')"
+done
+exit 1
+"""
+PYTHON = """#!/bin/sh
+echo "$@" >> "$FAKE/calls"
+case "$*" in
+    *--dry-run*) printf 'echo ran one >> "$FAKE/calls"\\necho ran two >> "$FAKE/calls"\\n' > "$FAKE/commands.txt" ;;
+esac
+"""
+
+
+def test_slurm_script(tmp_path: Path) -> None:
+    """A task for each line of the dry run, then the report, though the array ends with an error."""
+    for name, text in (("sbatch", SBATCH), ("python", PYTHON)):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    script = ROOT / "tools" / "slurm_compare.sh"
+    environ = {**os.environ, "PATH": f"{tmp_path}:/usr/bin:/bin", "FAKE": str(tmp_path), "MOST_AT_ONCE": "4"}
+    command = ["bash", str(script), "gpus", "compare", "config.py", str(tmp_path), "--vary", "a=1,2"]
+    subprocess.run(command, env=environ, check=True, timeout=60)
+    asked = f"-u {script.parent}/compare.py config.py --work-dir {tmp_path} --vary a=1,2"
+    assert (tmp_path / "calls").read_text().splitlines() == [
+        f"{asked} --dry-run",
+        "ran one",
+        "ran two",
+        f"{asked} --report",
+    ]
+    sbatch = (tmp_path / "sbatch").read_text()
+    for words in ("-p gpus --job-name=compare --array=1-2%4 ", "--gres=gpu:1", "--wait", "--requeue"):
+        assert words in sbatch
+    assert subprocess.run(command[:4], env=environ, capture_output=True, timeout=60).returncode == 2
 
 
 def test_gpus_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
