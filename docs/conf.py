@@ -1,0 +1,60 @@
+"""What Sphinx reads to build the site: ``tools/build_docs.py``, or ``sphinx-build docs OUT``."""
+
+import os
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tools")]
+
+from loss_pages import names
+from loss_pages.staging import stage
+from sphinx.application import Sphinx
+
+import mmdet_losses
+
+project = "mmdet_losses"
+author = "The mmdet_losses maintainers"
+project_copyright = author
+release = mmdet_losses.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
+myst_heading_anchors = 6
+autodoc_typehints = "signature"
+autodoc_member_order = "bysource"
+maximum_signature_line_length = 88
+toc_object_entries = False
+copybutton_exclude = ".linenos, .gp, .go"
+
+html_theme = "furo"
+html_title = f"mmdet_losses {release}"
+html_static_path = [str(HERE / "_static")]
+html_css_files = ["site.css"]
+html_show_sphinx = False
+html_copy_source = False
+
+# Answers of pages that are there, but not for programs.
+linkcheck_ignore = [r"https://www\.sciencedirect\.com/", r"https://ieeexplore\.ieee\.org/"]
+linkcheck_anchors = False
+linkcheck_timeout = 20
+linkcheck_retries = 2
+
+if os.environ.get("DOCS_INVENTORIES") == "fetch":
+    extensions.append("sphinx.ext.intersphinx")
+    intersphinx_mapping = names.INVENTORIES
+
+
+def setup(app: Sphinx) -> None:
+    """The source is a copy of this folder, with the pages that are made from the registry beside it."""
+    source = Path(app.doctreedir) / "source"
+    stage(source, pictures=os.environ.get("DOCS_PICTURES") != "none")
+    app.srcdir = type(app.srcdir)(source)
+    app.connect("missing-reference", names.resolve)
