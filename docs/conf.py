@@ -29,6 +29,8 @@ extensions = [
 ]
 myst_heading_anchors = 6
 autodoc_typehints = "signature"
+autodoc_inherit_docstrings = False
+napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 maximum_signature_line_length = 88
 toc_object_entries = False
@@ -40,6 +42,12 @@ html_static_path = [str(HERE / "_static")]
 html_css_files = ["site.css"]
 html_show_sphinx = False
 html_copy_source = False
+
+# Types and parts that are no public names, so that no page documents them.
+nitpick_ignore_regex = [
+    (r"py:.*", r".*\b(Axis|Box|Call|CATALOGUE|Detections|L|Predictions|Registered|Rows|Truths|keep_buffers|reset_statistics)"),
+    (r"py:mod", r"mmdet_losses\..*"),
+]
 
 # Answers of pages that are there, but not for programs.
 linkcheck_ignore = [r"https://www\.sciencedirect\.com/", r"https://ieeexplore\.ieee\.org/"]
@@ -58,3 +66,5 @@ def setup(app: Sphinx) -> None:
     stage(source, pictures=os.environ.get("DOCS_PICTURES") != "none")
     app.srcdir = type(app.srcdir)(source)
     app.connect("missing-reference", names.resolve)
+    app.connect("autodoc-process-docstring", names.keep_words, priority=1)
+    app.connect("autodoc-process-docstring", names.put_back, priority=900)

@@ -42,7 +42,8 @@ def functional_page() -> str:
             parts.append(f"## {titled(module)}")
             kinds = [("class" if inspect.isclass(getattr(functional, name)) else "function", name) for name in names]
             parts.append(documented(functional.__name__, kinds))
-    parts += ["## Tables", documented(functional.__name__, [("data", "BASES")])]
+    named = ", ".join(f"`{name!r}`" for name in functional.BASES)
+    parts += ["## Bases of options", f"```{{eval-rst}}\n.. py:data:: BASES\n```\n\nWhat `base` may be: {named}."]
     return "\n\n".join(parts) + "\n"
 
 

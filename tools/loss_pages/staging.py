@@ -17,7 +17,7 @@ from .site_pictures import Drawn, draw
 LEFT_OUT = ("conf.py", "_static", "reference.md")
 """What of ``docs/`` is no page: the entries of reference.md are pages of their own on the site."""
 API_MARK = "<!-- site: API reference -->"
-LISTED = re.compile(r"^[-*] \[[^\]]+\]\(([^)#\s]+)\)", re.MULTILINE)
+LISTED = re.compile(r"^ *[-*] \[[^\]]+\]\(([^)#\s]+)\)", re.MULTILINE)
 
 
 def stage(folder: Path, pictures: bool = True) -> None:
