@@ -1,0 +1,181 @@
+"""Pictures of losses: what a command, a page or a site draws."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from mmdet_losses.modules import Stateful
+from mmdet_losses.modules.state import Annealed
+from tool_runtime.errors import ToolError
+
+from .choice import Chosen
+from .curves import Curves, quietly
+from .draw import draw_curves, size_for
+from .draw_field import draw_fields, size_for_fields
+from .field import field_of
+from .kinds import KINDS, common_kind, kind_of
+from .logit_curves import NOTES
+
+ENDINGS = (".png", ".svg")
+DPI = 150
+BEGINNING = "{}: as at the start of a training, before it has statistics."
+PROGRESS = "{}: as at the start of a training, where its ratio is 2."
+DEFAULT_IMAGE = "{}: in an image of 640 x 640, its default."
+
+
+def can_draw(chosen: Chosen) -> str:
+    """Empty where there are curves of a loss; else the sentence that says why not, and what can be drawn."""
+    kind = kind_of(chosen)
+    return kind.instead.format(chosen.name)
+
+
+def curves_of(chosen: Sequence[Chosen], paths: Sequence[str] | None = None) -> Curves:
+    """What :func:`curves_picture` draws, as numbers.
+
+    Args:
+        chosen: Losses of one kind, see :data:`~.kinds.KINDS`.
+        paths: Of losses of boxes, keys of :data:`~.paths.PATHS`.
+
+    Raises:
+        ToolError: Where they are of several kinds, have no curves, or a path is unknown.
+    """
+    kind = common_kind(chosen)
+    if kind.panels is None:
+        raise ToolError(can_draw(chosen[0]))
+    return Curves(kind.panels(chosen, paths), tuple(notes_of(chosen)))
+
+
+def curves_picture(
+    chosen: Sequence[Chosen],
+    paths: Sequence[str] | None = None,
+    *,
+    slopes: bool = True,
+    title: str = "",
+    size: tuple[float, float] | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Value and derivative of losses of one kind, in the same axes.
+
+    Args:
+        chosen: The losses.
+        paths: Of losses of boxes, what the predicted box does: keys of :data:`~.paths.PATHS`.
+        slopes: Whether the gradients are drawn, too.
+        title: Of the picture; none by default.
+        size: Width and height in inches; by default what the plots need.
+        figure: An empty figure that is filled; by default a new one.
+
+    Raises:
+        ToolError: As :func:`curves_of`.
+    """
+    curves = curves_of(chosen, paths)
+    labels = [one.label for one in chosen]
+    size = size or size_for(len(curves.panels), 1 + slopes, labels, curves.notes)
+    return draw_curves(curves, prepared(figure, size), slopes, title)
+
+
+def field_picture(
+    chosen: Sequence[Chosen],
+    *,
+    box: Sequence[float] = (1.0, 1.0),
+    title: str = "",
+    size: tuple[float, float] | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """Where losses of boxes push the centre of a predicted box around its target, and contours of their values.
+
+    Args:
+        chosen: The losses.
+        box: Width and height of the predicted box over the target's.
+        title: Of the picture; none by default.
+        size: Width and height in inches; by default what the plots need.
+        figure: An empty figure that is filled; by default a new one.
+
+    Raises:
+        ToolError: Where they are not of boxes, or of several kinds.
+    """
+    kind = common_kind(chosen)
+    if kind.name not in WITH_FIELD:
+        raise ToolError(f"--field shows where boxes are pushed, and {chosen[0].name} is of {kind.name}: leave it out")
+    fields = [field_of(one, box) for one in chosen]
+    notes = [field_caption(box, kind.name), *list(notes_of(chosen))[1:]]
+    return draw_fields(fields, prepared(figure, size or size_for_fields(len(fields))), notes, title)
+
+
+WITH_FIELD = {"boxes": "32 x 32 pixels", "rotated boxes": "45 x 23 pixels, both turned by 30 degrees"}
+"""Kinds of which a field can be drawn, with the target."""
+
+
+def field_caption(box: Sequence[float], kind: str) -> str:
+    width, height = box
+    size = "of its size" if width == height == 1 else f"{width:g} times as wide and {height:g} times as high"
+    return (
+        f"Each arrow is minus the gradient with respect to the centre of a box {size}, at that centre, times the "
+        f"side; its length goes by the root. The target ({WITH_FIELD[kind]}) is outlined; the contours are of the loss."
+    )
+
+
+def prepared(figure: Figure | None, size: tuple[float, float]) -> Figure:
+    """A figure of a size whose parts make room for each other."""
+    figure = Figure() if figure is None else figure
+    figure.set_size_inches(*size)
+    figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.05)
+    return figure
+
+
+def notes_of(chosen: Sequence[Chosen]) -> Iterator[str]:
+    """What has to be said of losses below their picture."""
+    caption = common_kind(chosen).caption
+    if caption:
+        yield caption
+    said: dict[str, list[str]] = {}
+    for one in chosen:
+        for note in own_notes(one):
+            said.setdefault(note, []).append(one.name)
+    for note, names in said.items():
+        yield note.format(", ".join(dict.fromkeys(names)))
+
+
+def own_notes(chosen: Chosen) -> Iterator[str]:
+    """Sentences about one loss; ``{}`` stands for its name."""
+    loss = quietly(chosen.build)
+    if any(isinstance(part, Stateful) and part.sum_names for part in loss.modules()):
+        yield BEGINNING
+    if any(isinstance(part, Annealed) and getattr(part, "ratio", 0) is None for part in loss.modules()):
+        yield PROGRESS
+    if "img_shape" in chosen.cls.options() and "img_shape" not in chosen.options:
+        yield DEFAULT_IMAGE
+    if loss.slot == "cls":
+        yield from (note for holds, note in NOTES if holds(loss))
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure as PNG or SVG, by the ending of the path.
+
+    Raises:
+        ToolError: For another ending, or a path that cannot be written.
+    """
+    path = checked(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # without the time, so that the same picture is the same file
+        figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+    except OSError as error:
+        raise ToolError(f"--out: cannot write {path}: {error.strerror or error}") from None
+
+
+def checked(path: str | Path) -> Path:
+    """A path whose ending says how a picture is written.
+
+    Raises:
+        ToolError: For another ending.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in ENDINGS:
+        raise ToolError(f"--out: a picture is written as {' or '.join(ENDINGS)}, got {str(path)!r}")
+    return path
+
+
+__all__ = ["KINDS", "can_draw", "curves_of", "curves_picture", "field_picture", "save"]
