@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TREE = ("mmdet_losses", "tests", "tools", "docs", "configs", "pyproject.toml")
 PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
-LINES, FILES = 70, 5
+LINES, FILES = 70, 6
 """The most that a loss may take, by hand."""
 LOSSES = {"A member of the IoU family": "EdgeIoULoss", "A classification loss": "SaturatedFocalLoss"}
 
@@ -68,7 +68,7 @@ def test_a_loss_is_added_in_few_places(heading: str) -> None:
     found = blocks(heading)
     files = {block.path for block in found}
     assert all((ROOT / file).is_file() for file in files)
-    assert {file.split("/")[0] for file in files} == {"mmdet_losses", "tests", "CHANGELOG.md"}
+    assert {file.split("/")[0] for file in files} == {"mmdet_losses", "tests", "tools", "CHANGELOG.md"}
     assert len(files) <= FILES
     assert sum(len(block.text.splitlines()) for block in found) <= LINES
 
