@@ -61,7 +61,8 @@ def said(text: str, own: str) -> str:
 def formula(name: str) -> Iterator[str]:
     """The formula, drawn by MathJax."""
     if name in FORMULAS:
-        yield f"```{{math}}\n{FORMULAS[name].strip()}\n```"
+        rows = [" ".join(row.split()) for row in FORMULAS[name].strip().split("\n\n")]
+        yield "```{{math}}\n{}\n```".format("\n\n".join(f"& {row}" for row in rows) if len(rows) > 1 else rows[0])
 
 
 def verdict(name: str) -> Iterator[str]:
@@ -86,9 +87,14 @@ def drawn(pictures: Sequence[tuple[str, str]], sentence: str) -> Iterator[str]:
     """Its pictures, or the sentence that says why there is none."""
     if pictures or sentence:
         yield "## Pictures"
-        yield from (f"```{{image}} {address}\n:alt: {words}\n:width: 100%\n```" for address, words in pictures)
+        yield from (picture(address, words) for address, words in pictures)
     if sentence:
         yield sentence
+
+
+def picture(address: str, words: str) -> str:
+    """A picture that keeps a legible size, and scrolls in its box where the window is narrow."""
+    return f"````{{container}} picture\n```{{image}} {address}\n:alt: {words}\n```\n````"
 
 
 def options(cls: type[Loss]) -> Iterator[str]:

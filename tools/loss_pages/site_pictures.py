@@ -2,8 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
+import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import matplotlib
+import torch
+from loss_views.choice import Chosen
+from loss_views.examples import example
+from loss_views.kinds import kind_of
+from loss_views.pictures import WITH_FIELD, can_draw, curves_picture, field_picture, save
+from matplotlib.figure import Figure
+
+from mmdet_losses.modules import Loss
+
+from .links import ROOT
+from .tables import in_file_order
+
+CODE = ("mmdet_losses/functional", "mmdet_losses/modules", "mmdet_losses/rotated", "tools/loss_views", "tools/loss_pages")
+START = ("IoULoss", "GIoULoss", "DIoULoss", "CIoULoss", "SIoULoss", "NWDLoss")
+"""Losses of the start page's picture."""
+START_PATHS = ("away",)
 
 
 class Drawn(NamedTuple):
@@ -18,6 +40,56 @@ class Drawn(NamedTuple):
     sentence: str
 
 
-def draw(folder: Path) -> dict[str, Drawn]:
-    """The pictures of every loss, by the name of its class."""
-    return {}
+def draw_all(folder: Path) -> dict[str, Drawn]:
+    """The pictures of every loss, by the name of its class; that of the start page has the name ``""``.
+
+    Args:
+        folder: Where pictures are kept from one build to the next.
+    """
+    now = folder / state()
+    for old in folder.glob("*"):
+        if old != now:
+            shutil.rmtree(old)
+    now.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is left at its default is said below the picture
+        drawn = {cls.__name__: draw(cls, now) for cls in in_file_order()}
+        drawn[""] = Drawn([start(now)], "")
+    return drawn
+
+
+def state() -> str:
+    """A name of all that decides what the pictures look like."""
+    code = hashlib.sha256(f"{torch.__version__} {matplotlib.__version__}".encode())
+    for path in sorted(path for name in CODE for path in (ROOT / name).rglob("*.py")):
+        code.update(path.read_bytes())
+    return code.hexdigest()[:16]
+
+
+def draw(cls: type[Loss], folder: Path) -> Drawn:
+    """The pictures of a loss."""
+    name = cls.__name__
+    chosen = example(name)
+    sentence = can_draw(chosen)
+    if sentence:
+        return Drawn([], sentence)
+    pictures = [keep(folder / f"{name}-curves.svg", f"Values and derivatives of {chosen.label}.", curves_picture, chosen)]
+    if kind_of(chosen).name in WITH_FIELD:
+        words = f"Where {chosen.label} pushes the centre of a predicted box, with contours of the value."
+        pictures.append(keep(folder / f"{name}-field.svg", words, field_picture, chosen))
+    return Drawn(pictures, "")
+
+
+def keep(path: Path, words: str, picture: Callable[..., Figure], *chosen: Chosen, **options: Any) -> tuple[Path, str]:
+    """A picture that is drawn where an earlier build has not left it."""
+    if not path.exists():
+        unfinished = path.with_suffix(f".part{path.suffix}")
+        save(picture(chosen, **options), unfinished)
+        unfinished.replace(path)
+    return path, words
+
+
+def start(folder: Path) -> tuple[Path, str]:
+    """The picture of the start page."""
+    words = f"Value and gradient of {', '.join(START)} for a box that moves away from its target."
+    return keep(folder / "start.svg", words, curves_picture, *map(example, START), paths=START_PATHS)

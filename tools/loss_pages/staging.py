@@ -10,12 +10,13 @@ from tool_runtime.errors import ToolError
 
 from . import api_pages
 from .links import MOVED, ROOT, on_site, place, repository_from_environment
-from .loss_page import index_page, loss_page, of_slot, slot_page
+from .loss_page import index_page, loss_page, of_slot, picture, slot_page
 from .reference import SLOTS
-from .site_pictures import Drawn, draw
+from .site_pictures import Drawn, draw_all
 
 LEFT_OUT = ("conf.py", "_static", "reference.md")
 """What of ``docs/`` is no page: the entries of reference.md are pages of their own on the site."""
+PICTURE_MARK = "<!-- site: picture -->"
 API_MARK = "<!-- site: API reference -->"
 LISTED = re.compile(r"^ *[-*] \[[^\]]+\]\(([^)#\s]+)\)", re.MULTILINE)
 
@@ -31,8 +32,8 @@ def stage(folder: Path, pictures: bool = True) -> None:
         ToolError: Where a page is missing.
     """
     written = set()
-    drawings = draw(folder.parent / "pictures") if pictures else {}
-    for name, content in [*copies(), *pages(), *made(drawings)]:
+    drawings = draw_all(folder.parent / "pictures") if pictures else {}
+    for name, content in [*copies(), *pages(drawings), *made(drawings)]:
         path = folder / name
         written.add(path)
         if not path.exists() or path.read_bytes() != content:
@@ -56,7 +57,7 @@ def copies() -> Iterator[tuple[str, bytes]]:
             yield place(path.relative_to(ROOT).as_posix()), path.read_bytes()
 
 
-def pages() -> Iterator[tuple[str, bytes]]:
+def pages(drawings: dict[str, Drawn]) -> Iterator[tuple[str, bytes]]:
     """Pages that are written by hand, with links of the site."""
     repository = repository_from_environment()
     written = [path for path in sources() if path.suffix == ".md"]
@@ -64,8 +65,18 @@ def pages() -> Iterator[tuple[str, bytes]]:
         source = path.relative_to(ROOT).as_posix()
         text = path.read_text()
         if source == "docs/index.md":
-            text = with_shelves(text)
+            text = with_shelves(with_picture(text, drawings.get("")))
         yield place(source), on_site(text, source, repository).encode()
+
+
+def with_picture(text: str, drawn: Drawn | None) -> str:
+    """The start page with its picture."""
+    return text.replace(PICTURE_MARK, picture(*shown(drawn)[0]) if drawn else "")
+
+
+def shown(drawn: Drawn) -> list[tuple[str, str]]:
+    """Addresses of pictures on the site, from its root, and what they show."""
+    return [(f"/losses/pictures/{path.name}", words) for path, words in drawn.pictures]
 
 
 def with_shelves(text: str) -> str:
@@ -99,10 +110,9 @@ def made(drawings: dict[str, Drawn]) -> Iterator[tuple[str, bytes]]:
         for cls in members:
             name = cls.__name__
             drawn = drawings.get(name, Drawn([], ""))
-            shown = [(f"pictures/{path.name}", words) for path, words in drawn.pictures]
-            yield f"losses/{name}.md", loss_page(cls, shown, drawn.sentence).encode()
-            for path, _ in drawn.pictures:
-                yield f"losses/pictures/{path.name}", path.read_bytes()
+            yield f"losses/{name}.md", loss_page(cls, shown(drawn), drawn.sentence).encode()
+    for path, _ in (pair for drawn in drawings.values() for pair in drawn.pictures):
+        yield f"losses/pictures/{path.name}", path.read_bytes()
     for name, text in api_pages.PAGES.items():
         yield name, text().encode()
 
