@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 Function = Callable[[Tensor], Tensor]
+DERIVATIVE = "derivative"
+"""Label of plots of the derivative along the axis."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Panel:
         slope_label: What the lower plot shows.
         lines: A line for each loss that has one.
         log: Whether the axis of the quantity is logarithmic.
+        alone: Whether its values have a range of their own, and not that of the panels beside it.
     """
 
     title: str
@@ -49,6 +52,7 @@ class Panel:
     slope_label: str
     lines: tuple[Line, ...]
     log: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,23 @@ from textwrap import fill
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from .curves import Curves, Panel
+from .ranges import visible
 from .styles import style
 
 PANEL = (3.1, 2.3)
 """Width and height of a plot in inches."""
 LEAST_WIDTH = 6.2
+EDGE = 0.06
 FONT = 9.0
 SMALL = 8.0
-NAN = "x: not a number"
+LETTER, KEY_ROW, NOTE_ROW = 0.066, 0.2, 0.155
+"""Inches: of a letter, of a row of the key, and of a row of the notes."""
+MOST_CUT = 4
+LONGEST_LABEL = 52
+PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
 DECADES = 2.5
 """Ranges beyond this many decades have ticks at powers of ten alone."""
 
@@ -42,18 +48,33 @@ def draw_curves(curves: Curves, figure: Figure, slopes: bool = True, title: str 
 def size_for(columns: int, rows: int, labels: Sequence[str], notes: Sequence[str]) -> tuple[float, float]:
     """Inches of a figure with so many plots."""
     width = max(PANEL[0] * columns, LEAST_WIDTH)
-    below = 0.17 * len(wrapped(notes, width).splitlines()) + 0.2 * math.ceil(len(labels) / per_row(labels, width))
-    return width, PANEL[1] * rows + 0.4 + below
+    return width, PANEL[1] * rows + 0.4 + key_height(labels, width) + notes_height(notes, width)
 
 
-def per_row(labels: Sequence[str], width: float) -> int:
-    """How many entries of a legend fit beside each other."""
-    longest = max(map(len, labels), default=1)
-    return max(min(len(labels), int(width / (0.068 * longest + 0.62))), 1)
+def entries_per_row(labels: Sequence[str], width: float) -> int:
+    """How many entries of the key stand beside each other: as many as fit, the same number in every row."""
+    longest = max((len(row) for label in folded(labels) for row in label.splitlines()), default=1)
+    fitting = max(int(width / (LETTER * longest + 0.75)), 1)
+    return math.ceil(len(labels) / math.ceil(len(labels) / fitting))
+
+
+def key_height(labels: Sequence[str], width: float) -> float:
+    rows = math.ceil(len(labels) / entries_per_row(labels, width))
+    deepest = max((label.count("\n") + 1 for label in folded(labels)), default=1)
+    return KEY_ROW * rows * (1 + 0.75 * (deepest - 1)) + 0.1
+
+
+def folded(labels: Sequence[str]) -> list[str]:
+    """Labels of losses with many options in several rows."""
+    return [fill(label, LONGEST_LABEL, subsequent_indent="  ", break_long_words=False) for label in labels]
+
+
+def notes_height(notes: Sequence[str], width: float) -> float:
+    return NOTE_ROW * len(wrapped(notes, width).splitlines()) + 0.06
 
 
 def wrapped(notes: Sequence[str], width: float) -> str:
-    return "\n".join(fill(note, int(width * 17)) for note in notes)
+    return "\n".join(fill(note, int(width / LETTER)) for note in notes)
 
 
 def draw_panel(panel: Panel, labels: Sequence[str], axes: np.ndarray) -> None:
@@ -100,37 +121,73 @@ def name_factors(axis: Axes, x: np.ndarray) -> None:
         axis.xaxis.set_major_formatter(
             FuncFormatter(lambda value, _: f"{value:g}" if value >= 1 else f"1/{1 / value:g}")
         )
-        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.xaxis.set_minor_locator(NullLocator())
 
 
 def tie_rows(axes: np.ndarray, panels: Sequence[Panel]) -> None:
     """The same range in all plots of a row that show the same quantity; its name on the first."""
-    for row, name in zip(axes, ("value_label", "slope_label"), strict=False):
-        groups: dict[str, list[Axes]] = {}
-        for axis, panel in zip(row, panels, strict=True):
-            groups.setdefault(getattr(panel, name), []).append(axis)
-        for label, members in groups.items():
-            low, high = zip(*(axis.get_ylim() for axis in members), strict=True)
-            for axis in members:
-                axis.set_ylim(min(low), max(high))
-            members[0].set_ylabel(label, fontsize=FONT)
+    for row, name in zip(axes, ("value", "slope"), strict=False):
+        groups: dict[tuple[str, int], list[int]] = {}
+        for column, panel in enumerate(panels):
+            key = (getattr(panel, f"{name}_label"), column if panel.alone else -1)
+            groups.setdefault(key, []).append(column)
+        for (label, _), columns in groups.items():
+            lines = [[(line.label, getattr(line, name)) for line in panels[column].lines] for column in columns]
+            low, high = visible([line for one in lines for line in one])
+            for column, drawn in zip(columns, lines, strict=True):
+                row[column].set_ylim(low, high)
+                say_what_is_cut(row[column], drawn, low, high)
+            row[columns[0]].set_ylabel(label, fontsize=FONT)
+
+
+def say_what_is_cut(axis: Axes, lines: Sequence[tuple[str, np.ndarray]], low: float, high: float) -> None:
+    """Which losses leave the plot, and how far."""
+    for place, name, beyond, extreme in (
+        (0.96, "uparrow", lambda y: (y > high).any(), np.nanmax),
+        (0.04, "downarrow", lambda y: (y < low).any(), np.nanmin),
+    ):
+        cut = [f"$\\{name}$ {label} to {extreme(y):.3g}" for label, y in lines if beyond(y)]
+        if cut:
+            vertical = "top" if place > 0.5 else "bottom"
+            text = "\n".join(cut[:MOST_CUT])
+            style_of_text = {"fontsize": SMALL - 0.5, "transform": axis.transAxes, "bbox": PAPER}
+            axis.text(0.97, place, text, ha="right", va=vertical, **style_of_text)
 
 
 def finish(figure: Figure, axes: Sequence[Axes], labels: Sequence[str], notes: Sequence[str]) -> None:
     """The key and the notes below the plots."""
-    width = float(figure.get_size_inches()[0])
+    width, height = map(float, figure.get_size_inches())
     found = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
+    below = add_notes(figure, notes)
+    taken = below + key_height(labels, width) / height
     figure.legend(
         [found[label] for label in labels],
-        labels,
-        loc="outside lower center",
-        ncols=per_row(labels, width),
+        folded(labels),
+        loc="lower center",
+        bbox_to_anchor=(0.5, below),
+        ncols=entries_per_row(labels, width),
         fontsize=FONT,
         frameon=False,
+        borderpad=0.1,
+        borderaxespad=0.1,
         handlelength=3.6,
     )
-    if notes:
-        figure.supxlabel(wrapped(notes, width), fontsize=SMALL, color="#333333")
+    leave(figure, taken)
+
+
+def leave(figure: Figure, taken: float) -> None:
+    """Keep the plots off the foot, and off the upper edge, which would cut their titles."""
+    edge = EDGE / float(figure.get_size_inches()[1])
+    figure.get_layout_engine().set(rect=(0, taken, 1, 1 - taken - edge))
+
+
+def add_notes(figure: Figure, notes: Sequence[str]) -> float:
+    """Notes at the foot; returns the share of the height that they take."""
+    width, height = map(float, figure.get_size_inches())
+    if not notes:
+        return 0.0
+    figure.text(0.5, 0.04 / height, wrapped(notes, width), ha="center", va="bottom", fontsize=SMALL, color="#333333")
+    return notes_height(notes, width) / height

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from loss_pages.tables import SHOWN
 from tool_runtime.errors import ToolError
 
 from .choice import SCOPE, Chosen, choose, from_config
+from .curves import quietly
 
 CLASSES = {"num_classes": 2}
 """Classes of a picture; values do not depend on how many there are."""
@@ -21,7 +23,10 @@ def choose_to_look(text: str) -> Chosen:
         ToolError: As :func:`choose`.
     """
     name = text.strip().removeprefix(SCOPE)
-    return example(name) if name.replace(".", "").isidentifier() else choose(text)
+    with warnings.catch_warnings():
+        # they speak of training; pictures say what they assume
+        warnings.simplefilter("ignore")
+        return example(name) if name.replace(".", "").isidentifier() else choose(text)
 
 
 def example(name: str) -> Chosen:
@@ -40,7 +45,7 @@ def example(name: str) -> Chosen:
     for number, more in enumerate(tried, 1):
         chosen = Chosen(name, more)
         try:
-            chosen.build()
+            quietly(chosen.build)
         except ToolError:
             if number == len(tried):
                 raise

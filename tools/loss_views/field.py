@@ -17,7 +17,7 @@ from .paths import CENTRE, SIDE, corners
 
 REACH = 2.0
 """How far the centres go, in sides of the target."""
-FINE, COARSE = 81, 17
+FINE, COARSE = 97, 13
 """Centres along a side: for contours, and for arrows. Odd, so that the target's own is one."""
 ANGLE = math.radians(30)
 """Of rotated boxes, target and prediction."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from tool_runtime.errors import ToolError
 from torch import nn
 
-from mmdet_losses.modules import AssociativeEmbeddingLoss, MarginL2Loss, MultiPosCrossEntropyLoss, TripletLoss
-from tool_runtime.errors import ToolError
+from mmdet_losses.modules import AssociativeEmbeddingLoss, Loss, MarginL2Loss, MultiPosCrossEntropyLoss, TripletLoss
 
 from .box_curves import box_panels, rotated_panels
 from .choice import Chosen
@@ -47,7 +47,7 @@ class Kind:
 
 
 BOX_CAPTION = (
-    "The target is {} pixels. The gradient is that with respect to the predicted box, in sides of the target{}."
+    "The target is {} pixels{}. The gradient is that with respect to the predicted box, in sides of the target{}."
 )
 KINDS = (
     Kind(
@@ -56,12 +56,12 @@ KINDS = (
         instead="{0} takes a head's raw maps and all objects of an image, so there is no curve of it; draw its terms: "
         "a loss of boxes such as CIoULoss, and of logits such as \"dict(type='CrossEntropyLoss', use_sigmoid=True)\"",
     ),
-    Kind("boxes", lambda loss: loss.boxes, box_panels, BOX_CAPTION.format("32 x 32", "")),
+    Kind("boxes", lambda loss: loss.boxes, box_panels, BOX_CAPTION.format("32 x 32", "", "")),
     Kind(
         "rotated boxes",
         lambda loss: loss.slot == "rbox",
         rotated_panels,
-        BOX_CAPTION.format("45 x 23", ", angles in radians"),
+        BOX_CAPTION.format("45 x 23", ", its side the root of its area", ", angles in radians"),
     ),
     Kind("coordinates", lambda loss: loss.slot == "bbox", coordinate_panels),
     Kind("logits", lambda loss: loss.slot == "cls", logit_panels),
@@ -69,7 +69,7 @@ KINDS = (
         "distributions",
         lambda loss: loss.slot == "dfl",
         distribution_panels,
-        "The prediction is a normal distribution over the bins whose deviation is one bin, the fixed one in the middle.",
+        "The prediction is a normal distribution over the bins, its deviation one bin; what stays is in the middle.",
     ),
     Kind("masks", lambda loss: loss.slot == "mask", mask_panels, "A mask of 64 pixels, 16 of them the object's."),
     Kind(
@@ -101,10 +101,24 @@ def kind_of(chosen: Chosen) -> Kind:
         ToolError: For a loss of a slot of its own, which is registered by somebody else.
     """
     loss = quietly(chosen.build)
+    if not isinstance(loss, Loss):
+        return kind_of_stock(chosen)
     for kind in KINDS:
         if kind.holds(loss):
             return kind
     raise ToolError(f"{chosen.name} is of no kind that is drawn: its slot is {loss.slot!r}")
+
+
+def kind_of_stock(chosen: Chosen) -> Kind:
+    """The kind of a loss of MMDetection, which has no facts: that of this package's class of its name.
+
+    Raises:
+        ToolError: Where its calls are not this package's.
+    """
+    for kind in KINDS:
+        if kind.name in ("boxes", "coordinates") and kind.holds(chosen.cls):
+            return kind
+    raise ToolError(f"{chosen.line}: of MMDetection's own, losses of boxes and of coordinates are drawn")
 
 
 def common_kind(chosen: Sequence[Chosen]) -> Kind:
@@ -120,7 +134,7 @@ def common_kind(chosen: Sequence[Chosen]) -> Kind:
     for one in chosen:
         kind = kind_of(one)
         kinds[kind.name] = kind
-        by_kind.setdefault(kind.name, []).append(one.name)
+        by_kind.setdefault(kind.name, []).append(one.label)
     if len(kinds) > 1:
         said = "; ".join(f"{joined(names)}: {kind}" for kind, names in by_kind.items())
         raise ToolError(f"losses of one picture have to be of one kind, got {said}: draw them one kind at a time")

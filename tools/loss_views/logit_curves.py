@@ -13,15 +13,13 @@ from mmdet_losses.modules import (
     Loss,
     QualityFocalLoss,
     RankingLoss,
-    RankSortLoss,
     SeesawLoss,
     VarifocalLoss,
 )
 from mmdet_losses.modules.classes.quality_aware import QualityAwareLoss
-from mmdet_losses.modules.harmonized import HarmonizedLoss
 
 from .choice import Chosen
-from .curves import Line, Panel, line, quietly, row_sums
+from .curves import DERIVATIVE, Line, Panel, line, quietly, row_sums
 
 LOGITS = torch.linspace(-6.0, 6.0, 121, dtype=torch.float64)
 QUALITIES = torch.linspace(0.0, 1.0, 201, dtype=torch.float64)[1:]
@@ -150,12 +148,12 @@ def logit_panels(chosen: Sequence[Chosen], names: Sequence[str] | None = None) -
     """A panel for each target, and for losses of qualities one over the quality."""
     losses = {one.label: quietly(one.build) for one in chosen}
     panels = [
-        Panel(title, "logit", "loss", "derivative", tuple(at_target(losses, target)))
-        for target, title in TARGETS.items()
+        Panel(title, "logit", "loss", DERIVATIVE, tuple(at_target(losses, target))) for target, title in TARGETS.items()
     ]
     if any(isinstance(loss, QUALITY_LOSSES) for loss in losses.values()):
         title = "positive of quality q, logit 0"
-        panels.append(Panel(title, "quality q", "loss", "derivative in the logit", tuple(over_quality(losses))))
+        lines = tuple(over_quality(losses))
+        panels.append(Panel(title, "quality q", "loss", "derivative in the logit", lines, alone=True))
     return tuple(panel for panel in panels if panel.lines)
 
 
@@ -176,27 +174,3 @@ def over_quality(losses: dict[str, Loss]) -> Iterator[Line]:
         if form.soft:
             at_zero = line(label, lambda z, loss=loss, form=form: form.call(loss, z, QUALITIES), 0 * QUALITIES)
             yield Line(label, QUALITIES.numpy(), at_zero.value, at_zero.slope)
-
-
-NOTES: tuple[tuple[Callable[[Loss], bool], str], ...] = (
-    (
-        lambda loss: isinstance(loss, RankingLoss),
-        "{}: one logit among seven of the other label, at -3, -2, ..., 3; the loss is the mean error of the "
-        "positives, the derivative the assigned one.",
-    ),
-    (lambda loss: isinstance(loss, RankSortLoss), "{}: all qualities are 1, so there is no sorting error."),
-    (
-        lambda loss: isinstance(loss, HarmonizedLoss),
-        "{}: the drawn points are the batch: as many logits everywhere from -6 to 6.",
-    ),
-    (lambda loss: isinstance(loss, SeesawLoss), "{}: two classes, an object for sure, the other logit being 0."),
-    (
-        lambda loss: hasattr(loss, "class_frequency"),
-        "{}: the rarest class; where the target is 0, in a row of the most frequent one.",
-    ),
-    (
-        lambda loss: form_of(loss).call is softmax,
-        "{}: a softmax of two classes, the other logit being 0.",
-    ),
-)
-"""What is said of a loss where it holds."""

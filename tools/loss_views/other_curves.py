@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,9 +11,8 @@ from torch import Tensor
 from mmdet_losses.modules import Loss, MultiPosCrossEntropyLoss
 
 from .choice import Chosen
-from .curves import Panel, line, quietly, row_sums
+from .curves import DERIVATIVE, Panel, line, quietly, row_sums
 
-DERIVATIVE = "derivative"
 BINS = 9
 """Bins of a distribution."""
 PIXELS, OBJECT = 64, 16
@@ -28,11 +28,13 @@ def linspace(low: float, high: float, points: int = 241) -> Tensor:
     return torch.linspace(low, high, points, dtype=torch.float64)
 
 
-def panel(chosen: Sequence[Chosen], title: str, x_label: str, x: Tensor, function: Function) -> Panel:
+def panel(
+    chosen: Sequence[Chosen], title: str, x_label: str, x: Tensor, function: Function, alone: bool = False
+) -> Panel:
     """A panel in which each loss is a function of the same quantity."""
     losses = {one.label: quietly(one.build) for one in chosen}
     lines = [line(label, lambda at, loss=loss: function(loss, at), x) for label, loss in losses.items()]
-    return Panel(title, x_label, "loss", DERIVATIVE, tuple(lines))
+    return Panel(title, x_label, "loss", DERIVATIVE, tuple(lines), alone=alone)
 
 
 def unreduced(loss: Loss, pred: Tensor, target: Tensor) -> Tensor:
@@ -47,7 +49,10 @@ def coordinate_panels(chosen: Sequence[Chosen], names: Names = None) -> tuple[Pa
 
     ranges = {"any difference": 3.0, "near a match": 0.3}
     label = "prediction - target"
-    return tuple(panel(chosen, title, label, linspace(-end, end, 240), of_difference) for title, end in ranges.items())
+    return tuple(
+        panel(chosen, title, label, linspace(-end, end, 240), of_difference, alone=True)
+        for title, end in ranges.items()
+    )
 
 
 def bins_of(loss: Loss) -> Tensor:
@@ -64,6 +69,13 @@ def peaked(bins: Tensor, centre: Tensor) -> Tensor:
     return -(((bins - centre[:, None]) / width) ** 2) / 2
 
 
+def of_distribution(x: Tensor, loss: Loss, bins: Tensor, moves: bool) -> Tensor:
+    """The loss where the distribution, or else the target, lies at ``x``, and the other in the middle of the bins."""
+    fixed = ((bins[0] + bins[-1]) / 2).expand(len(x))
+    centre, target = (x, fixed) if moves else (fixed, x)
+    return unreduced(loss, peaked(bins, centre), target)
+
+
 def distribution_panels(chosen: Sequence[Chosen], names: Names = None) -> tuple[Panel, ...]:
     """Over the predicted distance and over the target, each with the other in the middle of the bins."""
     losses = [(one.label, quietly(one.build)) for one in chosen]
@@ -75,13 +87,7 @@ def distribution_panels(chosen: Sequence[Chosen], names: Names = None) -> tuple[
         lines = []
         for label, loss in losses:
             bins = bins_of(loss)
-            middle = (bins[0] + bins[-1]) / 2
-
-            def function(x: Tensor, loss: Loss = loss, bins: Tensor = bins, middle: Tensor = middle) -> Tensor:
-                fixed = middle.expand(len(x))
-                centre, target = (x, fixed) if moves else (fixed, x)
-                return unreduced(loss, peaked(bins, centre), target)
-
+            function = partial(of_distribution, loss=loss, bins=bins, moves=moves)
             lines.append(line(label, function, linspace(float(bins[0]), float(bins[-1]), 257)))
         panels.append(Panel(title, x_label, "loss", DERIVATIVE, tuple(lines)))
     return tuple(panels)

@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-
 from tool_runtime.errors import ToolError
+from torch import Tensor
 
 SIDE = 32.0
 """Side of the target, in pixels; what is not square has the same area."""
@@ -93,18 +92,18 @@ def turned(x: Tensor, aspect: float) -> Boxes:
 
 AWAY = "offset of the centre / side of the target"
 PATHS = {
-    "away": Path("moves to the right", AWAY, evenly(0.0, 3.0), moved((1.0, 0.0))),
-    "diagonal": Path("moves along the diagonal", AWAY, evenly(0.0, 3.0), moved((1.0, 1.0))),
-    "grows": Path("grows", "its sides / sides of the target", by_factors(0.25, 4.0), scaled(1.0, 1.0), log=True),
+    "away": Path("a box slides to the right", AWAY, evenly(0.0, 3.0), moved((1.0, 0.0))),
+    "diagonal": Path("a box slides along the diagonal", AWAY, evenly(0.0, 3.0), moved((1.0, 1.0))),
+    "grows": Path("a box grows", "its sides / sides of the target", by_factors(0.25, 4.0), scaled(1.0, 1.0), log=True),
     "aspect": Path(
-        "changes its aspect ratio",
+        "a box changes its aspect ratio",
         "its width/height, over the target's",
         by_factors(0.125, 8.0),
         scaled(0.5, -0.5),
         log=True,
     ),
-    "turns": Path("turns", "angle in degrees", evenly(0.0, 180.0), turned, turned=True),
-    "scales": Path("fits exactly, at any scale", "side in pixels", by_factors(1e-2, 1e4), fitting, log=True),
+    "turns": Path("a box turns", "angle in degrees", evenly(0.0, 180.0), turned, turned=True),
+    "scales": Path("a box fits exactly", "side in pixels", by_factors(1e-2, 1e4), fitting, log=True),
 }
 """Every path by its name."""
 CHOSEN = ("away", "grows", "aspect", "turns", "scales")

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
-
-from mmdet_losses.modules import Stateful
-from mmdet_losses.modules.state import Annealed
 from tool_runtime.errors import ToolError
 
 from .choice import Chosen
-from .curves import Curves, quietly
+from .curves import DERIVATIVE, Curves
 from .draw import draw_curves, size_for
 from .draw_field import draw_fields, size_for_fields
 from .field import field_of
 from .kinds import KINDS, common_kind, kind_of
-from .logit_curves import NOTES
+from .notes import detached_note, notes_of
 
 ENDINGS = (".png", ".svg")
 DPI = 150
-BEGINNING = "{}: as at the start of a training, before it has statistics."
-PROGRESS = "{}: as at the start of a training, where its ratio is 2."
-DEFAULT_IMAGE = "{}: in an image of 640 x 640, its default."
 
 
 def can_draw(chosen: Chosen) -> str:
@@ -45,7 +40,10 @@ def curves_of(chosen: Sequence[Chosen], paths: Sequence[str] | None = None) -> C
     kind = common_kind(chosen)
     if kind.panels is None:
         raise ToolError(can_draw(chosen[0]))
-    return Curves(kind.panels(chosen, paths), tuple(notes_of(chosen)))
+    panels = kind.panels(chosen, paths)
+    notes = [*([kind.caption] if kind.caption else []), *notes_of(chosen)]
+    of_slopes = [panel for panel in panels if panel.slope_label == DERIVATIVE]
+    return Curves(panels, (*notes, *detached_note(of_slopes, chosen)))
 
 
 def curves_picture(
@@ -100,8 +98,8 @@ def field_picture(
     if kind.name not in WITH_FIELD:
         raise ToolError(f"--field shows where boxes are pushed, and {chosen[0].name} is of {kind.name}: leave it out")
     fields = [field_of(one, box) for one in chosen]
-    notes = [field_caption(box, kind.name), *list(notes_of(chosen))[1:]]
-    return draw_fields(fields, prepared(figure, size or size_for_fields(len(fields))), notes, title)
+    notes = [field_caption(box, kind.name), *notes_of(chosen)]
+    return draw_fields(fields, prepared(figure, size or size_for_fields(len(fields), [*notes, ""])), notes, title)
 
 
 WITH_FIELD = {"boxes": "32 x 32 pixels", "rotated boxes": "45 x 23 pixels, both turned by 30 degrees"}
@@ -125,32 +123,6 @@ def prepared(figure: Figure | None, size: tuple[float, float]) -> Figure:
     return figure
 
 
-def notes_of(chosen: Sequence[Chosen]) -> Iterator[str]:
-    """What has to be said of losses below their picture."""
-    caption = common_kind(chosen).caption
-    if caption:
-        yield caption
-    said: dict[str, list[str]] = {}
-    for one in chosen:
-        for note in own_notes(one):
-            said.setdefault(note, []).append(one.name)
-    for note, names in said.items():
-        yield note.format(", ".join(dict.fromkeys(names)))
-
-
-def own_notes(chosen: Chosen) -> Iterator[str]:
-    """Sentences about one loss; ``{}`` stands for its name."""
-    loss = quietly(chosen.build)
-    if any(isinstance(part, Stateful) and part.sum_names for part in loss.modules()):
-        yield BEGINNING
-    if any(isinstance(part, Annealed) and getattr(part, "ratio", 0) is None for part in loss.modules()):
-        yield PROGRESS
-    if "img_shape" in chosen.cls.options() and "img_shape" not in chosen.options:
-        yield DEFAULT_IMAGE
-    if loss.slot == "cls":
-        yield from (note for holds, note in NOTES if holds(loss))
-
-
 def save(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG or SVG, by the ending of the path.
 
@@ -160,8 +132,9 @@ def save(figure: Figure, path: str | Path) -> None:
     path = checked(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # without the time, so that the same picture is the same file
-        figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
+        # without a time and random names, so that the same picture is the same file
+        with rc_context({"svg.hashsalt": "mmdet_losses"}):
+            figure.savefig(path, dpi=DPI, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
     except OSError as error:
         raise ToolError(f"--out: cannot write {path}: {error.strerror or error}") from None
 
