@@ -45,7 +45,10 @@ html_copy_source = False
 
 # Types and parts that are no public names, so that no page documents them.
 nitpick_ignore_regex = [
-    (r"py:.*", r".*\b(Axis|Box|Call|CATALOGUE|Detections|L|Predictions|Registered|Rows|Truths|keep_buffers|reset_statistics)"),
+    (
+        r"py:.*",
+        r".*\b(Axis|Box|Call|CATALOGUE|Detections|L|Predictions|Registered|Rows|Truths|keep_buffers|reset_statistics)",
+    ),
     (r"py:mod", r"mmdet_losses\..*"),
 ]
 

@@ -18,7 +18,9 @@ MOVED = {
     "docs/reference.md": "losses/index.md",
 }
 """Pages that have another name on the site; any other page of ``docs/`` keeps its own."""
-CODE_OR_LINK = re.compile(r"^(`{3,})[^\n]*\n.*?^\1|(!?)\[([^\[\]]*)\]\(([^)\s]+)\)|`[^`\n]*`", re.DOTALL | re.MULTILINE)
+CODE_OR_LINK = re.compile(
+    r"^(`{3,})[^\n]*\n.*?^\1|^#[^\n]*|(!?)\[([^\[\]]*)\]\(([^)\s]+)\)|`([^`\n]*)`", re.DOTALL | re.MULTILINE
+)
 
 
 def on_site(text: str, source: str, repository: str) -> str:
@@ -32,7 +34,10 @@ def on_site(text: str, source: str, repository: str) -> str:
     here = posixpath.dirname(place(source))
 
     def link(found: re.Match[str]) -> str:
-        picture, words, target = found[2], found[3], found[4]
+        picture, words, target, code = found[2], found[3], found[4], found[5]
+        if code in LOSSES:
+            goal = posixpath.relpath(f"losses/{LOSSES[code].__name__}.md", here or ".")
+            return f"[`{code}`]({goal})"
         if target is None or target.startswith("#") or re.match(r"\w+:", target):
             return found[0]
         path, _, anchor = target.partition("#")
@@ -41,6 +46,8 @@ def on_site(text: str, source: str, repository: str) -> str:
             return f"{picture}[{words}]({repository}/{path})" if repository else words
         goal, anchor = moved(path, anchor)
         relative = posixpath.relpath(goal, here or ".")
+        if words == posixpath.basename(path):
+            words = ""  # the title of the page takes its place
         return f"{picture}[{words}]({relative}{'#' if anchor else ''}{anchor})"
 
     return CODE_OR_LINK.sub(link, text)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from mmdet_losses.modules import IoUTypeLoss, Loss
+from mmdet_losses.registry import LOSSES
 
 from . import published
 from .formulas import FORMULAS
@@ -20,6 +22,8 @@ except ModuleNotFoundError:  # the sentences of a page may be missing, the page 
     NOTES = {}
 
 HERE = "losses"
+DECODING = "any that decodes"
+"""Heads whose meaning the table of all losses explains."""
 
 
 def loss_page(cls: type[Loss], pictures: Sequence[tuple[str, str]], sentence: str = "") -> str:
@@ -42,7 +46,8 @@ def loss_page(cls: type[Loss], pictures: Sequence[tuple[str, str]], sentence: st
         *verdict(name),
         "## Config line",
         f"```python\n{config_line(cls)}\n```",
-        f"For {with_heads(cls)}. {facts_with_paper(cls)}",
+        f"Heads: {with_heads(cls)}.",
+        facts_with_paper(cls),
         *drawn(pictures, sentence),
         *([f"## What it computes\n\n{said(rest, name)}"] if rest else []),
         *options(cls),
@@ -75,7 +80,9 @@ def verdict(name: str) -> Iterator[str]:
 
 def with_heads(cls: type[Loss]) -> str:
     """Heads that take it, with links that work from here."""
-    return re.sub(r"\]\(docs/", "](../", heads(cls))
+    if heads(cls).startswith(DECODING):
+        return f"[{heads(cls)}](../catalogue.md)"
+    return re.sub(r"\]\((?:docs/)?(?!http)", "](../", heads(cls))
 
 
 def facts_with_paper(cls: type[Loss]) -> str:
@@ -128,19 +135,18 @@ def with_default(parameter: inspect.Parameter) -> str:
 
 
 def deviations(cls: type[Loss], names: list[str]) -> Iterator[str]:
-    """Where it differs from what others publish under its name."""
+    """Where it differs from what others publish under its name; the ledger also names the tests."""
     found = list(published.differences(cls, names))
     ledger = published.link_to("deviations")
     yield "## Differences from MMDetection"
-    everything = f"[What holds for all losses]({ledger}#all-losses), such as rows of weight 0, stands in the ledger."
     if not found:
-        yield f"None of its own. {everything}"
-        return
+        yield "None of its own."
     for heading, header, rows in found:
         if heading != "Single losses":
             yield f"### {heading}"
-        yield table(header, [[cell.replace("](../", "](../../") for cell in row] for row in rows])
-    yield everything
+        kept = [index for index, column in enumerate(header) if column != "test"]
+        yield table([header[index] for index in kept], [[row[index] for index in kept] for row in rows])
+    yield f"The [ledger]({ledger}) has a test of each, and [what holds for all losses]({ledger}#all-losses)."
 
 
 def measured(cls: type[Loss]) -> Iterator[str]:
@@ -187,7 +193,14 @@ def slot_page(slot: str) -> str:
 
 
 def of_slot(slot: str) -> list[type[Loss]]:
-    return [cls for cls in in_file_order() if cls.slot == slot]
+    """Its losses, those that belong together side by side."""
+    return [cls for cls in in_order(tuple(LOSSES)) if cls.slot == slot]
+
+
+@cache
+def in_order(names: tuple[str, ...]) -> list[type[Loss]]:
+    """All losses; to find their lines in their files takes a second, which is spent once for all pages."""
+    return in_file_order()
 
 
 def index_page() -> str:

@@ -22,7 +22,13 @@ from mmdet_losses.modules import Loss
 from .links import ROOT
 from .tables import in_file_order
 
-CODE = ("mmdet_losses/functional", "mmdet_losses/modules", "mmdet_losses/rotated", "tools/loss_views", "tools/loss_pages")
+CODE = (
+    "mmdet_losses/functional",
+    "mmdet_losses/modules",
+    "mmdet_losses/rotated",
+    "tools/loss_views",
+    "tools/loss_pages",
+)
 START = ("IoULoss", "GIoULoss", "DIoULoss", "CIoULoss", "SIoULoss", "NWDLoss")
 """Losses of the start page's picture."""
 START_PATHS = ("away",)
@@ -73,7 +79,9 @@ def draw(cls: type[Loss], folder: Path) -> Drawn:
     sentence = can_draw(chosen)
     if sentence:
         return Drawn([], sentence)
-    pictures = [keep(folder / f"{name}-curves.svg", f"Values and derivatives of {chosen.label}.", curves_picture, chosen)]
+    pictures = [
+        keep(folder / f"{name}-curves.svg", f"Values and derivatives of {chosen.label}.", curves_picture, chosen)
+    ]
     if kind_of(chosen).name in WITH_FIELD:
         words = f"Where {chosen.label} pushes the centre of a predicted box, with contours of the value."
         pictures.append(keep(folder / f"{name}-field.svg", words, field_picture, chosen))

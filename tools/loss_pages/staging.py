@@ -18,7 +18,9 @@ LEFT_OUT = ("conf.py", "_static", "reference.md")
 """What of ``docs/`` is no page: the entries of reference.md are pages of their own on the site."""
 PICTURE_MARK = "<!-- site: picture -->"
 API_MARK = "<!-- site: API reference -->"
-LISTED = re.compile(r"^ *[-*] \[[^\]]+\]\(([^)#\s]+)\)", re.MULTILINE)
+LISTED = re.compile(r"^ *[-*] \[([^\]]+)\]\(([^)#\s]+)\)", re.MULTILINE)
+LANGUAGES = {"zh/index.md": "中文"}
+"""Start pages in other languages."""
 
 
 def stage(folder: Path, pictures: bool = True) -> None:
@@ -82,17 +84,22 @@ def shown(drawn: Drawn) -> list[tuple[str, str]]:
 def with_shelves(text: str) -> str:
     """The start page, whose lists of pages are also the contents of the site: a shelf for each section."""
     text = text.replace(API_MARK, api_pages.SHELF)
+    there = {path: words for path, words in LANGUAGES.items() if (ROOT / "docs" / path).exists()}
+    if there:
+        text += (
+            "\n## In other languages\n\n" + "\n".join(f"- [{words}]({path})" for path, words in there.items()) + "\n"
+        )
     shelves = []
     for section in re.split(r"(?m)^## ", text)[1:]:
         title, _, body = section.partition("\n")
-        listed = [path for path in LISTED.findall(body) if "://" not in path]
+        listed = [f"{words} <{listed_page(path)}>" for words, path in LISTED.findall(body) if "://" not in path]
         if listed:
-            entries = "\n".join(toctree_entry(path) for path in listed)
+            entries = "\n".join(listed)
             shelves.append(f"```{{toctree}}\n:hidden:\n:caption: {title}\n\n{entries}\n```")
     return "\n\n".join([text.rstrip(), *shelves]) + "\n"
 
 
-def toctree_entry(path: str) -> str:
+def listed_page(path: str) -> str:
     """A page of the start page's lists as its table of contents names it."""
     if not (ROOT / "docs" / path).exists() and path not in api_pages.PAGES:
         raise ToolError(f"docs/index.md names {path}, which is not there: name a page of docs/")
@@ -115,4 +122,3 @@ def made(drawings: dict[str, Drawn]) -> Iterator[tuple[str, bytes]]:
         yield f"losses/pictures/{path.name}", path.read_bytes()
     for name, text in api_pages.PAGES.items():
         yield name, text().encode()
-
