@@ -23,7 +23,7 @@ FONT = 9.0
 SMALL = 8.0
 LETTER, KEY_ROW, NOTE_ROW = 0.066, 0.2, 0.155
 """Inches: of a letter, of a row of the key, and of a row of the notes."""
-MOST_CUT = 4
+MOST_CUT, MOST_CROSSES = 4, 12
 LONGEST_LABEL = 52
 PAPER = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.5}
 DECADES = 2.5
@@ -98,8 +98,8 @@ def mark_undefined(axis: Axes, x: np.ndarray, y: np.ndarray, number: int) -> Non
     """A cross at the foot of the plot wherever the loss is not a number."""
     bad = x[~np.isfinite(y)]
     if len(bad):
-        bad = bad[:: max(len(bad) // 24, 1)]
-        colour = style(number, 1)["color"]
+        bad = bad[:: max(len(bad) // MOST_CROSSES, 1)]
+        colour, foot = style(number, 1)["color"], axis.get_xaxis_transform()
         axis.plot(
             bad,
             np.full(len(bad), 0.03),
@@ -107,10 +107,12 @@ def mark_undefined(axis: Axes, x: np.ndarray, y: np.ndarray, number: int) -> Non
             color=colour,
             markersize=6,
             markeredgewidth=1.8,
-            transform=axis.get_xaxis_transform(),
+            transform=foot,
             clip_on=False,
         )
-        axis.text(bad[0], 0.07, " not a number", color=colour, fontsize=SMALL, transform=axis.get_xaxis_transform())
+        # beside a single cross, above many
+        height = 0.03 if len(bad) == 1 else 0.1
+        axis.text(bad[0], height, "   not a number", color=colour, fontsize=SMALL, va="center", transform=foot)
 
 
 def name_factors(axis: Axes, x: np.ndarray) -> None:

@@ -21,19 +21,23 @@ PLATEAU = 0.97
 """Contours end at this quantile of the values, so that none lie on each other at the foot of a plateau."""
 LONGEST, LEAST = 0.95, 0.3
 """Of an arrow in steps of their grid, and the shortest over that."""
+TITLE_ROW = 0.16
+SCALE = "The longest arrows are pushes of {:.2g} or more, in all plots; a dot is no push."
 STILL = 1e-9
 """A push below this is none."""
 
 
 def rows_and_columns(count: int) -> tuple[int, int]:
-    columns = min(count, PER_ROW)
+    columns = 2 if count == 4 else min(count, PER_ROW)
     return math.ceil(count / columns), columns
 
 
-def size_for_fields(count: int, notes: Sequence[str]) -> tuple[float, float]:
-    rows, columns = rows_and_columns(count)
+def size_for_fields(labels: Sequence[str], notes: Sequence[str]) -> tuple[float, float]:
+    """Inches of a figure with so many plots."""
+    rows, columns = rows_and_columns(len(labels))
     width = max(PANEL * columns, 4.6) + 0.3
-    return width, PANEL * rows + 0.6 + notes_height(notes, width)
+    deepest = max(label.count("\n") for label in folded(labels))
+    return width, (PANEL + TITLE_ROW * deepest) * rows + 0.5 + notes_height([*notes, SCALE], width)
 
 
 def draw_fields(fields: Sequence[Field], figure: Figure, notes: Sequence[str], title: str = "") -> Figure:
@@ -45,14 +49,15 @@ def draw_fields(fields: Sequence[Field], figure: Figure, notes: Sequence[str], t
         axis.set_visible(False)
     for axis, field in zip(axes.flat, fields, strict=False):
         draw_field(axis, field, strong)
-    for axis in axes[-1]:
-        axis.set_xlabel("x of the centre / side", fontsize=FONT)
+    for column in axes.T:
+        lowest = [axis for axis in column if axis.get_visible()][-1]
+        lowest.set_xlabel("x of the centre / side", fontsize=FONT)
+        lowest.tick_params(labelbottom=True)
     for axis in axes[:, 0]:
         axis.set_ylabel("y of the centre / side", fontsize=FONT)
     if title:
         figure.suptitle(title, fontsize=FONT + 2)
-    said = f"The longest arrows are pushes of {strong:.2g} or more, in all plots; a dot is no push."
-    taken = add_notes(figure, [*notes, said])
+    taken = add_notes(figure, [*notes, SCALE.format(strong)])
     leave(figure, taken)
     return figure
 
@@ -97,8 +102,8 @@ def draw_field(axis: Axes, field: Field, strong: float) -> None:
     axis.plot(*field.start[~moving].T, ".", color="black", markersize=2)
     axis.add_patch(Polygon(field.target, closed=True, fill=False, edgecolor="#D55E00", linewidth=2.0))
     axis.set_title(folded([field.label])[0], fontsize=FONT)
-    axis.set_xlim(-REACH * 1.06, REACH * 1.06)
+    axis.set_xlim(field.at[0], field.at[-1])
     # y points downwards in an image
-    axis.set_ylim(REACH * 1.06, -REACH * 1.06)
+    axis.set_ylim(field.at[-1], field.at[0])
     axis.set_aspect("equal")
     axis.tick_params(labelsize=SMALL)

@@ -15,8 +15,8 @@ from .choice import Chosen
 from .curves import quietly
 from .paths import CENTRE, SIDE, corners
 
-REACH = 2.0
-"""How far the centres go, in sides of the target."""
+REACH, EDGE = 2.0, 2.15
+"""How far the centres go that have arrows, and those of the contours, in sides of the target."""
 FINE, COARSE = 97, 13
 """Centres along a side: for contours, and for arrows. Odd, so that the target's own is one."""
 ANGLE = math.radians(30)
@@ -54,11 +54,12 @@ def field_of(chosen: Chosen, size: Sequence[float] = (1.0, 1.0)) -> Field:
         size: Width and height of the predicted box over the target's.
     """
     loss = quietly(chosen.build)
-    rotated = loss.slot == "rbox"
+    rotated = chosen.cls.slot == "rbox"
     aspect, angle = (ROTATED_ASPECT, ANGLE) if rotated else (1.0, 0.0)
     sides = torch.tensor([SIDE * aspect**0.5, SIDE / aspect**0.5], dtype=torch.float64)
     box = sides * torch.tensor(size, dtype=torch.float64)
-    fine, coarse = (torch.linspace(-REACH, REACH, count, dtype=torch.float64) for count in (FINE, COARSE))
+    fine = torch.linspace(-EDGE, EDGE, FINE, dtype=torch.float64)
+    coarse = torch.linspace(-REACH, REACH, COARSE, dtype=torch.float64)
     value, _ = around(loss, fine, box, sides, angle, rotated)
     _, push = around(loss, coarse, box, sides, angle, rotated)
     return Field(

@@ -21,7 +21,7 @@ from mmdet_losses.modules.classes.quality_aware import QualityAwareLoss
 from .choice import Chosen
 from .curves import DERIVATIVE, Line, Panel, line, quietly, row_sums
 
-LOGITS = torch.linspace(-6.0, 6.0, 121, dtype=torch.float64)
+LOGITS = torch.linspace(-6.0, 6.0, 481, dtype=torch.float64)
 QUALITIES = torch.linspace(0.0, 1.0, 201, dtype=torch.float64)[1:]
 """From just above 0, which is a negative."""
 SURE = 40.0
@@ -38,10 +38,12 @@ class Form(NamedTuple):
     Attributes:
         call: ``(loss, logits, targets) -> the loss of each``, ``(n,)`` all of them.
         soft: Whether targets may lie between 0 and 1.
+        every: Which of the logits are drawn: the first, and every so many behind it.
     """
 
     call: Call
     soft: bool = True
+    every: int = 1
 
 
 def channels(loss: Loss, least: int) -> int:
@@ -129,7 +131,7 @@ def ranked(loss: Loss, z: Tensor, y: Tensor) -> Tensor:
 
 
 FORMS: tuple[tuple[Callable[[Loss], bool], Form], ...] = (
-    (lambda loss: isinstance(loss, RankingLoss), Form(ranked, soft=False)),
+    (lambda loss: isinstance(loss, RankingLoss), Form(ranked, soft=False, every=6)),
     (lambda loss: isinstance(loss, SeesawLoss), Form(seesaw, soft=False)),
     (lambda loss: isinstance(loss, EQLV2Loss), Form(regions, soft=False)),
     (lambda loss: hasattr(loss, "class_frequency"), Form(frequencies, soft=False)),
@@ -164,8 +166,9 @@ def at_target(losses: dict[str, Loss], target: float) -> Iterator[Line]:
     for label, loss in losses.items():
         form = form_of(loss)
         if form.soft or target in (0.0, 1.0):
-            y = torch.full_like(LOGITS, target)
-            yield line(label, lambda z, loss=loss, form=form, y=y: form.call(loss, z, y), LOGITS)
+            logits = LOGITS[:: form.every]
+            y = torch.full_like(logits, target)
+            yield line(label, lambda z, loss=loss, form=form, y=y: form.call(loss, z, y), logits)
 
 
 def over_quality(losses: dict[str, Loss]) -> Iterator[Line]:

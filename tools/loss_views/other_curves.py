@@ -50,7 +50,7 @@ def coordinate_panels(chosen: Sequence[Chosen], names: Names = None) -> tuple[Pa
     ranges = {"any difference": 3.0, "near a match": 0.3}
     label = "prediction - target"
     return tuple(
-        panel(chosen, title, label, linspace(-end, end, 240), of_difference, alone=True)
+        panel(chosen, title, label, linspace(-end, end, 1200), of_difference, alone=True)
         for title, end in ranges.items()
     )
 
@@ -127,8 +127,8 @@ def teacher_panels(chosen: Sequence[Chosen], names: Names = None) -> tuple[Panel
         return unreduced(loss, peaked(bins, middle + x), peaked(bins, middle.expand(len(x))))
 
     return (
-        panel(chosen, "one logit is off", "student - teacher, at the peak", linspace(-8, 8), one_logit),
-        panel(chosen, "the distribution is off", "shift in bins", linspace(-4, 4), shifted),
+        panel(chosen, "one logit is off", "student - teacher, at the peak", linspace(-8, 8), one_logit, alone=True),
+        panel(chosen, "the distribution is off", "shift in bins", linspace(-4, 4), shifted, alone=True),
     )
 
 
@@ -144,7 +144,7 @@ def similarity_panels(chosen: Sequence[Chosen], names: Names = None) -> tuple[Pa
 
         return function
 
-    titles = {"of the same object": True, "of different objects": False}
+    titles = {"a pair of the same object": True, "a pair of different objects": False}
     x = linspace(-2, 2)
     return tuple(panel(chosen, title, "similarity", x, pair(positive)) for title, positive in titles.items())
 

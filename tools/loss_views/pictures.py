@@ -99,7 +99,9 @@ def field_picture(
         raise ToolError(f"--field shows where boxes are pushed, and {chosen[0].name} is of {kind.name}: leave it out")
     fields = [field_of(one, box) for one in chosen]
     notes = [field_caption(box, kind.name), *notes_of(chosen)]
-    return draw_fields(fields, prepared(figure, size or size_for_fields(len(fields), [*notes, ""])), notes, title)
+    size = size or size_for_fields([field.label for field in fields], notes)
+    # constrained layout does not see how squares shrink
+    return draw_fields(fields, prepared(figure, size, "compressed"), notes, title)
 
 
 WITH_FIELD = {"boxes": "32 x 32 pixels", "rotated boxes": "45 x 23 pixels, both turned by 30 degrees"}
@@ -115,11 +117,11 @@ def field_caption(box: Sequence[float], kind: str) -> str:
     )
 
 
-def prepared(figure: Figure | None, size: tuple[float, float]) -> Figure:
+def prepared(figure: Figure | None, size: tuple[float, float], layout: str = "constrained") -> Figure:
     """A figure of a size whose parts make room for each other."""
     figure = Figure() if figure is None else figure
     figure.set_size_inches(*size)
-    figure.set_layout_engine("constrained", w_pad=0.06, h_pad=0.05)
+    figure.set_layout_engine(layout, w_pad=0.06, h_pad=0.05)
     return figure
 
 

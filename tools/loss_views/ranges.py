@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 SPIKES = 0.03
 """Share of the points of a line that may leave a plot."""
-OUTLIER = 3.0
+OUTLIER = 4.0
 """How many times as high as the usual line one may be."""
 HEADROOM = 1.15
 
@@ -24,17 +23,29 @@ def visible(lines: Sequence[tuple[str, np.ndarray]]) -> tuple[float, float]:
     finite = [(label, y) for label, y in finite if len(y)]
     if not finite:
         return 0.0, 1.0
-    high = most(finite)
-    low = -most([(label, -y) for label, y in finite])
+    low, high = (extreme(y for _, y in finite) for extreme in (least, greatest))
+    high = most(finite) if high > 0 else high
+    low = -most([(label, -y) for label, y in finite]) if low < 0 else low
     margin = 0.05 * (high - low) or 0.5
     return low - margin, high + margin
 
 
+def least(lines: Iterable[np.ndarray]) -> float:
+    return min(float(y.min()) for y in lines)
+
+
+def greatest(lines: Iterable[np.ndarray]) -> float:
+    return max(float(y.max()) for y in lines)
+
+
 def most(lines: Sequence[tuple[str, np.ndarray]]) -> float:
-    """The upper end."""
+    """The upper end, above 0."""
     tops: dict[str, float] = {}
     for label, y in lines:
-        tops[label] = max(tops.get(label, -math.inf), float(np.quantile(y, 1 - SPIKES)))
-    usual = float(np.median(list(tops.values())))
-    top = max(top for top in tops.values() if top <= max(OUTLIER * usual, usual))
-    return min(top * HEADROOM if top > 0 else top, max(float(y.max()) for _, y in lines))
+        tops[label] = max(tops.get(label, 0.0), float(np.quantile(y, 1 - SPIKES)))
+    above = [top for top in tops.values() if top > 0]
+    highest = greatest(y for _, y in lines)
+    if not above:
+        return highest
+    top = max(top for top in above if top <= OUTLIER * float(np.median(above)))
+    return min(top * HEADROOM, highest)
