@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from mmdet_losses.registry import LOSSES
 from .notes import NOTES
 from .reference import SLOTS, documentation, page
 
-PAGES = ("README.md", "docs/catalogue.md", "docs/losses.md", "docs/fused.md")
+PAGES = ("README.md", "docs/catalogue.md", "docs/choose.md", "docs/losses.md", "docs/fused.md")
 """Pages with parts that are made here, see :func:`filled`."""
 ROOMS = ("mmdet_losses.modules.", "mmdet_losses.rotated.", "mmdet_losses.yolo.")
 MARKED = re.compile(r"(<!-- losses: ([\w ]+) -->).*?(<!-- end -->)", re.DOTALL)
@@ -162,8 +163,8 @@ def overview() -> str:
     names = by_class()
     rows = []
     for cls in in_file_order():
-        first, *aliases = (f"`{name}`" for name in names[cls])
-        named = f"{first} (alias {', '.join(aliases)})" if aliases else first
+        aliases = ", ".join(f"`{name}`" for name in names[cls][1:])
+        named = linked(cls) + (f" (alias {aliases})" if aliases else "")
         rows.append((named, cls.slot, heads(cls), titled(cls), f"`{config_line(cls)}`"))
     return table(("loss", "slot", "heads", "what it is", "config line"), rows)
 
@@ -176,8 +177,15 @@ def most_used() -> str:
 
 def noted() -> str:
     """What every loss is good and bad at."""
-    rows = [(f"`{cls.__name__}`", NOTES[cls.__name__].good, NOTES[cls.__name__].bad) for cls in in_file_order()]
+    rows = [(linked(cls), NOTES[cls.__name__].good, NOTES[cls.__name__].bad) for cls in in_file_order()]
     return table(("loss", "good at", "bad at"), rows)
+
+
+def usual_weights() -> str:
+    """What losses of boxes are worth over typical pairs, with the weight in place of GIoU's, and of which pairs."""
+    from loss_views import typical  # which reads SHOWN of this file
+
+    return "\n".join(["", typical.table().rstrip("\n"), "", *wrap(typical.about(), 120), ""])
 
 
 def chosen(names: Sequence[str]) -> list[type[Loss]]:
@@ -188,6 +196,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in Markdown, on lines of its own."""
     lines = [f"| {' | '.join(cells)} |" for cells in (header, *rows)]
     return "\n".join(["", lines[0], f"|{'---|' * len(header)}", *lines[1:], ""])
+
+
+def linked(cls: type[Loss]) -> str:
+    """The name of a loss, which links to its entry in the reference."""
+    return f"[`{cls.__name__}`](reference.md#{cls.__name__.lower()})"
 
 
 def titled(cls: type[Loss]) -> str:
@@ -269,6 +282,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "all": overview,
     "most used": most_used,
     "notes": noted,
+    "typical": usual_weights,
     "of labels": lambda: takers(PRED, LABELS, use_sigmoid=True),
     "of a softmax": lambda: takers(torch.zeros(6, 5), LABELS, use_sigmoid=False),
     "of labels and qualities": lambda: takers(PRED, (LABELS, torch.full((6,), 0.5))),
