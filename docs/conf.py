@@ -4,8 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tools")]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
 from loss_pages import names
 from loss_pages.staging import stage
@@ -38,17 +38,15 @@ copybutton_exclude = ".linenos, .gp, .go"
 
 html_theme = "furo"
 html_title = f"mmdet_losses {release}"
-html_static_path = [str(HERE / "_static")]
+html_static_path = [str(Path(__file__).resolve().parent / "_static")]
 html_css_files = ["site.css"]
 html_show_sphinx = False
 html_copy_source = False
 
 # Types and parts that are no public names, so that no page documents them.
 nitpick_ignore_regex = [
-    (
-        r"py:.*",
-        r".*\b(Axis|Box|Call|CATALOGUE|Detections|L|Predictions|Registered|Rows|Truths|keep_buffers|reset_statistics)",
-    ),
+    (r"py:class", r".*\b(Axis|Box|Call|Detections|L|Predictions|Registered|Rows|Truths)"),
+    (r"py:.*", r".*\b(CATALOGUE|keep_buffers|reset_statistics)"),
     (r"py:mod", r"mmdet_losses\..*"),
 ]
 
@@ -65,8 +63,9 @@ if os.environ.get("DOCS_INVENTORIES") == "fetch":
 
 def setup(app: Sphinx) -> None:
     """The source is a copy of this folder, with the pages that are made from the registry beside it."""
-    source = Path(app.doctreedir) / "source"
-    stage(source, pictures=os.environ.get("DOCS_PICTURES") != "none")
+    source = os.environ.get("DOCS_SOURCE") or Path(app.doctreedir) / "source"
+    if "DOCS_SOURCE" not in os.environ:
+        stage(Path(source))
     app.srcdir = type(app.srcdir)(source)
     app.connect("missing-reference", names.resolve)
     app.connect("autodoc-process-docstring", names.keep_words, priority=1)

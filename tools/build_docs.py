@@ -40,10 +40,12 @@ def build(out: Path, builder: str = "html", quick: bool = False) -> Path:
     if missing:
         raise ToolError(f"{', '.join(missing)}: not installed; pip install 'mmdet-losses[docs,tools]'")
     from loss_pages.built import faults
+    from loss_pages.staging import stage
     from sphinx.cmd.build import build_main
 
-    os.environ["DOCS_PICTURES"] = "none" if quick else "all"
-    pages = out / builder
+    source, pages = out / "source", out / builder
+    stage(source, pictures=not quick)
+    os.environ["DOCS_SOURCE"] = str(source)
     options = ["-b", builder, "-W", "--keep-going", "-n", "-q", "-d", str(out / "doctrees")]
     if build_main([*options, str(ROOT / "docs"), str(pages)]):
         raise ToolError("the site was not built without warnings: mend what is named above")

@@ -1,8 +1,8 @@
 r"""Formulas of the losses for MathJax, by the name of the class.
 
-They stand here and not in the docstrings, which are read as plain text: in a terminal, by ``help()``, in an editor and in
-docs/reference.md. The symbols are those of the docstrings: small letters for the prediction, capitals for the target.
-An empty line begins a row; a loss without an entry has the formula of its docstring alone.
+They stand here and not in the docstrings, which are read as plain text: in a terminal, by ``help()``, in an editor and
+in docs/reference.md. The symbols are those of the docstrings: small letters for the prediction, capitals for the
+target. An empty line begins a row; a loss without an entry has the formula of its docstring alone.
 """
 
 from __future__ import annotations
@@ -159,9 +159,10 @@ LABELS = {
     "EqualizationLoss": r"""
         w_j\, \mathrm{BCE}(p_j, y_j),
 
-        w_j = \begin{cases} 0 & \text{foreground row, class } j \text{ rare, } y_j = 0 \\ 1 & \text{else} \end{cases}""",
+        w_j = \begin{cases} 0 & \text{foreground row, rare class } j, \; y_j = 0 \\ 1 & \text{else} \end{cases}""",
     "GaussianFocalLoss": r"""
-        \begin{cases} -(1 - p)^\alpha \ln p & y = 1 \\ -(1 - y)^\gamma\, p^\alpha \ln(1 - p) & \text{else} \end{cases}""",
+        \begin{cases} -(1 - p)^\alpha \ln p & y = 1 \\
+        -(1 - y)^\gamma\, p^\alpha \ln(1 - p) & \text{else} \end{cases}""",
     "SeesawLoss": r"""
         -\ln \frac{e^{z_i}}{\sum_j M_{ij}\, C_{ij}\, e^{z_j}},
 

@@ -19,7 +19,11 @@ MOVED = {
 }
 """Pages that have another name on the site; any other page of ``docs/`` keeps its own."""
 CODE_OR_LINK = re.compile(
-    r"^(`{3,})[^\n]*\n.*?^\1|^#[^\n]*|(!?)\[([^\[\]]*)\]\(([^)\s]+)\)|`([^`\n]*)`", re.DOTALL | re.MULTILINE
+    r"^(`{3,})[^\n]*\n.*?^\1"  # a block of code, which stays as it is
+    r"|^#[^\n]*"  # a heading, too
+    r"|(!?)\[([^\[\]]*)\]\(([^)\s]+)\)"
+    r"|`([^`\n]*)`",
+    re.DOTALL | re.MULTILINE,
 )
 
 

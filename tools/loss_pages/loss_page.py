@@ -164,7 +164,8 @@ def measured(cls: type[Loss]) -> Iterator[str]:
     header, rows = published.speed(name)
     if rows:
         yield "## Speed"
-        yield f"Forward plus backward, on {published.machine()} ([how it is measured]({published.link_to('benchmark')}))."
+        how = f"[how it is measured]({published.link_to('benchmark')})"
+        yield f"Forward plus backward, on {published.machine()} ({how})."
         yield table(header, rows)
 
 

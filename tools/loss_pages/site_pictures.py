@@ -22,13 +22,8 @@ from mmdet_losses.modules import Loss
 from .links import ROOT
 from .tables import in_file_order
 
-CODE = (
-    "mmdet_losses/functional",
-    "mmdet_losses/modules",
-    "mmdet_losses/rotated",
-    "tools/loss_views",
-    "tools/loss_pages",
-)
+CODE = ("mmdet_losses/functional", "mmdet_losses/modules", "mmdet_losses/rotated", "tools/loss_views")
+EXAMPLES = ROOT / "tools/loss_pages/tables.py"
 START = ("IoULoss", "GIoULoss", "DIoULoss", "CIoULoss", "SIoULoss", "NWDLoss")
 """Losses of the start page's picture."""
 START_PATHS = ("away",)
@@ -67,7 +62,7 @@ def draw_all(folder: Path) -> dict[str, Drawn]:
 def state() -> str:
     """A name of all that decides what the pictures look like."""
     code = hashlib.sha256(f"{torch.__version__} {matplotlib.__version__}".encode())
-    for path in sorted(path for name in CODE for path in (ROOT / name).rglob("*.py")):
+    for path in [EXAMPLES, *sorted(path for name in CODE for path in (ROOT / name).rglob("*.py"))]:
         code.update(path.read_bytes())
     return code.hexdigest()[:16]
 
@@ -79,9 +74,8 @@ def draw(cls: type[Loss], folder: Path) -> Drawn:
     sentence = can_draw(chosen)
     if sentence:
         return Drawn([], sentence)
-    pictures = [
-        keep(folder / f"{name}-curves.svg", f"Values and derivatives of {chosen.label}.", curves_picture, chosen)
-    ]
+    words = f"Values and derivatives of {chosen.label}."
+    pictures = [keep(folder / f"{name}-curves.svg", words, curves_picture, chosen)]
     if kind_of(chosen).name in WITH_FIELD:
         words = f"Where {chosen.label} pushes the centre of a predicted box, with contours of the value."
         pictures.append(keep(folder / f"{name}-field.svg", words, field_picture, chosen))

@@ -86,9 +86,8 @@ def with_shelves(text: str) -> str:
     text = text.replace(API_MARK, api_pages.SHELF)
     there = {path: words for path, words in LANGUAGES.items() if (ROOT / "docs" / path).exists()}
     if there:
-        text += (
-            "\n## In other languages\n\n" + "\n".join(f"- [{words}]({path})" for path, words in there.items()) + "\n"
-        )
+        listed = "\n".join(f"- [{words}]({path})" for path, words in there.items())
+        text += f"\n## In other languages\n\n{listed}\n"
     shelves = []
     for section in re.split(r"(?m)^## ", text)[1:]:
         title, _, body = section.partition("\n")
