@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from browsing import Browser, browse
 from loss_pages import published
 from loss_pages.built import faults
