@@ -93,7 +93,7 @@ def built_from(config: Any) -> None:
     from mmdet.registry import MODELS
     from mmdet.utils import register_all_modules
 
-    register_all_modules()
+    register_all_modules(init_default_scope=False)
     head = MODELS.build(config.model.bbox_head)
     assert type(head.loss_bbox) in LOSSES.values()
 
@@ -115,12 +115,23 @@ class Read(BaseException):
     """A parser has read its arguments; the tool goes no further."""
 
 
-def stopping(read: Any) -> Any:
-    def parse(self: argparse.ArgumentParser, *args: Any, **options: Any) -> Any:
-        read(self, *args, **options)
-        raise Read
+class Reader:
+    """Stands for a parser's ``parse_args``, which raises for what it does not know, and for ``parse_known_args``."""
 
-    return parse
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.inside = False
+        for name in ("parse_args", "parse_known_args"):
+            monkeypatch.setattr(argparse.ArgumentParser, name, self.stopping(getattr(argparse.ArgumentParser, name)))
+
+    def stopping(self, read: Any) -> Any:
+        def parse(parser: argparse.ArgumentParser, *args: Any, **options: Any) -> Any:
+            if self.inside:  # parse_args calls the other, and looks at what that leaves
+                return read(parser, *args, **options)
+            self.inside = True
+            read(parser, *args, **options)
+            raise Read
+
+        return parse
 
 
 def is_other(command: Command) -> bool:
@@ -161,8 +172,7 @@ def test_command_is_read_by_its_tool(command: Command, monkeypatch: pytest.Monke
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", [str(tool), *(CONFIG if word == "CONFIG" else word for word in arguments)])
     monkeypatch.syspath_prepend(str(tool.parent))
-    for name in ("parse_args", "parse_known_args"):
-        monkeypatch.setattr(argparse.ArgumentParser, name, stopping(getattr(argparse.ArgumentParser, name)))
+    Reader(monkeypatch)
     with mock.patch.dict(os.environ), pytest.raises(Read):
         runpy.run_path(str(tool), run_name="__main__")
 
