@@ -75,7 +75,16 @@ def test_a_page_says_what_other_pages_say_of_its_loss(site: Path) -> None:
 def test_pages_that_are_written_by_hand_link_to_losses(site: Path) -> None:
     page = (site / "losses.html").read_text()
     assert re.search(r'href="losses/GIoULoss\.html"><span[^>]*><code[^>]*><span class="pre">GIoULoss', page)
-    assert 'href="losses/index.html' in (site / "index.html").read_text()
+
+
+def test_the_start_page_has_a_picture_a_config_and_the_shelves(site: Path) -> None:
+    page = (site / "index.html").read_text()
+    text = text_of(site / "index.html")
+    assert "custom_imports = dict(imports=[" in text
+    assert "mmdet_losses.stock.CIoULoss" in text
+    assert 'src="_images/losses-apart.png"' in page
+    shelves = re.findall(r'<span class="caption-text">(.*?)</span>', page)
+    assert shelves == ["Get started", "Losses", "Guides", "API reference", "For contributors"]
 
 
 def test_the_reference_leads_to_losses_and_to_torch(site: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 from loss_views.choice import Chosen
 from loss_views.examples import example
 from loss_views.kinds import kind_of
+from loss_views.paths import CHOSEN
 from loss_views.pictures import WITH_FIELD, can_draw, curves_picture, field_picture, save
 from matplotlib.figure import Figure
 
@@ -23,10 +24,9 @@ from .links import ROOT
 from .tables import in_file_order
 
 CODE = ("mmdet_losses/functional", "mmdet_losses/modules", "mmdet_losses/rotated", "tools/loss_views")
+PATHS = (CHOSEN[:2], CHOSEN[2:])
+"""Two plots side by side are legible on a page, four are not."""
 EXAMPLES = ROOT / "tools/loss_pages/tables.py"
-START = ("IoULoss", "GIoULoss", "DIoULoss", "CIoULoss", "SIoULoss", "NWDLoss")
-"""Losses of the start page's picture."""
-START_PATHS = ("away",)
 
 
 class Drawn(NamedTuple):
@@ -42,7 +42,7 @@ class Drawn(NamedTuple):
 
 
 def draw_all(folder: Path) -> dict[str, Drawn]:
-    """The pictures of every loss, by the name of its class; that of the start page has the name ``""``.
+    """The pictures of every loss, by the name of its class.
 
     Args:
         folder: Where pictures are kept from one build to the next.
@@ -54,9 +54,7 @@ def draw_all(folder: Path) -> dict[str, Drawn]:
     now.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is left at its default is said below the picture
-        drawn = {cls.__name__: draw(cls, now) for cls in in_file_order()}
-        drawn[""] = Drawn([start(now)], "")
-    return drawn
+        return {cls.__name__: draw(cls, now) for cls in in_file_order()}
 
 
 def state() -> str:
@@ -74,9 +72,12 @@ def draw(cls: type[Loss], folder: Path) -> Drawn:
     sentence = can_draw(chosen)
     if sentence:
         return Drawn([], sentence)
-    words = f"Values and derivatives of {chosen.label}."
-    pictures = [keep(folder / f"{name}-curves.svg", words, curves_picture, chosen)]
-    if kind_of(chosen).name in WITH_FIELD:
+    of_boxes = kind_of(chosen).name in WITH_FIELD
+    pictures = []
+    for number, paths in enumerate(PATHS if of_boxes else [None], 1):
+        words = f"Values and derivatives of {chosen.label}, {number}."
+        pictures.append(keep(folder / f"{name}-curves-{number}.svg", words, curves_picture, chosen, paths=paths))
+    if of_boxes:
         words = f"Where {chosen.label} pushes the centre of a predicted box, with contours of the value."
         pictures.append(keep(folder / f"{name}-field.svg", words, field_picture, chosen))
     return Drawn(pictures, "")
@@ -89,9 +90,3 @@ def keep(path: Path, words: str, picture: Callable[..., Figure], *chosen: Chosen
         save(picture(chosen, **options), unfinished)
         unfinished.replace(path)
     return path, words
-
-
-def start(folder: Path) -> tuple[Path, str]:
-    """The picture of the start page."""
-    words = f"Value and gradient of {', '.join(START)} for a box that moves away from its target."
-    return keep(folder / "start.svg", words, curves_picture, *map(example, START), paths=START_PATHS)

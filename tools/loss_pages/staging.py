@@ -9,18 +9,18 @@ from pathlib import Path
 from tool_runtime.errors import ToolError
 
 from . import api_pages
-from .links import MOVED, ROOT, on_site, place, repository_from_environment
-from .loss_page import index_page, loss_page, of_slot, picture, slot_page
+from .links import ROOT, on_site, place, repository_from_environment
+from .loss_page import index_page, loss_page, of_slot, slot_page
 from .reference import SLOTS
 from .site_pictures import Drawn, draw_all
 
 LEFT_OUT = ("conf.py", "_static", "reference.md")
 """What of ``docs/`` is no page: the entries of reference.md are pages of their own on the site."""
-PICTURE_MARK = "<!-- site: picture -->"
 API_MARK = "<!-- site: API reference -->"
+CONTENTS = ROOT / "docs" / "index.md"
+LAST_PART = "## More"
+"""Where the README ends on the site, whose contents take the place of its links."""
 LISTED = re.compile(r"^ *[-*] \[([^\]]+)\]\(([^)#\s]+)\)", re.MULTILINE)
-LANGUAGES = {"zh/index.md": "中文"}
-"""Start pages in other languages."""
 
 
 def stage(folder: Path, pictures: bool = True) -> None:
@@ -35,7 +35,7 @@ def stage(folder: Path, pictures: bool = True) -> None:
     """
     written = set()
     drawings = draw_all(folder.parent / "pictures") if pictures else {}
-    for name, content in [*copies(), *pages(drawings), *made(drawings)]:
+    for name, content in [*copies(), *pages(), *made(drawings)]:
         path = folder / name
         written.add(path)
         if not path.exists() or path.read_bytes() != content:
@@ -59,21 +59,16 @@ def copies() -> Iterator[tuple[str, bytes]]:
             yield place(path.relative_to(ROOT).as_posix()), path.read_bytes()
 
 
-def pages(drawings: dict[str, Drawn]) -> Iterator[tuple[str, bytes]]:
+def pages() -> Iterator[tuple[str, bytes]]:
     """Pages that are written by hand, with links of the site."""
     repository = repository_from_environment()
-    written = [path for path in sources() if path.suffix == ".md"]
-    for path in [*written, *(ROOT / name for name in MOVED if "/" not in name and name != "README.md")]:
+    written = [path for path in sources() if path.suffix == ".md" and path != CONTENTS]
+    for path in [*written, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]:
         source = path.relative_to(ROOT).as_posix()
-        text = path.read_text()
-        if source == "docs/index.md":
-            text = with_shelves(with_picture(text, drawings.get("")))
-        yield place(source), on_site(text, source, repository).encode()
-
-
-def with_picture(text: str, drawn: Drawn | None) -> str:
-    """The start page with its picture."""
-    return text.replace(PICTURE_MARK, picture(*shown(drawn)[0]) if drawn else "")
+        yield place(source), on_site(path.read_text(), source, repository).encode()
+    front = on_site((ROOT / "README.md").read_text().partition(f"\n{LAST_PART}\n")[0], "README.md", repository)
+    contents = on_site(with_shelves(CONTENTS.read_text().partition("\n## ")[2]), "docs/index.md", repository)
+    yield "index.md", f"{front}\n\n## {contents}".encode()
 
 
 def shown(drawn: Drawn) -> list[tuple[str, str]]:
@@ -82,14 +77,10 @@ def shown(drawn: Drawn) -> list[tuple[str, str]]:
 
 
 def with_shelves(text: str) -> str:
-    """The start page, whose lists of pages are also the contents of the site: a shelf for each section."""
+    """The lists of pages, which are also the contents of the site: a shelf for each section."""
     text = text.replace(API_MARK, api_pages.SHELF)
-    there = {path: words for path, words in LANGUAGES.items() if (ROOT / "docs" / path).exists()}
-    if there:
-        listed = "\n".join(f"- [{words}]({path})" for path, words in there.items())
-        text += f"\n## In other languages\n\n{listed}\n"
     shelves = []
-    for section in re.split(r"(?m)^## ", text)[1:]:
+    for section in re.split(r"(?m)^## ", text):
         title, _, body = section.partition("\n")
         listed = [f"{words} <{listed_page(path)}>" for words, path in LISTED.findall(body) if "://" not in path]
         if listed:
