@@ -8,6 +8,7 @@ from typing import Any
 from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.domains.python import ObjectEntry
 from sphinx.environment import BuildEnvironment
 from sphinx.util.nodes import make_refnode
 
@@ -44,27 +45,31 @@ def resolve(
     if node.get("refdomain") != "py":
         return None
     target = node["reftarget"]
-    objects = env.domaindata["py"]["objects"]
-    last = target.rpartition(".")[2]
-    if last in INSIDE:
-        page, anchor = INSIDE[last]
+    page, anchor = INSIDE.get(target.rpartition(".")[2]) or documented(env.domaindata["py"]["objects"], target)
+    if page:
         return make_refnode(app.builder, node["refdoc"], page, anchor, contnode, target)
-    near = sorted({entry.node_id: (name, entry) for name, entry in objects.items() if ends_alike(name, target)}.items())
-    found = [pair for _, pair in near] or [
-        (name, entry) for name, entry in objects.items() if name.rpartition(".")[2] == last and not entry.aliased
-    ]
-    if len(found) == 1 and (target.startswith("mmdet_losses") or "." not in target or near):
-        name, entry = found[0]
-        return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, contnode, name)
     address = OUTSIDE.get(target) or of_python(target)
     if address:
         return nodes.reference("", "", contnode, internal=False, refuri=address, reftitle=target)
     return None
 
 
-def ends_alike(name: str, target: str) -> bool:
-    """Whether a documented name ends with all of the target."""
-    return name == target or name.endswith(f".{target}")
+def documented(objects: dict[str, ObjectEntry], target: str) -> tuple[str, str]:
+    """Page and anchor of the one object that a name can mean; empty where there are several or none.
+
+    Docstrings name a class by the file that it is in, which is not where it is documented.
+    """
+    last = target.rpartition(".")[2]
+    ends = (target, last) if target == last or target.startswith("mmdet_losses.") else (target,)
+    for end in ends:
+        found = {
+            (entry.docname, entry.node_id)
+            for name, entry in objects.items()
+            if f".{name}".endswith(f".{end}") and not entry.aliased
+        }
+        if len(found) == 1:
+            return found.pop()
+    return "", ""
 
 
 def of_python(target: str) -> str:
