@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -171,25 +172,34 @@ def test_tables_of_other_pages_are_read() -> None:
 
 
 @pytest.fixture(scope="module")
-def browser(site: Path) -> Browser:
+def browser(site: Path) -> Iterator[Browser]:
     """A browser that reaches the site and no other host."""
-    math = "\n".join(f"<p>\\[\\begin{{aligned}}{body(name)}\\end{{aligned}}\\]</p>" for name in CLASSES)
-    script = '<script src="_static/mathjax/tex-chtml.js"></script>'
-    (site / "formulas.html").write_text(f"<!doctype html><meta charset='utf-8'>{script}{math}")
     yield from browse(site)
 
 
-def body(name: str) -> str:
-    """A formula as its page hands it to MathJax."""
-    block = next(iter(formula(name))).removeprefix("```{math}\n").removesuffix("\n```")
-    return html.escape(block.replace("\n\n", r" \\ "))
+WRONG = "return [...document.querySelectorAll('mjx-merror, mjx-container [style*=red]')].map(e => e.outerHTML)"
+"""What MathJax could not read, which it draws in red."""
 
 
-def test_every_formula_is_set_without_a_network(browser: Browser) -> None:
-    browser.open("formulas.html")
+def with_formulas(site: Path, formulas: list[str]) -> str:
+    """A page of formulas as pages of losses hand them to MathJax."""
+    math = "\n".join(f"<p>\\[{html.escape(text)}\\]</p>" for text in formulas)
+    script = '<script src="_static/mathjax/tex-chtml.js"></script>'
+    (site / "formulas.html").write_text(f"<!doctype html><meta charset='utf-8'>{script}{math}")
+    return "formulas.html"
+
+
+def test_every_formula_is_set_without_a_network(browser: Browser, site: Path) -> None:
+    formulas = [next(formula(name)).removeprefix("```{math}\n").removesuffix("\n```") for name in CLASSES]
+    browser.open(with_formulas(site, formulas))
     browser.wait_for(f"document.querySelectorAll('mjx-container').length == {len(CLASSES)}")
-    wrong = browser.run("return [...document.querySelectorAll('mjx-merror, [data-mjx-error]')].map(e => e.title)")
-    assert wrong == []
+    assert browser.run(WRONG) == []
+
+
+def test_a_wrong_formula_is_seen(browser: Browser, site: Path) -> None:
+    browser.open(with_formulas(site, [r"\unknown x", r"x^2^2", r"\frac{1}{2}"]))
+    browser.wait_for("document.querySelectorAll('mjx-container').length == 3")
+    assert len(browser.run(WRONG)) == 2
 
 
 PAGES = (

@@ -148,8 +148,8 @@ LABELS = {
         \mathrm{CE}(\mathrm{pred}, y'),
 
         y' = (1 - e)\, y + \frac{e}{c} \;\;\text{(original)}, \quad
-        \frac{y + e / c}{1 + e} \;\;\text{(classy\_vision)}, \quad
-        (1 - 2 e)\, y + e \;\;\text{(multi\_label)}""",
+        \frac{y + e / c}{1 + e} \;\;\text{(classy_vision)}, \quad
+        (1 - 2 e)\, y + e \;\;\text{(multi_label)}""",
     "FocalLoss": FOCAL,
     "FocalCustomLoss": FOCAL,
     "Poly1FocalLoss": rf"{FOCAL} + \epsilon\, (1 - p_t)^{{\gamma + 1}}",

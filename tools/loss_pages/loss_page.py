@@ -66,8 +66,9 @@ def said(text: str, own: str) -> str:
 def formula(name: str) -> Iterator[str]:
     """The formula, drawn by MathJax."""
     if name in FORMULAS:
-        rows = [" ".join(row.split()) for row in FORMULAS[name].strip().split("\n\n")]
-        yield "```{{math}}\n{}\n```".format("\n\n".join(f"& {row}" for row in rows) if len(rows) > 1 else rows[0])
+        rows = [" ".join(row.split()).removesuffix(",") for row in FORMULAS[name].split("\n\n")]
+        text = r" \\[0.6em] ".join(f"& {row}" for row in rows)
+        yield f"```{{math}}\n\\begin{{aligned}} {text} \\end{{aligned}}\n```"
 
 
 def verdict(name: str) -> Iterator[str]:

@@ -21,6 +21,8 @@ NEEDED = (
     "matplotlib",
     "mmengine",
 )
+OF_SPHINX = ("genindex.md", "py-modindex.md", "search.md")
+"""Pages that have no source."""
 
 
 def build(out: Path, builder: str = "html", quick: bool = False) -> Path:
@@ -51,7 +53,16 @@ def build(out: Path, builder: str = "html", quick: bool = False) -> Path:
     if build_main([*options, str(ROOT / "docs"), str(pages)]):
         raise ToolError("the site was not built without warnings: mend what is named above")
     if builder == "html":
+        remove_old(pages, source)
         found = faults(pages)
         if found:
             raise ToolError("\n  ".join([f"{len(found)} faults in {pages}:", *found]))
     return pages
+
+
+def remove_old(pages: Path, source: Path) -> None:
+    """Remove pages of an earlier build that have no source any more."""
+    for page in pages.rglob("*.html"):
+        name = page.relative_to(pages).with_suffix(".md")
+        if str(name) not in OF_SPHINX and not (source / name).exists():
+            page.unlink()

@@ -14,7 +14,7 @@ import torch
 from loss_views.choice import Chosen
 from loss_views.examples import example
 from loss_views.kinds import kind_of
-from loss_views.paths import CHOSEN
+from loss_views.paths import CHOSEN, PATHS
 from loss_views.pictures import WITH_FIELD, can_draw, curves_picture, field_picture, save
 from matplotlib.figure import Figure
 
@@ -24,8 +24,8 @@ from .links import ROOT
 from .tables import in_file_order
 
 CODE = ("mmdet_losses/functional", "mmdet_losses/modules", "mmdet_losses/rotated", "tools/loss_views")
-PATHS = (CHOSEN[:2], CHOSEN[2:])
-"""Two plots side by side are legible on a page, four are not."""
+SIDE_BY_SIDE = 2
+"""Plots that are legible beside each other on a page."""
 EXAMPLES = ROOT / "tools/loss_pages/tables.py"
 
 
@@ -74,13 +74,19 @@ def draw(cls: type[Loss], folder: Path) -> Drawn:
         return Drawn([], sentence)
     of_boxes = kind_of(chosen).name in WITH_FIELD
     pictures = []
-    for number, paths in enumerate(PATHS if of_boxes else [None], 1):
+    for number, paths in enumerate(rows(chosen) if of_boxes else [None], 1):
         words = f"Values and derivatives of {chosen.label}, {number}."
         pictures.append(keep(folder / f"{name}-curves-{number}.svg", words, curves_picture, chosen, paths=paths))
     if of_boxes:
         words = f"Where {chosen.label} pushes the centre of a predicted box, with contours of the value."
         pictures.append(keep(folder / f"{name}-field.svg", words, field_picture, chosen))
     return Drawn(pictures, "")
+
+
+def rows(chosen: Chosen) -> list[list[str]]:
+    """Names of the paths of a loss of boxes, as many as stand beside each other."""
+    names = [name for name in CHOSEN if chosen.cls.slot == "rbox" or not PATHS[name].turned]
+    return [names[start : start + SIDE_BY_SIDE] for start in range(0, len(names), SIDE_BY_SIDE)]
 
 
 def keep(path: Path, words: str, picture: Callable[..., Figure], *chosen: Chosen, **options: Any) -> tuple[Path, str]:
