@@ -11,7 +11,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-COMMAND = re.compile(r"(?:[A-Z_]+=\S* )*(?:tools/|python |git |pip |VENV/|OUT/)")
+COMMAND = re.compile(r"(?:[A-Z_]+=\S* )*(?:tools/|python |git |pip |for |VENV/|OUT/)")
+LOOP = re.compile(r"^for (\w+) in (\S+)[^\n]*; do\n(.*?)^done$", re.DOTALL | re.MULTILINE)
 ABSENT = ("mmyolo", "mmrotate", "torchvision", "transformers", "ultralytics")
 """Packages that a block may need, in its first line, and that the tests do without: such a block is compiled."""
 ELSEWHERE = {
@@ -75,7 +76,8 @@ def commands() -> list[Command]:
     found = []
     for block in all_blocks():
         if block.language == "bash" or (not block.language and COMMAND.match(block.text)):
-            for line in block.text.replace("\\\n", " ").splitlines():
+            once = LOOP.sub(lambda loop: loop[3].replace(f"${loop[1]}", loop[2]), block.text)
+            for line in once.replace("\\\n", " ").splitlines():
                 words = shlex.split(line, comments=True)
                 while words and (re.fullmatch(r"[A-Z_]+=.*", words[0]) or words[0] == "tools/run"):
                     words.pop(0)
