@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TREE = ("mmdet_losses", "tests", "tools", "docs", "configs", "pyproject.toml")
 PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
-LINES, FILES = 70, 6
+LINES, FILES = 70, 7
 """The most that a loss may take, by hand."""
 LOSSES = {"A member of the IoU family": "EdgeIoULoss", "A classification loss": "SaturatedFocalLoss"}
 
