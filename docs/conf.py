@@ -68,5 +68,6 @@ def setup(app: Sphinx) -> None:
         stage(Path(source))
     app.srcdir = type(app.srcdir)(source)
     app.connect("missing-reference", names.resolve)
+    app.connect("autodoc-skip-member", names.skip)
     app.connect("autodoc-process-docstring", names.keep_words, priority=1)
     app.connect("autodoc-process-docstring", names.put_back, priority=900)

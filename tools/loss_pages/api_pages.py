@@ -23,6 +23,8 @@ FUNCTIONS = {
     "Encodings": ("encode_anchors", "encode_cells", "pad_truths"),
     "Registries and configs": ("register_loss", "register_into", "config_path", "published"),
 }
+ROOMS = ("iou", "modified_iou", "beyond_iou", "coordinate", "distribution", "classification", "quality_aware", "mask")
+"""Files of functions that stand first; the others follow by name."""
 REGISTRY = ("stock", "stock_losses", "missing")
 HOOKS = ("LossStateHook", "FusedLossHook")
 
@@ -37,11 +39,13 @@ def functional_page() -> str:
         "`mmdet_losses.functional`: the losses as functions on torch alone. Each takes matched rows of predictions and "
         "targets and returns one value for each row or element; `reduce_loss` weighs and averages them.",
     ]
-    for module, names in rooms.items():
-        if module.startswith(functional.__name__):
-            parts.append(f"## {titled(module)}")
-            kinds = [("class" if inspect.isclass(getattr(functional, name)) else "function", name) for name in names]
-            parts.append(documented(functional.__name__, kinds))
+    inside = sorted(module for module in rooms if module.startswith(functional.__name__))
+    first = [f"{functional.__name__}.{name}" for name in ROOMS]
+    for module in [*first, *(module for module in inside if module not in first)]:
+        names = rooms[module]
+        parts.append(f"## {titled(module)}")
+        kinds = [("class" if inspect.isclass(getattr(functional, name)) else "function", name) for name in names]
+        parts.append(documented(functional.__name__, kinds))
     named = ", ".join(f"`{name!r}`" for name in functional.BASES)
     parts += ["## Bases of options", f"```{{eval-rst}}\n.. py:data:: BASES\n```\n\nWhat `base` may be: {named}."]
     return "\n\n".join(parts) + "\n"

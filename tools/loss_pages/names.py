@@ -80,6 +80,11 @@ def of_python(target: str) -> str:
     return ""
 
 
+def skip(app: Sphinx, what: str, name: str, obj: Any, without: bool, options: Any) -> bool | None:
+    """Fields of named tuples have no words of their own; the class says what they are."""
+    return True if (getattr(obj, "__doc__", None) or "").startswith("Alias for field number") else None
+
+
 def keep_words(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Remember what is said of an attribute, see :func:`put_back`."""
     app.env.temp_data["said"] = list(lines)
