@@ -33,6 +33,7 @@ LONG = (
     "mmdetection/test_import_orders.py",
     "mmdetection/test_two_processes.py",
     "package/test_contributing.py",
+    "package/test_site.py",
 )
 """The files that take longest begin first, so that all processes end together."""
 

@@ -20,7 +20,13 @@ DISTRIBUTIONS = {"cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyy
 """Distributions of modules with another name."""
 STAND_INS = {"opencv-python": "opencv-python-headless"}
 """What `tools/run` installs in place of a distribution."""
-WITH_OTHERS = {"jinja2": "torch", "typing_extensions": "torch", "pycocotools": "mmdet", "numpy": "mmengine"}
+WITH_OTHERS = {
+    "jinja2": "torch",
+    "typing_extensions": "torch",
+    "pycocotools": "mmdet",
+    "numpy": "mmengine",
+    "docutils": "sphinx",
+}
 """Modules that come with what is declared."""
 WITH_PYTHON = {"pip"}
 """Modules that every environment has."""
@@ -32,6 +38,7 @@ ROOMS = {
     "mmdet_losses": {"openmmlab"},
     "mmdet_losses/data": {"openmmlab", "tools"},
     "tools": {"openmmlab", "tools"},
+    "tools/loss_pages": {"openmmlab", "tools", "docs"},
     "tools/bundling": {"openmmlab", "tools", "test"},
     "tools/comparison": {"openmmlab", "tools", "compare", "lab", "cluster"},
     "tools/mutation_testing": {"mutation", "test"},

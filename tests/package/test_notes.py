@@ -1,9 +1,10 @@
-"""Every loss says what it is good at and what it is bad at."""
+"""Every loss has its formula, and a note of what it is good and bad at."""
 
 import re
 from pathlib import Path
 
 import pytest
+from loss_pages.formulas import FORMULAS
 from loss_pages.notes import NOTES
 
 from mmdet_losses.registry import LOSSES
@@ -12,11 +13,12 @@ CHANGELOG = Path(__file__).parents[2] / "CHANGELOG.md"
 CLASSES = {loss.__name__ for loss in LOSSES.values()}
 
 
-def test_every_loss_has_a_note_and_every_note_a_loss():
-    """The note of a loss that is not released yet may come with the release."""
+@pytest.mark.parametrize("written", [NOTES, FORMULAS], ids=["notes", "formulas"])
+def test_every_loss_is_written_of_and_nothing_else(written: dict):
+    """What is said of a loss that is not released yet may come with the release."""
     unreleased = CHANGELOG.read_text().partition("\n## Unreleased")[2].partition("\n## ")[0]
-    assert set(NOTES) <= CLASSES
-    assert {name for name in CLASSES - set(NOTES) if f"`{name}`" not in unreleased} == set()
+    assert set(written) <= CLASSES
+    assert {name for name in CLASSES - set(written) if f"`{name}`" not in unreleased} == set()
 
 
 @pytest.mark.parametrize("name", sorted(NOTES))

@@ -105,6 +105,7 @@ def described_options(cls: type) -> dict[str, str]:
 
 
 def markdown(text: str) -> str:
-    """reStructuredText's inline marks as Markdown's."""
+    """reStructuredText's inline marks as Markdown's; indented paragraphs, which it takes for code, as plain ones."""
+    text = re.sub(r"(?m)^ {4}(?=\S)", "", text)
     text = re.sub(r":\w+:`~?[\w.]*?(\w+)`", r"`\1`", text)
     return text.replace("``", "`")
