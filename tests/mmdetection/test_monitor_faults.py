@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 import mmdet_losses as ml
 from mmdet_losses.monitor import totals
-from mmdet_losses.monitor.batch import build, load, options
+from mmdet_losses.monitor.batch import build, described, load, options, replay, save
 from mmdet_losses.monitor.report import LossMonitorError
+from mmdet_losses.monitor.watch import Called
 
 
 def replayed(error: LossMonitorError, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -190,20 +191,20 @@ def test_copy_of_the_loss_is_read_an_iteration_later(tmp_path: Path, monkeypatch
 # --------------------------------------------------------------------------------------------------------------- files
 
 
-def test_options_build_the_loss_again() -> None:
-    """Of every loss in every form that the tests know, with its statistics."""
+def test_every_call_is_made_again(tmp_path: Path) -> None:
+    """Of every loss in every form that the tests know, with its statistics: from a file the same loss and rows."""
     from cases import CASES
 
     for case in CASES:
-        loss = getattr(ml, case.name)(**case.options)
-        content = {
-            "loss": {
-                "class": f"{type(loss).__module__}:{type(loss).__qualname__}",
-                "options": options(loss),
-                "state": loss.state_dict(),
-                "line": "",
-            }
-        }
+        loss = case.build()
+        pred, target = case.batch()
+        value = loss(pred, target)
+        save(described(Called("loss", loss, (pred, target), {}, value), "Head"), tmp_path / "call.pt")
+        content = load(tmp_path / "call.pt")
         again = build(content)
-        assert repr(again) == repr(loss.eval())
-        assert options(again) == options(loss)
+        assert repr(again) == repr(loss.eval()), case.id
+        assert options(again) == options(loss), case.id
+        found = replay(content)
+        assert found.value == pytest.approx(float(value.detach()), rel=1e-6, abs=1e-9), case.id
+        assert found.losses.shape == (len(pred),), case.id
+        assert found.row is None, case.id
