@@ -44,7 +44,7 @@ def pytest_configure(config):
 
 BESIDE_TORCH = {
     *("cv2", "filelock", "matplotlib", "mmcv", "mmdet", "mmengine", "numpy", "packaging", "pycocotools", "sklearn"),
-    *("tomli", "tqdm", "yaml"),
+    *("plotly", "scipy", "statsmodels", "tomli", "tqdm", "yaml"),
 }
 """Modules that an environment of torch and pytest may lack."""
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Train configs with this package's losses and with MMDetection's own of the same names, and compare.
+"""Compare the first iterations of a training with those of MMDetection's own losses of the same names.
 
-Without --iters, the config's whole schedule is trained and the val bbox mAP compared. With --iters N, the losses of
-the first N iterations are compared. Runs that are complete are reused; stopped ones start again.
+Both sides have the same seed, weights and data order, so what differs is rounding. Runs that are complete are reused.
+Which side detects better is what `tools/compare.py CONFIG --stock` asks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tool_runtime.errors import report_errors
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", nargs="+", metavar="CONFIG", help="paths of configs")
-    parser.add_argument("--iters", type=int, metavar="N", help="compare the losses of the first N iterations")
+    parser.add_argument("--iters", type=int, default=30, metavar="N", help="number of iterations, 30 by default")
     parser.add_argument(
         "--sgd",
         type=float,
@@ -34,16 +34,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--fresh", action="store_true", help="do not reuse complete runs")
     parser.add_argument("--json", metavar="FILE", help="write all figures, versions and the commit")
     parser.add_argument("--markdown", metavar="FILE", help="write the table that is printed")
-    parser.add_argument("--plot", metavar="FILE.png", help="draw mAP per epoch")
     runtime.add_config_options(parser)
     return parser
 
 
 def parse_args() -> argparse.Namespace:
-    parser = build_parser()
-    args = parser.parse_args()
-    if args.plot and args.iters is not None:
-        parser.error("--plot shows mAP per epoch: leave out --iters")
+    args = build_parser().parse_args()
     if args.parallel and args.threads is None:
         args.threads = 1
     return args
@@ -63,14 +59,12 @@ def main() -> None:
             fresh=args.fresh,
             options=args.cfg_options,
         )
-        table = compare.training_table(pairs) if args.iters is None else compare.iteration_table(pairs)
+        table = compare.iteration_table(pairs)
         if args.json:
             compare.write_json(pairs, args.json)
         if args.markdown:
             Path(args.markdown).parent.mkdir(parents=True, exist_ok=True)
             Path(args.markdown).write_text(table)
-        if args.plot:
-            compare.plot_training(pairs, args.plot)
         print(f"\n{table}", end="")
 
 

@@ -2,7 +2,7 @@
 """List every registered loss: its slot in a head, what it is, its options with their defaults, and its paper.
 
 From Python, mmdet_losses.registry.MODELS.module_dict has the same names. With --write, makes anew what the
-documentation says of each loss: docs/reference.md, the README's table and the marked lists of docs/losses.md.
+documentation says of each loss: docs/reference.md, docs/catalogue.md, and the marked parts of other pages.
 """
 
 from __future__ import annotations

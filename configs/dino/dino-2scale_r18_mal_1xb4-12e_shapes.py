@@ -1,4 +1,4 @@
-# Seven minutes of CPU time; AP50 0.845 and 0.880, mAP 0.564 and 0.616, with seeds 0 and 1. docs/losses.md has more.
+# Seven minutes of CPU time; AP50 0.845 and 0.880, mAP 0.564 and 0.616, with seeds 0 and 1. docs/choose.md has more.
 _base_ = [
     "../_base_/models/dino_r18.py",
     "../_base_/datasets/shapes.py",

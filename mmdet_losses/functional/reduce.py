@@ -123,13 +123,13 @@ def mean_of_columns(weight: Tensor) -> Tensor:
     return (left + right) / 4
 
 
-def weighted_sum(loss: Tensor, weight: Tensor | None) -> Tensor:
-    """Sum of the weighted loss; on a CPU a dot product where there is little to sum."""
+def weighted_sum(loss: Tensor, weight: Tensor | None, selects: bool = False) -> Tensor:
+    """Sum of the weighted loss; where values may be read, a dot product if there is little to sum."""
     if weight is None:
         return loss.sum()
     if weight.dtype != loss.dtype:
         weight = weight.to(loss.dtype)
-    if weight.shape == loss.shape and loss.numel() <= SHORT and may_select(loss):
+    if selects and weight.shape == loss.shape and loss.numel() <= SHORT:
         return torch.dot(loss, weight) if loss.ndim == 1 else torch.dot(loss.flatten(), weight.flatten())
     return (loss * weight).sum()
 
@@ -170,17 +170,19 @@ def weighted_loss(
     reduces = reduction != "none"
     if reduces and num_rows == 0 and not is_compiling():
         return upcast(*filter(torch.is_floating_point, inputs))[0].sum()
+    selects = weight is not None and may_select(weight)
     if weight is not None:
-        if tame and reduces and may_select(weight) and (inputs[0].numel() <= SHORT or mostly_kept(weight, num_rows)):
+        if tame and reduces and selects and (inputs[0].numel() <= SHORT or mostly_kept(weight, num_rows)):
             loss = compute(*inputs)
-            total = weighted_sum(loss, weight)
+            total = weighted_sum(loss, weight, selects)
             if math.isfinite(total.item()):
                 return reduce_total(total, reduction, num_rows * loss.shape[1:].numel(), avg_factor)
         inputs, weight = drop_junk(inputs, weight, may_drop=reduces, values=values)
     loss = compute(*inputs)
     if not reduces:
         return loss if weight is None else loss * weight.to(loss.dtype)
-    return reduce_total(weighted_sum(loss, weight), reduction, num_rows * loss.shape[1:].numel(), avg_factor)
+    total = weighted_sum(loss, weight, selects)
+    return reduce_total(total, reduction, num_rows * loss.shape[1:].numel(), avg_factor)
 
 
 def drop_junk(

@@ -34,10 +34,9 @@ def compute(call: Call, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_f
         weight: Weight, which broadcasts to the unreduced loss.
         avg_factor: Divisor of reduction ``'mean'``.
     """
-    possible = call.reduction != "none" and not is_compiling()
-    fused = call.fused and possible
-    by_hand = fused or (possible and inputs[0].is_cuda and call.function in BY_DEFAULT)
-    if by_hand and written.ENABLED and (room := room_of(inputs[0])).unavailable is None:
+    wanted = call.fused or (inputs[0].is_cuda and call.function in BY_DEFAULT)
+    possible = wanted and call.reduction != "none" and not is_compiling()
+    if possible and written.ENABLED and (room := room_of(inputs[0])).unavailable is None:
         planned = plan_of(call, inputs, weight, avg_factor)
         if planned is not None:
             plan, *read = planned
@@ -45,5 +44,5 @@ def compute(call: Call, inputs: tuple[Tensor, ...], weight: Tensor | None, avg_f
             if loss is not None:
                 return loss
     with without_autocast(inputs[0].device.type):
-        loss = generated.compute(call, inputs, weight, avg_factor) if fused else None
+        loss = generated.compute(call, inputs, weight, avg_factor) if possible and call.fused else None
         return eager(call, inputs, weight, avg_factor) if loss is None else loss

@@ -103,18 +103,19 @@ def test_mean_of_columns(rows: int) -> None:
     torch.testing.assert_close(mean_of_columns(angled), (weight.sum(1) + 1) / 5)
 
 
+@pytest.mark.parametrize("selects", [True, False])
 @pytest.mark.parametrize("size", [5, SHORT + 1])
-def test_weighted_sum(size: int) -> None:
+def test_weighted_sum(size: int, selects: bool) -> None:
     loss, weight = torch.rand(2, 2, size, generator=torch.Generator().manual_seed(0)).unbind()
     expected = (loss.double() * weight.double()).sum()
     for form in (weight, weight.double()):
-        for total in (weighted_sum(loss, form), weighted_sum(loss.flatten(), form.flatten())):
+        for total in (weighted_sum(loss, form, selects), weighted_sum(loss.flatten(), form.flatten(), selects)):
             torch.testing.assert_close(total.double(), expected, rtol=1e-5, atol=0)
             assert total.dtype == torch.float32 and total.shape == ()
     torch.testing.assert_close(
-        weighted_sum(loss, weight[:1]).double(), (loss.double() * weight[:1]).sum(), rtol=1e-5, atol=0
+        weighted_sum(loss, weight[:1], selects).double(), (loss.double() * weight[:1]).sum(), rtol=1e-5, atol=0
     )
-    torch.testing.assert_close(weighted_sum(loss, None), loss.sum())
+    torch.testing.assert_close(weighted_sum(loss, None, selects), loss.sum())
 
 
 def test_no_rows_cost_nothing_and_are_connected() -> None:

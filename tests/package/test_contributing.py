@@ -122,7 +122,7 @@ def test_the_losses_of_the_page_pass_the_tests_of_all_losses(tree: Path) -> None
         "tests/package/test_torch_names.py",
     ]
     chosen = f"(({named}) and (not test_property or {' or '.join(properties)})) or test_every or up_to_date"
-    chosen += " or public_names or config_lines_of_the_readme or table_of_slots or page_names or said or oldest"
+    chosen += " or public_names or config_lines_of_the_catalogue or table_of_slots or page_names or said or oldest"
     options = ["-n", "0", "-p", "no:cacheprovider", "-v", "--disable-warnings", "-o", "console_output_style=classic"]
     output = run(tree, "-m", "pytest", *options, *files, "-k", chosen)
     for name in LOSSES.values():

@@ -30,9 +30,9 @@ def test_example_of_the_docstring_runs(name):
     assert doctest.DocTestRunner().run(test).failed == 0
 
 
-def test_config_lines_of_the_readme_build():
-    table = (ROOT / "README.md").read_text().split("## Losses")[1].split("##")[0]
-    rows = [line for line in table.splitlines() if line.startswith("| `")]
+def test_config_lines_of_the_catalogue_build():
+    table = (ROOT / "docs/catalogue.md").read_text().split("<!-- losses: all -->")[1].split("<!-- end -->")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| [`")]
     named = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
     assert sorted(named) == sorted(LOSSES)
     for row in rows:
@@ -65,12 +65,32 @@ def test_config_lines_of_an_objectives_page_build(name):
         LOSSES[name](**options)
 
 
+def test_choices_of_the_start_pages_build():
+    """The table of situations: the same lines in both languages, each with what its loss needs."""
+    for name, heading in (("README.md", "## Which loss?"), ("docs/zh/index.md", "## 该选哪个损失")):
+        section = (ROOT / name).read_text().split(heading)[1].split("\n## ")[0]
+        lines = re.findall(r"\| `loss_\w+=(dict\(.*\))` \|", section)
+        assert len(lines) == 8
+        for line in lines:
+            options = eval(line, {"dict": dict})
+            LOSSES[options.pop("type")](**options)
+
+
+def anchors(page):
+    """Those that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_files_and_tests_exist(page):
     text = page.read_text()
-    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
-        if "://" not in target:
-            assert (page.parent / target).exists(), target
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", re.sub(r"```.*?```", "", text, flags=re.S)):
+        if "://" in target:
+            continue
+        path = page.parent / target if target else page
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path), f"{target}#{anchor}"
     for path in re.findall(r"(?<!tests/)\b((?:configs|tools)/[\w./-]+\.(?:py|sh))\b", text):
         assert (ROOT / path).exists(), path
     tests = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
@@ -82,7 +102,7 @@ def test_losses_of_your_own_build_from_a_config(tmp_path):
     """In a process of its own, since registered names stay."""
     pytest.importorskip("mmdet", reason="the losses are built by MMDetection's registry")
     blocks = re.findall(r"```python\n# (my_\w+\.py)\n(.*?)```", (ROOT / "docs" / "add_your_own.md").read_text(), re.S)
-    assert [name for name, _ in blocks] == ["my_losses.py", "my_config.py", "my_losses.py"]
+    assert [name for name, _ in blocks] == ["my_losses.py", "my_config.py", "my_losses.py", "my_scores.py"]
     for name, code in blocks:
         with (tmp_path / name).open("a") as file:
             file.write(code)
@@ -95,6 +115,7 @@ def test_losses_of_your_own_build_from_a_config(tmp_path):
         from mmdet.registry import MODELS
         config = Config.fromfile("my_config.py", import_custom_modules=False)
         import_modules_from_strings(**config.custom_imports)
+        import my_scores
         pred, target = torch.tensor([[0.0, 0, 10, 10]]), torch.tensor([[5.0, 5, 15, 15]])
         loss = MODELS.build(config.loss_bbox)
         assert type(loss).__module__ == "my_losses", loss
@@ -105,6 +126,7 @@ def test_losses_of_your_own_build_from_a_config(tmp_path):
             MODELS.build(dict(type="mmdet_losses.CornerIoULoss", power=2.0))(pred.half(), target),
             loss(torch.cat([pred, junk]), torch.cat([target, junk]), weight, avg_factor=1),
             MODELS.build(dict(type="LogCoshLoss", scale=2.0, reduction="sum"))(pred, target),
+            MODELS.build(dict(type="BrierLoss", reduction="sum"))(torch.zeros(2, 3), torch.tensor([1, 3]), weight),
         ]
         print("VALUES", *[value.item() for value in values])
         try:
@@ -120,7 +142,8 @@ def test_losses_of_your_own_build_from_a_config(tmp_path):
     values = [float(x) for x in re.search(r"VALUES (.*)", result.stdout).group(1).split()]
     iou, inner, term = 25 / 175, 9 / (2 * 64 - 9), 50 / 450
     assert values == pytest.approx(
-        [1 - iou + term, 1 - iou**2 + term**2, 2 * (1 - inner + term), 4 * 2 * math.log(math.cosh(2.5))], rel=1e-5
+        [1 - iou + term, 1 - iou**2 + term**2, 2 * (1 - inner + term), 4 * 2 * math.log(math.cosh(2.5)), 3 / 4],
+        rel=1e-5,
     )
     assert "reg_decoded_bbox=True" in result.stdout
 

@@ -272,19 +272,6 @@ def test_figures_of_a_comparison() -> None:
     with pytest.raises(ValueError, match="the same losses"):
         compare.relative_differences(ours, [{"loss": 1.0}] * 2)
 
-    def record(*values: float) -> dict:
-        return {"metrics": [{"epoch": n, "coco/bbox_mAP": value} for n, value in enumerate(values, 1)]}
-
-    pairs = [
-        {"config": "a", "seed": seed, "ours": record(0.1, ours), "stock": record(0.9, stock)}
-        for seed, ours, stock in ((0, 0.4, 0.35), (1, 0.5, 0.55))
-    ]
-    assert compare.training_table(pairs).splitlines()[2:] == [
-        "| a | 0 | 2 | 0.400 | 0.350 | +0.050 |",
-        "| a | 1 | 2 | 0.500 | 0.550 | -0.050 |",
-        "| a | mean | 2 | 0.450 | 0.450 | +0.000 |",
-    ]
-
 
 def list_losses(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, *arguments: str) -> list[str]:
     monkeypatch.setattr("sys.argv", ["list_losses.py", *arguments])

@@ -13,7 +13,7 @@ from mmdet_losses.registry import LOSSES
 INTRODUCTION = """# Every loss
 
 Made from the registry by `tools/list_losses.py --write`; a test says when it is out of date. The contract that
-all of them keep is in [losses.md](losses.md), the differences from MMDetection in [deviations.md](deviations.md).
+all of them keep is in [contract.md](contract.md), the differences from MMDetection in [deviations.md](deviations.md).
 """
 SLOTS = {
     "bbox": "Box regression",

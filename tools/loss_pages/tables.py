@@ -1,11 +1,12 @@
-"""Parts of pages that are made from the registry: the README's table, and lists of losses between marks."""
+"""Parts of pages that are made from the registry: tables of losses, and lists of them, between marks."""
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import torch
@@ -14,12 +15,28 @@ from torch import Tensor
 from mmdet_losses.modules import Loss, RankingLoss
 from mmdet_losses.registry import LOSSES
 
+from .notes import NOTES
 from .reference import SLOTS, documentation, page
 
-PAGES = ("README.md", "docs/losses.md", "docs/fused.md")
+PAGES = ("README.md", "docs/catalogue.md", "docs/choose.md", "docs/losses.md", "docs/fused.md")
 """Pages with parts that are made here, see :func:`filled`."""
 ROOMS = ("mmdet_losses.modules.", "mmdet_losses.rotated.", "mmdet_losses.yolo.")
 MARKED = re.compile(r"(<!-- losses: ([\w ]+) -->).*?(<!-- end -->)", re.DOTALL)
+MOST_USED = (
+    "SmoothL1Loss",
+    "IoULoss",
+    "GIoULoss",
+    "DIoULoss",
+    "CIoULoss",
+    "EIoULoss",
+    "SIoULoss",
+    "NWDLoss",
+    "CrossEntropyLoss",
+    "FocalLoss",
+    "QualityFocalLoss",
+    "DistributionFocalLoss",
+)
+"""What the README shows of all losses."""
 DETR_LINE = "DETR family; GFL, RTMDet, TOOD, VFNet, YOLOX"
 HEADS = {
     "APLoss": "FCOS, VFNet",
@@ -53,11 +70,11 @@ HEADS = {
     "SlideLoss": DETR_LINE,
     "TripletLoss": "re-identification",
     "VarifocalLoss": "VFNet",
-    "GridObjectnessLoss": "a map of cells: [docs](docs/yolo/grid.md)",
-    "YOLOv1Loss": "a map of cells: [docs](docs/yolo/v1.md)",
-    "YOLOv2Loss": "maps of anchors: [docs](docs/yolo/v2.md)",
-    "YOLOv3Loss": "maps of anchors, as YOLOv3's head emits: [docs](docs/yolo/v3.md)",
-    "YOLOv4Loss": "maps of anchors, as YOLOv3's head emits: [docs](docs/yolo/v4.md)",
+    "GridObjectnessLoss": "a map of cells: [more](yolo/grid.md)",
+    "YOLOv1Loss": "a map of cells: [more](yolo/v1.md)",
+    "YOLOv2Loss": "maps of anchors: [more](yolo/v2.md)",
+    "YOLOv3Loss": "maps of anchors, as YOLOv3's head emits: [more](yolo/v3.md)",
+    "YOLOv4Loss": "maps of anchors, as YOLOv3's head emits: [more](yolo/v4.md)",
 }
 """Heads of losses that are not for all heads of their kind, see :func:`heads`."""
 SHOWN: dict[str, dict[str, Any]] = {
@@ -78,7 +95,6 @@ SHOWN: dict[str, dict[str, Any]] = {
     "GridObjectnessLoss": {"stride": 32, "loss_box": {"type": "CIoULoss"}},
     "InnerIoULoss": {"ratio": 0.7, "base": "ciou"},
     "GWDLoss": {"loss_weight": 5.0},
-    "IoULoss": {"mode": "linear"},
     "JDLoss": {"loss_weight": 5.5},
     "KFIoULoss": {"fun": "ln", "loss_weight": 5.0},
     "KLDLoss": {"sqrt": False, "loss_weight": 5.5},
@@ -143,15 +159,55 @@ def in_file_order() -> list[type[Loss]]:
 
 
 def overview() -> str:
-    """The README's table: names, slot, heads, what it is with its paper, and a line of a config."""
+    """The catalogue: names, slot, heads, what it is with its paper, and a line of a config."""
     names = by_class()
-    lines = ["", "| loss | slot | heads | what it is | config line |", "|---|---|---|---|---|"]
+    rows = []
     for cls in in_file_order():
-        title = re.split(r"[:.(,]", documentation(cls).replace("\n", " "))[0].strip()
-        what = f"[{title}]({cls.paper})" if cls.paper else title
-        named = ", ".join(f"`{name}`" for name in names[cls])
-        lines.append(f"| {named} | {cls.slot} | {heads(cls)} | {what} | `{config_line(cls)}` |")
-    return "\n".join([*lines, ""])
+        aliases = ", ".join(f"`{name}`" for name in names[cls][1:])
+        named = linked(cls) + (f" (alias {aliases})" if aliases else "")
+        rows.append((named, cls.slot, heads(cls), titled(cls), f"`{config_line(cls)}`"))
+    return table(("loss", "slot", "heads", "what it is", "config line"), rows)
+
+
+def most_used() -> str:
+    """The README's table: heads, what it is with its paper, and a line of a config."""
+    rows = [(f"`{cls.__name__}`", heads(cls), titled(cls), f"`{config_line(cls)}`") for cls in chosen(MOST_USED)]
+    return table(("loss", "heads", "what it is", "config line"), rows)
+
+
+def noted() -> str:
+    """What every loss is good and bad at, but for those whose note comes with the release."""
+    notes = [(linked(cls), NOTES.get(cls.__name__)) for cls in in_file_order()]
+    rows = [(name, note.good, note.bad) for name, note in notes if note]
+    return table(("loss", "good at", "bad at"), rows)
+
+
+def usual_weights() -> str:
+    """What losses of boxes are worth over typical pairs, with the weight in place of GIoU's, and of which pairs."""
+    from loss_views import typical  # which reads SHOWN of this file
+
+    return "\n".join(["", typical.table().rstrip("\n"), "", *wrap(typical.about(), 120), ""])
+
+
+def chosen(names: Sequence[str]) -> list[type[Loss]]:
+    return [LOSSES[name] for name in names]
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, on lines of its own."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (header, *rows)]
+    return "\n".join(["", lines[0], f"|{'---|' * len(header)}", *lines[1:], ""])
+
+
+def linked(cls: type[Loss]) -> str:
+    """The name of a loss, which links to its entry in the reference."""
+    return f"[`{cls.__name__}`](reference.md#{cls.__name__.lower()})"
+
+
+def titled(cls: type[Loss]) -> str:
+    """What a loss is, in a few words that link to its paper."""
+    title = re.split(r"[:.(,]", documentation(cls).replace("\n", " "))[0].strip()
+    return f"[{title}]({cls.paper})" if cls.paper else title
 
 
 def heads(cls: type[Loss]) -> str:
@@ -159,7 +215,7 @@ def heads(cls: type[Loss]) -> str:
     if cls.__name__ in HEADS:
         return HEADS[cls.__name__]
     if cls.slot == "rbox":
-        return "MMRotate's that decode: [docs](docs/rotated.md)"
+        return "MMRotate's that decode: [more](rotated.md)"
     if cls.boxes:
         return "any that decodes to pixels" if cls.unit else "any that decodes"
     return "RetinaNet, RPN, two-stage heads (deltas)" if cls.slot == "bbox" else "RetinaNet, FCOS, ATSS"
@@ -225,6 +281,9 @@ def of_slot(slot: str, boxes: bool = False) -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "all": overview,
+    "most used": most_used,
+    "notes": noted,
+    "typical": usual_weights,
     "of labels": lambda: takers(PRED, LABELS, use_sigmoid=True),
     "of a softmax": lambda: takers(torch.zeros(6, 5), LABELS, use_sigmoid=False),
     "of labels and qualities": lambda: takers(PRED, (LABELS, torch.full((6,), 0.5))),

@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 from tool_runtime.trial import Trial, run_all
 
 SIDES = ("ours", "stock")
-METRIC = "coco/bbox_mAP"
-STYLES = {"ours": {"linestyle": "-", "marker": "o"}, "stock": {"linestyle": "--", "marker": "s"}}
-"""Dash patterns and markers tell the sides apart without colour."""
 
 
 def run_pairs(
@@ -21,7 +17,7 @@ def run_pairs(
     seeds: Sequence[int],
     work_dir: str,
     *,
-    iters: int | None = None,
+    iters: int,
     lr: float | None = None,
     threads: int | None = None,
     parallel: bool = False,
@@ -41,12 +37,11 @@ def run_pairs(
     Returns:
         One dict per config and seed: ``config`` (its name), ``seed``, and the record of each side.
     """
-    mode = "full" if iters is None else f"iters{iters}"
     trials = {}
     for config in configs:
         for seed in seeds:
             for side in SIDES:
-                folder = Path(work_dir) / Path(config).stem / f"{mode}-seed{seed}-{side}"
+                folder = Path(work_dir) / Path(config).stem / f"iters{iters}-seed{seed}-{side}"
                 trials[label(config, seed, side)] = Trial(
                     config, str(folder), side, seed, iters, lr, threads=threads, options=options or {}
                 )
@@ -104,71 +99,8 @@ def iteration_table(pairs: list[dict[str, Any]]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def final_metric(record: dict[str, Any]) -> float:
-    """Return the bbox mAP after the last epoch."""
-    return record["metrics"][-1].get(METRIC, 0.0)
-
-
-def training_table(pairs: list[dict[str, Any]]) -> str:
-    """Return a Markdown table of the val bbox mAP after the last epoch on both sides, and of the means over seeds."""
-    rows = ["| config | seed | epochs | ours | stock | difference |", "|---|---|---|---|---|---|"]
-    for config in dict.fromkeys(pair["config"] for pair in pairs):
-        group = [pair for pair in pairs if pair["config"] == config]
-        lines = [
-            (str(pair["seed"]), pair["ours"]["metrics"][-1]["epoch"], *(final_metric(pair[side]) for side in SIDES))
-            for pair in group
-        ]
-        if len(group) > 1:
-            lines.append(("mean", lines[0][1], *(mean(final_metric(pair[side]) for pair in group) for side in SIDES)))
-        rows += [f"| {config} | {seed} | {epochs} | {a:.3f} | {b:.3f} | {a - b:+.3f} |" for seed, epochs, a, b in lines]
-    return "\n".join(rows) + "\n"
-
-
-def plot_training(pairs: list[dict[str, Any]], file: str | Path) -> None:
-    """Draw val mAP per epoch, a panel per config: ours solid with circles, stock dashed with squares."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    configs = list(dict.fromkeys(pair["config"] for pair in pairs))
-    columns = min(2, len(configs))
-    rows = -(-len(configs) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(4.2 * columns, 3.0 * rows), squeeze=False, sharex=True, sharey=True
-    )
-    for axis in axes.flat[len(configs) :]:
-        axis.set_visible(False)
-    for axis, config in zip(axes.flat, configs, strict=False):
-        for side, colour in zip(SIDES, ("black", "tab:orange"), strict=True):
-            group = [pair[side]["metrics"] for pair in pairs if pair["config"] == config]
-            for number, metrics in enumerate(group):
-                axis.plot(
-                    [entry["epoch"] for entry in metrics],
-                    [entry.get(METRIC, 0.0) for entry in metrics],
-                    color=colour,
-                    label=side if number == 0 else None,
-                    linewidth=1.4,
-                    markersize=4,
-                    fillstyle="none",
-                    **STYLES[side],
-                )
-        axis.set_title(config, fontsize=8)
-        axis.grid(alpha=0.3)
-        axis.legend(loc="lower right", fontsize=8)
-    for axis in axes[-1]:
-        axis.set_xlabel("epoch")
-    for axis in axes[:, 0]:
-        axis.set_ylabel("val bbox mAP")
-    figure.tight_layout()
-    Path(file).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(file, dpi=100)
-    plt.close(figure)
-
-
 def write_json(pairs: list[dict[str, Any]], file: str | Path) -> None:
-    """Write the records, without paths of this machine and without the per-iteration losses of full trainings, which
-    stay in the work directory."""
+    """Write the records, without paths of this machine."""
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     published = [{**pair, **{side: portable(pair[side]) for side in SIDES}} for pair in pairs]
     Path(file).write_text(json.dumps(published, indent=1) + "\n")
@@ -179,7 +111,5 @@ def portable(record: dict[str, Any]) -> dict[str, Any]:
     trial = {key: value for key, value in record["trial"].items() if key != "work_dir"}
     trial["options"] = {key: value for key, value in trial["options"].items() if key != "data_root"}
     trial["config"] = Path(trial["config"]).name
-    kept = {key: value for key, value in record.items() if key not in ("fingerprint", "trial", "losses")}
-    if not record["metrics"]:
-        kept["losses"] = record["losses"]
+    kept = {key: value for key, value in record.items() if key not in ("fingerprint", "trial", "metrics")}
     return {"trial": trial, **kept}
