@@ -20,7 +20,7 @@ from monitored import BOX, DECODED, MONITOR, PLAIN, Detector, cause, retina, run
 from torch import Tensor, nn
 
 import mmdet_losses as ml
-from mmdet_losses.monitor import totals
+from mmdet_losses.monitor import hook, totals
 from mmdet_losses.monitor.batch import build, described, load, options, replay, save
 from mmdet_losses.monitor.report import LossMonitorError
 from mmdet_losses.monitor.watch import Called
@@ -158,6 +158,21 @@ def test_loss_that_the_head_computes_itself(tmp_path: Path) -> None:
     assert error.file is None
     assert "object 0 of image data/image_1.jpg (number 1 of the batch, img_id 1)" in cause(str(error) + ".")
     assert "What is not finite is loss, loss_own: the head computes it itself" in str(error)
+
+
+def test_call_that_cannot_be_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training ends in the same way, and says what is known."""
+    (tmp_path / "loss_monitor").write_text("a file where the folder would be")
+    data = samples(2, _1=[[10.0, 20, 10, 40]])
+    error = stopped(runner_of(Detector(PLAIN), data, tmp_path, MONITOR))
+    assert error.file is None
+    assert "a box of no size in the data" in cause(str(error))
+    assert "  the call could not be saved as " in str(error)
+
+    monkeypatch.setattr(hook, "images_of", lambda batch: 1 / 0)
+    error = stopped(runner_of(Detector(PLAIN), data, tmp_path, MONITOR))
+    assert "bbox_head.loss_bbox of RetinaHead (L1Loss(" in str(error)
+    assert ") returned inf in iteration 1 of epoch 1. No report could be made of it: ZeroDivisionError" in str(error)
 
 
 def test_without_the_hook_that_reads_the_losses(tmp_path: Path) -> None:
