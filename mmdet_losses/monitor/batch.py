@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,6 +57,7 @@ def described(call: Called, head: str) -> dict[str, Any]:
             "line": line_of(loss),
         },
         "arguments": {name: kept(value) for name, value in by_name(loss, call.args, call.kwargs).items()},
+        "by place": len(call.args),
         "value": total(call.value),
         "autocast": None if call.autocast is None else str(call.autocast).removeprefix("torch."),
     }
@@ -200,27 +201,32 @@ def replay(content: Mapping[str, Any], loss: nn.Module | None = None) -> Replaye
         ValueError: Where the loss cannot be built, or does not take the arguments.
     """
     loss = build(content) if loss is None else loss
-    known = {name: restored(value) for name, value in content["arguments"].items()}
-    given = {name: value for name, value in known.items() if not name.isdigit()}
-    by_place = [value for name, value in known.items() if name.isdigit()]
+    given = {name: restored(value) for name, value in content["arguments"].items()}
+    places = list(given)[: content["by place"]]
     try:
-        value = total(loss(*by_place, **given))
+        value = total(called(loss, given, places))
     except Exception as error:
         raise ValueError(f"the call cannot be made again: {type(error).__name__}: {error}") from error
-    losses = unreduced(loss, given) if not by_place else None
+    losses = unreduced(loss, given, places)
     row = None
     if losses is not None and not losses.isfinite().all():
         row = int((~losses.isfinite()).nonzero()[0])
     return Replayed(value, row, losses)
 
 
-def unreduced(loss: nn.Module, given: Mapping[str, Any]) -> Tensor | None:
+def called(loss: nn.Module, given: Mapping[str, Any], places: Sequence[str]) -> Any:
+    """Call a loss, with the first arguments by position as in the training."""
+    named = {name: value for name, value in given.items() if name not in places}
+    return loss(*(given[name] for name in places), **named)
+
+
+def unreduced(loss: nn.Module, given: Mapping[str, Any], places: Sequence[str]) -> Tensor | None:
     """The loss of each row, of several values their sum; None where rows have none."""
     pred = given.get("pred", given.get("cls_score"))
     if not isinstance(pred, Tensor) or getattr(loss, "slot", "") == "composite":
         return None
     try:
-        values = loss(**{**given, "avg_factor": None, "reduction_override": "none"})
+        values = called(loss, {**given, "avg_factor": None, "reduction_override": "none"}, places)
     except (TypeError, ValueError, RuntimeError, AssertionError):
         return None
     rows = number_of_rows(loss, pred)

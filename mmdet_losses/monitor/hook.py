@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..log import write_to_files
 from ..modules.look import count
-from .batch import described, save, tensors_of
+from .batch import described, save, tensors_of, total
 from .causes import MANY, MOST, NO_BOXES, NOT_FINITE, boxes_of_no_size
 from .figures import BAD, WEIGHTED
 from .images import images_of
@@ -95,13 +95,13 @@ class LossMonitorHook(Hook):
 
     def look_at_totals(self, runner: Runner, known: list[tuple[Iteration, float]]) -> LossMonitorError | None:
         """The report on a loss that is not finite."""
-        for iteration, total in known:
-            if not math.isfinite(total):
+        for iteration, loss in known:
+            if not math.isfinite(loss):
                 call = next((call for call in iteration.calls if not finite(call.value)), None)
                 if call is None:
-                    return LossMonitorError(unwatched(iteration, total))
+                    return LossMonitorError(unwatched(iteration, loss))
                 return self.report(runner, iteration, call, NOT_FINITE)
-            self.history.append((iteration.number, total))
+            self.history.append((iteration.number, loss))
         return None
 
     def look_at_figures(
@@ -120,6 +120,18 @@ class LossMonitorHook(Hook):
 
     def report(self, runner: Runner, iteration: Iteration, call: Called, reason: str) -> LossMonitorError:
         """Save a call, and say what is wrong with it."""
+        try:
+            return self.full_report(runner, iteration, call, reason)
+        except Exception as error:  # the other processes wait, and what is known has to be said
+            head = self.watch.heads[call.name]
+            return LossMonitorError(
+                f"training stopped: {call.name} of {head} ({call.loss}) returned {total(call.value)} in iteration "
+                f"{iteration.number} of epoch {iteration.epoch}. No report could be made of it: "
+                f"{type(error).__name__}: {error}."
+            )
+
+    def full_report(self, runner: Runner, iteration: Iteration, call: Called, reason: str) -> LossMonitorError:
+        """The same, where nothing goes wrong."""
         rank, world = place()
         content = {
             **described(call, self.watch.heads[call.name]),
@@ -128,13 +140,16 @@ class LossMonitorHook(Hook):
             "epoch": iteration.epoch,
             "process": (rank, world),
             "images": images_of(iteration.batch),
-            "history": [total for _, total in self.history],
+            "history": [loss for _, loss in self.history],
             "rate": rates(runner.optim_wrapper),
         }
         case, _ = judged(content, call.loss)
         process = f"_process{rank}" if world > 1 else ""
         file = Path(runner.work_dir) / self.folder / f"iter_{iteration.number}_{call.name}{process}.pt"
-        save(content, file)
+        try:
+            save(content, file)
+        except OSError as error:
+            return LossMonitorError(f"{written(case, None)}\n  the call could not be saved as {file}: {error}")
         return LossMonitorError(written(case, file), file)
 
     def stop_together(self, stop: LossMonitorError | None) -> None:
@@ -186,12 +201,12 @@ def write(hub: Any, key: str, value: float) -> None:
     hub.update_scalar(key, value)
 
 
-def unwatched(iteration: Iteration, total: float) -> str:
+def unwatched(iteration: Iteration, loss: float) -> str:
     """The report where no module returned what is not finite."""
     outputs = iteration.outputs.items() if isinstance(iteration.outputs, dict) else ()
     bad = [name for name, value in outputs if isinstance(value, Tensor) and not finite(value)]
     lines = [
-        f"training stopped: the loss was {total} in iteration {iteration.number} of epoch {iteration.epoch}, but every "
+        f"training stopped: the loss was {loss} in iteration {iteration.number} of epoch {iteration.epoch}, but every "
         f"loss of the model returned finite numbers. What is not finite is {', '.join(bad) or 'their sum'}: the head "
         "computes it itself, or does so with a function. There is no call to make again."
     ]

@@ -15,9 +15,17 @@ WHOLE_ROWS = ("mask", "embedding", "composite")
 
 @cache
 def parameters(cls: type[nn.Module]) -> tuple[str, ...]:
-    """Names of what the ``forward`` of a loss takes by position."""
-    found = list(inspect.signature(cls.forward).parameters.values())[1:]
-    return tuple(one.name for one in found if one.kind is one.POSITIONAL_OR_KEYWORD)
+    """Names of what the ``forward`` of a loss takes by position; behind ``*args`` stand those of the next base."""
+    names: tuple[str, ...] = ()
+    for base in cls.__mro__:
+        if "forward" not in vars(base):
+            continue
+        found = list(inspect.signature(vars(base)["forward"]).parameters.values())[1:]
+        own = tuple(one.name for one in found if one.kind is one.POSITIONAL_OR_KEYWORD)
+        names += own[len(names) :]
+        if not any(one.kind is one.VAR_POSITIONAL for one in found):
+            break
+    return names
 
 
 def by_name(loss: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -29,10 +37,11 @@ def by_name(loss: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> d
 
 def arguments(loss: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, Any]:
     """Prediction, target and weight of a call."""
-    if len(args) > 2:
-        return args[0], args[1], args[2] if weighs(loss) else None
     named = by_name(loss, args, kwargs)
-    return (*(named.get(key) for key in ("pred", "target")), named.get("weight") if weighs(loss) else None)
+    weight = named.get("weight")
+    if not weighs(loss) or (isinstance(weight, Tensor) and weight.dtype in (torch.int64, torch.int32)):
+        weight = None  # the classes of masks, the indices of peaks
+    return named.get("pred", named.get("cls_score")), named.get("target", named.get("label")), weight
 
 
 def reduction_of(loss: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import mmdet_losses as ml
+from mmdet_losses.monitor.figures import Figures
 
 # ------------------------------------------------------------------------------------------------------------- figures
 
@@ -123,6 +124,35 @@ def test_shares_of_a_sum(tmp_path: Path) -> None:
     assert figure(runner, f"{name}.1/gradient") > 0
 
 
+FIGURES = {
+    "box": {"iou"},
+    "sides": {"iou"},
+    "rotated": {"iou"},
+    "cls": {"probability"},
+    "coordinate": set(),
+    "dfl": set(),
+}
+
+
+def test_no_loss_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures of every loss in every form that the tests know, on the path of a GPU."""
+    from cases import CASES, NoWaiting, never_select
+
+    never_select(monkeypatch)
+    for case in CASES:
+        loss = case.build()
+        pred, target = case.batch(12)
+        value = loss(pred, target)
+        figures = Figures({"loss": loss})
+        with NoWaiting():
+            figures.add("loss", loss, (pred, target), {}, value)
+        found = {name: number for (_, name), number in figures.read().items()}
+        asked = {"weighted"} | FIGURES[case.kind] if loss.slot in ("bbox", "rbox", "cls", "dfl") else {"weighted"}
+        assert asked <= set(found), case.id
+        assert 0 <= found.get("probability", 0) <= 1, case.id
+        assert 0 <= found.get("iou", 0) <= 1, case.id
+
+
 PAIR = [[0.0, 1.0, -1.0], [2.0, 0.0, 0.0], [1.0, 1.0, 1.0]]
 
 
@@ -154,8 +184,6 @@ def probability(*rows: Sequence[float]) -> float:
     ],
 )
 def test_positives_of_every_form_of_target(loss: nn.Module, target: Any, weight: Any, expected: dict) -> None:
-    from mmdet_losses.monitor.figures import Figures
-
     figures = Figures({"loss": loss})
     pred = torch.tensor(PAIR)
     figures.add("loss", loss, (pred, target, weight), {}, loss(pred, target, weight))

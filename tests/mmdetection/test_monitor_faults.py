@@ -20,9 +20,10 @@ from monitored import BOX, DECODED, MONITOR, PLAIN, Detector, cause, retina, run
 from torch import Tensor, nn
 
 import mmdet_losses as ml
-from mmdet_losses.monitor import totals
-from mmdet_losses.monitor.batch import build, load, options
+from mmdet_losses.monitor import hook, totals
+from mmdet_losses.monitor.batch import build, described, load, options, replay, save
 from mmdet_losses.monitor.report import LossMonitorError
+from mmdet_losses.monitor.watch import Called
 
 
 def replayed(error: LossMonitorError, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -159,6 +160,21 @@ def test_loss_that_the_head_computes_itself(tmp_path: Path) -> None:
     assert "What is not finite is loss, loss_own: the head computes it itself" in str(error)
 
 
+def test_call_that_cannot_be_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The training ends in the same way, and says what is known."""
+    (tmp_path / "loss_monitor").write_text("a file where the folder would be")
+    data = samples(2, _1=[[10.0, 20, 10, 40]])
+    error = stopped(runner_of(Detector(PLAIN), data, tmp_path, MONITOR))
+    assert error.file is None
+    assert "a box of no size in the data" in cause(str(error))
+    assert "  the call could not be saved as " in str(error)
+
+    monkeypatch.setattr(hook, "images_of", lambda batch: 1 / 0)
+    error = stopped(runner_of(Detector(PLAIN), data, tmp_path, MONITOR))
+    assert "bbox_head.loss_bbox of RetinaHead (L1Loss(" in str(error)
+    assert ") returned inf in iteration 1 of epoch 1. No report could be made of it: ZeroDivisionError" in str(error)
+
+
 def test_without_the_hook_that_reads_the_losses(tmp_path: Path) -> None:
     hooks = dict(checkpoint=None, logger=None, runtime_info=None)
     data = samples(4, _3=[[10.0, 20, 10, 40]])
@@ -190,20 +206,20 @@ def test_copy_of_the_loss_is_read_an_iteration_later(tmp_path: Path, monkeypatch
 # --------------------------------------------------------------------------------------------------------------- files
 
 
-def test_options_build_the_loss_again() -> None:
-    """Of every loss in every form that the tests know, with its statistics."""
+def test_every_call_is_made_again(tmp_path: Path) -> None:
+    """Of every loss in every form that the tests know, with its statistics: from a file the same loss and rows."""
     from cases import CASES
 
     for case in CASES:
-        loss = getattr(ml, case.name)(**case.options)
-        content = {
-            "loss": {
-                "class": f"{type(loss).__module__}:{type(loss).__qualname__}",
-                "options": options(loss),
-                "state": loss.state_dict(),
-                "line": "",
-            }
-        }
+        loss = case.build()
+        pred, target = case.batch()
+        value = loss(pred, target)
+        save(described(Called("loss", loss, (pred, target), {}, value), "Head"), tmp_path / "call.pt")
+        content = load(tmp_path / "call.pt")
         again = build(content)
-        assert repr(again) == repr(loss.eval())
-        assert options(again) == options(loss)
+        assert repr(again) == repr(loss.eval()), case.id
+        assert options(again) == options(loss), case.id
+        found = replay(content)
+        assert found.value == pytest.approx(float(value.detach()), rel=1e-6, abs=1e-9), case.id
+        assert found.losses.shape == (len(pred),), case.id
+        assert found.row is None, case.id
