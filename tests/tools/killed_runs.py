@@ -43,10 +43,8 @@ def in_record() -> None:
 
 
 MOMENTS = {
+    "after a checkpoint, before it is evaluated": before(Recorder, "after_val_epoch"),
     "in the second epoch": before(Recorder, "after_train_iter", lambda runner: runner.iter == 3),
-    "after the last checkpoint, before it is evaluated": before(
-        Recorder, "after_val_epoch", lambda runner: runner.epoch == runner.max_epochs
-    ),
     "when all is evaluated": in_record,
 }
 

@@ -126,8 +126,8 @@ def test_killed_run_measures_what_an_uninterrupted_one_does(trained: tuple[Plan,
     )
     assert code == 0, said[-3000:]
     assert json.loads(said.strip().splitlines()[-1]) == {
+        "after a checkpoint, before it is evaluated": [-signal.SIGKILL, "epoch_1.pth"],
         "in the second epoch": [-signal.SIGKILL, "epoch_1.pth"],
-        "after the last checkpoint, before it is evaluated": [-signal.SIGKILL, "epoch_2.pth"],
         "when all is evaluated": [-signal.SIGKILL, "epoch_2.pth"],
         "at last": [0, ""],
     }
