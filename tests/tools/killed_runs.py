@@ -1,21 +1,21 @@
-"""One run of a comparison in processes that end at bad moments, and once without: prints what both measured.
+"""One run of a comparison, in processes that end at bad moments: prints how each of them ended.
 
-``killed_runs.py PLAN.json``: arguments of a ``Plan``. Everything is imported once, the runs are forks of this process.
+``killed_runs.py JOB.json``. Everything is imported once, the processes are forks of this one.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
+import torch._dynamo  # noqa: F401  an optimizer imports it
 from comparison import worker
 from comparison.hooks import Recorder
-from comparison.plan import Plan
+from mmengine.config import Config
 
 
 def end() -> None:
@@ -43,10 +43,8 @@ def in_record() -> None:
 
 
 MOMENTS = {
+    "after a checkpoint, before it is evaluated": before(Recorder, "after_val_epoch"),
     "in the second epoch": before(Recorder, "after_train_iter", lambda runner: runner.iter == 3),
-    "after the last checkpoint, before it is evaluated": before(
-        Recorder, "after_val_epoch", lambda runner: runner.epoch == runner.max_epochs
-    ),
     "when all is evaluated": in_record,
 }
 
@@ -62,20 +60,15 @@ def attempt(job: worker.Job, plant: Callable[[], None] | None = None) -> int:
 
 
 def main() -> None:
-    arguments = json.loads(Path(sys.argv[1]).read_text())
-    plan = Plan(**{**arguments, "folder": Path(arguments["folder"])})
-    plan.save()
-    (job,) = plan.jobs()
-    ended = {"never": attempt(job)}
-    whole = json.loads(job.file("result.json").read_text())
-    shutil.rmtree(job.folder)
-    checkpoints = {}
-    job.save()
+    job = worker.Job.load(sys.argv[1])
+    # what every process would do again: collect what is imported here, lay out its config for a log
+    gc.freeze()
+    Config.pretty_text = ""
+    ended = {}
     for moment, plant in MOMENTS.items():
-        ended[moment] = attempt(job, plant)
-        checkpoints[moment] = job.file("last_checkpoint").read_text().rpartition("/")[2]
-    ended["at last"] = attempt(job)
-    print(json.dumps([ended, checkpoints, whole, json.loads(job.file("result.json").read_text())]))
+        ended[moment] = [attempt(job, plant), job.file("last_checkpoint").read_text().rpartition("/")[2]]
+    ended["at last"] = [attempt(job), ""]
+    print(json.dumps(ended))
 
 
 if __name__ == "__main__":

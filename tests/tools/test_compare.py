@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,17 +20,21 @@ import pytest
 pytest.importorskip("mmdet")
 pytest.importorskip("statsmodels")
 
+import numpy as np
+import torch
 from command_line import ROOT, run, run_fork
 from comparison import run as running
 from comparison import variants
 from comparison.checks import check
 from comparison.engines.local import LocalEngine
 from comparison.files import write_json
-from comparison.jobs import CURVE, FAILURE, LOG, RESULT, Job, folder_name
+from comparison.hooks import EpochSeeds
+from comparison.jobs import CURVE, FAILURE, JOB, LOG, RESULT, Job, folder_name
 from comparison.plan import Plan
 from comparison.results import read
 from comparison.worker import explain
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
+from mmengine.dataset import worker_init_fn
 from tool_runtime.errors import ToolError
 
 CONFIG = str(ROOT / "configs" / "retinanet" / "retinanet_r18_fpn_giou_1xb4-4e_shapes.py")
@@ -63,63 +70,85 @@ def figures(result: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "curve": [{key: entry[key] for key in entry if key != "seconds"} for entry in result["curve"]]}
 
 
-def test_killed_run_measures_what_an_uninterrupted_one_does(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, str]:
+    """One run that the command trained, and what the command said."""
+    folder = tmp_path_factory.mktemp("trained")
+    options = [f"{key}={value}" for key, value in tiny(folder / "data").items() if "spec" not in key]
+    for split in ("train", "val"):
+        sizes = {**SMALL, "seed": 1}.items()
+        options += [f"{split}_dataloader.dataset.spec.{key}={value}".replace(" ", "") for key, value in sizes]
+    (folder / "variants.yaml").write_text(f"WIoU:\n  {LOSS}: WIoULoss\n  model.bbox_head.loss_bbox.loss_weight: 1.5\n")
+    said = run(
+        "compare.py",
+        CONFIG,
+        *("--variants", folder / "variants.yaml", "--seeds", "4,", "--epochs", 2),
+        *("--work-dir", folder / "runs", "--cfg-options", *options),
+    )
+    given = variants.from_file(str(folder / "variants.yaml"))
+    parser_says = {key: value for key, _, value in (option.partition("=") for option in options)}
+    settings = {key: DictAction._parse_iterable(value) for key, value in parser_says.items()}
+    return Plan(CONFIG, given, [4, 5], folder / "runs", options=settings, length=("epochs", 2)), said
+
+
+def test_command_trains_what_is_missing(trained: tuple[Plan, str]) -> None:
+    """One run, with its report; of two seeds then only the other is missing."""
+    plan, said = trained
+    assert "Only the baseline is trained" in said and "1 runs, 0 done, 1 to do" in said
+    (done,) = read(plan.folder / "results.json").runs
+    assert (done.variant, done.seed, done.status) == ("WIoU", 4, "done")
+    assert done.seconds > 0 and done.peak_memory_mb > 100 and done.versions["mmdet"] == "3.3.0"
+    assert [entry["epoch"] for entry in done.curve] == [1, 2]
+    assert done.metrics["bbox_mAP_50"] > 0
+    # MMDetection's evaluation rounds to three digits
+    for name in ("bbox_mAP", "bbox_mAP_50", "bbox_mAP_s"):
+        assert done.metrics[name] == pytest.approx(done.curve[-1][name], abs=5.1e-4)
+    assert set(done.per_class) == {"circle", "rectangle", "triangle"}
+    assert (plan.folder / "report.html").is_file()
+    assert not list(plan.folder.glob("**/*.pth*"))
+
+    plan.check_folder()
+    plan.save()
+    (line,) = running.dry_run(plan)
+    assert line.endswith(f"-m comparison.worker {plan.folder}/runs/WIoU/seed5/job.json")
+    assert (plan.folder / "commands.txt").read_text() == f"{line}\n"
+
+
+def test_killed_run_measures_what_an_uninterrupted_one_does(trained: tuple[Plan, str], tmp_path: Path) -> None:
     """Random flips, a loss with a statistic, data loaders: killed between a checkpoint and its evaluation, too."""
-    request = tmp_path / "plan.json"
-    options = tiny(tmp_path / "data")
-    settings = {"config": CONFIG, "seeds": [3], "folder": str(tmp_path / "runs"), "length": ["epochs", 2]}
-    request.write_text(json.dumps({**settings, "variants": {"WIoU": {LOSS: "WIoULoss"}}, "options": options}))
+    plan, _ = trained
+    whole = plan.job("WIoU", 4)
+    killed = replace(whole, folder=str(tmp_path / "run"))
+    killed.save()
     program = ROOT / "tests" / "tools" / "killed_runs.py"
     code, said = run_fork(
-        program.read_text(), [str(program), str(request)], tmp_path, PYTHONPATH=f"{ROOT / 'tools'}:{ROOT}"
+        program.read_text(), [str(program), str(killed.file(JOB))], ROOT, PYTHONPATH=f"{ROOT / 'tools'}:{ROOT}"
     )
     assert code == 0, said[-3000:]
-    ended, checkpoints, whole, resumed = json.loads(said.strip().splitlines()[-1])
-    assert ended == {
-        "never": 0,
-        "in the second epoch": -signal.SIGKILL,
-        "after the last checkpoint, before it is evaluated": -signal.SIGKILL,
-        "when all is evaluated": -signal.SIGKILL,
-        "at last": 0,
+    assert json.loads(said.strip().splitlines()[-1]) == {
+        "after a checkpoint, before it is evaluated": [-signal.SIGKILL, "epoch_1.pth"],
+        "in the second epoch": [-signal.SIGKILL, "epoch_1.pth"],
+        "when all is evaluated": [-signal.SIGKILL, "epoch_2.pth"],
+        "at last": [0, ""],
     }
-    assert list(checkpoints.values()) == ["epoch_1.pth", "epoch_2.pth", "epoch_2.pth"]
-    assert figures(resumed) == figures(whole)
-    assert [entry["epoch"] for entry in whole["curve"]] == [1, 2]
-    assert whole["metrics"]["bbox_mAP_50"] > 0
-    # MMDetection's evaluation rounds to three digits
-    assert whole["metrics"]["bbox_mAP"] == pytest.approx(whole["curve"][-1]["bbox_mAP"], abs=5.1e-4)
-    assert set(whole["per_class"]) == {"circle", "rectangle", "triangle"}
-    assert not list((tmp_path / "runs").glob("**/*.pth*"))
+    results = [json.loads(job.file(RESULT).read_text()) for job in (whole, killed)]
+    assert figures(results[0]) == figures(results[1])
 
 
-def test_command_trains_what_is_missing(tmp_path: Path) -> None:
-    """One run, which a second call keeps; a third plans another seed alone; another comparison is refused."""
-    file = tmp_path / "options.yaml"
-    options = [f"{key}={value}" for key, value in tiny(tmp_path / "data").items() if "spec" not in key]
-    for split in ("train", "val"):
-        options += [f"{split}_dataloader.dataset.spec.{key}={value}".replace(" ", "") for key, value in SMALL.items()]
-    file.write_text(f"CIoU:\n  {LOSS}: CIoULoss\n  model.bbox_head.loss_bbox.loss_weight: 2.0\n")
-    folder = tmp_path / "runs"
-    command = ["compare.py", CONFIG, "--variants", file, "--work-dir", folder, "--epochs", 1, "--cfg-options", *options]
-    said = run(*command, "--seeds", "4,")
-    assert "Only the baseline is trained" in said and "1 to do" in said
-    found = read(folder / "results.json")
-    (done,) = found.runs
-    assert (done.variant, done.seed, done.status) == ("CIoU", 4, "done")
-    assert done.seconds > 0 and done.peak_memory_mb > 100 and done.versions["mmdet"] == "3.3.0"
-    assert (folder / "report.html").is_file()
+def test_random_numbers_follow_from_seed_and_epoch() -> None:
+    """In this process and in the workers of the data loader, which differ from epoch to epoch."""
 
-    before = (folder / "runs" / "CIoU" / "seed4" / RESULT).stat().st_mtime_ns
-    planned = run(*command, "--seeds", "4-5", "--dry-run").strip().splitlines()
-    assert [line for line in planned if "comparison.worker" in line] == (folder / "commands.txt").read_text().split(
-        "\n"
-    )[:-1]
-    assert str(folder / "runs" / "CIoU" / "seed5" / "job.json") in planned[-1]
-    assert "seed4" not in (folder / "commands.txt").read_text()
-    assert (folder / "runs" / "CIoU" / "seed4" / RESULT).stat().st_mtime_ns == before
+    def begin(seed: int, epoch: int) -> tuple[float, float, float, int]:
+        loader = SimpleNamespace(worker_init_fn=partial(worker_init_fn, num_workers=2, rank=0, seed=seed))
+        EpochSeeds().before_train_epoch(SimpleNamespace(seed=seed, epoch=epoch, train_dataloader=loader))
+        drawn = random.random(), float(np.random.rand()), float(torch.rand(1))
+        return *drawn, loader.worker_init_fn.keywords["seed"]
 
-    said = run(*command, "model.bbox_head.loss_cls.gamma=1.5", "--seeds", "4,", code=2)
-    assert "holds another comparison" in said and "model.bbox_head.loss_cls.gamma is not set there and 1.5 now" in said
+    first = begin(3, 0)
+    for other in (begin(3, 1), begin(4, 0)):
+        assert all(one != another for one, another in zip(first, other, strict=True))
+    assert begin(3, 0) == first
+    assert all(begin(seed, 7)[3] + 100 < 2**32 for seed in range(20)), "numpy takes no larger seed"
 
 
 class Scripted(Job):
