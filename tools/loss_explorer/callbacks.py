@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from dash import Dash, Input, Output, Patch, State, ctx, html, no_update
 from dash.exceptions import PreventUpdate
+from loss_views.notes import notes_of
 from tool_runtime.errors import ToolError
 
-from . import page, tables
+from . import curves, page, tables
 from .descent import places
 from .events import BOXES, Fields, dragged, filled
 from .figure import annotations, axes, seen, shapes, traces
@@ -109,12 +111,18 @@ def register(app: Dash) -> None:
         patch["data"] = traces([place.label for place in found], [place.way for place in found])
         return patch, tables.descent_table(found, state.step), " ".join(notes), str(state.step)
 
-    @app.callback(Output("panels", "children"), Output("drawn", "data"), Input("state", "data"), State("drawn", "data"))
-    def draw(stored: str | None, drawn: list[str] | None) -> tuple[Any, list[str]]:
+    @app.callback(
+        Output("panels", "children"),
+        Output("notes", "children"),
+        Output("drawn", "data"),
+        Input("state", "data"),
+        State("drawn", "data"),
+    )
+    def draw(stored: str | None, drawn: list[str] | None) -> tuple[Any, str, list[str]]:
         state = DEFAULT if stored is None else from_link(stored)[0]
         if state.tab != "curves" or list(state.curves) == drawn:
             raise PreventUpdate
-        return page.panels(state.curves), list(state.curves)
+        return page.panels(state.curves), curves.notes(state.curves), list(state.curves)
 
     @app.callback(
         Output("file", "data"),
@@ -159,9 +167,11 @@ def said(before: Position | None, after: Position) -> dict[str, Any]:
     found = rows(after.modified(), after.pred, after.target)
     sent["numbers"] = tables.values_table(found, after)
     without = {loss.label: after.modifiers.left_out(loss) for loss in chosen}
-    sent["left_out"] = " ".join(
-        f"{label} goes without {' and '.join(names)}." for label, names in without.items() if names
-    )
+    notes = [
+        *notes_on(after.losses),
+        *(f"{label} goes without {' and '.join(names)}." for label, names in without.items() if names),
+    ]
+    sent["left_out"] = " ".join(notes)
     view = seen(after.target, after.pred)
     patch = Patch()
     patch["layout"]["shapes"] = shapes(after)
@@ -170,6 +180,12 @@ def said(before: Position | None, after: Position) -> dict[str, Any]:
         patch["layout"][axis]["range"] = limits
     sent["figure"] = patch
     return sent
+
+
+@lru_cache(maxsize=64)
+def notes_on(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """What has to be said of the losses, such as the size of the image that they take by default."""
+    return tuple(notes_of([read_loss(text, "bbox") for text in texts]))
 
 
 def options(slot: str, texts: tuple[str, ...]) -> list[dict[str, str]]:

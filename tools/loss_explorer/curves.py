@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from loss_views.curves import Panel
+from loss_views.curves import DERIVATIVE, Panel
 from loss_views.logit_curves import logit_panels
+from loss_views.notes import detached_note, notes_of
+from loss_views.styles import COLOURS
 
-from .figure import COLOURS, DASHES, INK, SYMBOLS
+from .figure import DASHES, INK, SYMBOLS
 from .losses import read_loss
 
 CONFIG = {
@@ -31,6 +33,14 @@ def figures(texts: tuple[str, ...]) -> list[dict[str, Any]]:
     """A figure for each panel, the values above the derivatives."""
     labels = [read_loss(text, "cls").label for text in texts]
     return [figure(panel, labels) for panel in panels(texts)]
+
+
+@lru_cache(maxsize=32)
+def notes(texts: tuple[str, ...]) -> str:
+    """What has to be said of the losses beside their curves."""
+    chosen = [read_loss(text, "cls") for text in texts]
+    of_slopes = [panel for panel in panels(texts) if panel.slope_label == DERIVATIVE]
+    return " ".join((*notes_of(chosen), *detached_note(of_slopes, chosen)))
 
 
 def figure(panel: Panel, labels: Sequence[str]) -> dict[str, Any]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from loss_views.styles import COLOURS
+
 from .state import SIDES, Box, State
 from .values import Row
 
 SCENE: Box = (0.0, 0.0, 200.0, 120.0)
 """What is seen of the image, in pixels, as long as both boxes are in it."""
-TARGET, PRED, INK = "#0072b2", "#d55e00", "#222222"
-COLOURS = ("#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#000000", "#d55e00", "#0072b2", "#7a5195", "#8c8c00", "#666666")
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+TARGET, PRED, INK = "#0072B2", "#D55E00", "#222222"
+OF_LOSSES = tuple(colour for colour in COLOURS if colour not in (TARGET, PRED))
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross", "pentagon", "hexagram", "bowtie")
 LONGEST_ARROW = 0.11
 """Of the width that is seen."""
@@ -138,7 +140,7 @@ def traces(labels: Sequence[str], ways: Sequence[Sequence[Box]]) -> list[dict[st
     """
     found: list[dict[str, Any]] = []
     for place, (label, way) in enumerate(zip(labels, ways, strict=True)):
-        colour, dash, symbol = (kinds[place % len(kinds)] for kinds in (COLOURS, DASHES, SYMBOLS))
+        colour, dash, symbol = (kinds[place % len(kinds)] for kinds in (OF_LOSSES, DASHES, SYMBOLS))
         x1, y1, x2, y2 = way[-1]
         common = {"legendgroup": label, "name": label, "hoverinfo": "name"}
         line = {"color": colour, "dash": dash}

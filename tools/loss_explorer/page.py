@@ -201,7 +201,7 @@ def logits() -> html.Div:
     return html.Div(
         [
             html.Section(choice("curves", "curve_line", "Classification losses"), className="choice"),
-            dcc.Loading(html.Div(id="panels", className="panels")),
+            dcc.Loading([html.Div(id="panels", className="panels"), html.P(id="notes", className="help")]),
         ],
         id="logits",
         className="logits",
