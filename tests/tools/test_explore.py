@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import random
+import runpy
 import socket
 import sys
 from dataclasses import replace
@@ -18,7 +19,7 @@ pytest.importorskip("dash", reason="the page needs Dash: pip install 'mmdet-loss
 
 import explore_page
 import torch
-from command_line import TOOLS, run, run_fork
+from command_line import TOOLS
 from loss_explorer import curves, events, tables
 from loss_explorer.descent import places
 from loss_explorer.events import Fields
@@ -230,7 +231,7 @@ def test_target_and_prediction_differ_without_colour() -> None:
     target, pred = shapes(DEFAULT)
     assert target["line"]["dash"] == "dash"
     assert pred["line"]["dash"] == "solid"
-    assert (target["label"]["text"], pred["label"]["text"]) == ("target", "prediction")
+    assert [shape["label"]["text"].strip() for shape in (target, pred)] == ["target", "prediction"]
     ways = [[PRED]] * 12
     drawn = traces([f"loss {number}" for number in range(12)], ways)
     looks = {(trace["line"]["dash"], trace["marker"]["symbol"]) for trace in drawn}
@@ -256,7 +257,7 @@ def test_a_dragged_box() -> None:
         ("pred", Fields(pred=[5, 0, 2, 3]), "pred must have x2 of x1 or more"),
         ("line", Fields(line="open('/etc/passwd')"), "cannot read"),
         ("curve_line", Fields(curve_line="../x"), "cannot read"),
-        ("losses", Fields(losses=["CIoULoss", {"type": "x"}]), "a loss is a name or a line"),
+        ("losses", Fields(losses=["CIoULoss", {"type": "x"}]), "unknown loss 'x'"),
         ("modifiers", Fields(on=["power"], power=None), "power must be a number"),
         ("modifiers", Fields(on=["__class__"]), "modifiers must be one of"),
         ("modifiers", Fields(on=["focaler"], focaler=[0.9, 0.1]), "focaler must be an interval"),
@@ -329,23 +330,35 @@ def test_every_loss_of_the_lists_can_be_chosen(slot: str) -> None:
         assert read_loss(name, slot).name == name
 
 
-def test_a_taken_port_is_one_sentence() -> None:
+def ended(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """What the command says as it ends with exit code 2."""
+    monkeypatch.setattr(sys, "argv", ["explore.py", *map(str, arguments)])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(TOOLS / "explore.py"), run_name="__main__")
+    assert stop.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_a_taken_port_is_one_sentence(monkeypatch, capsys) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        said = run("explore.py", "--port", port, code=2)
-    assert f"cannot listen on 127.0.0.1 port {port}" in said
+        said = ended(monkeypatch, capsys, "--port", port)
+    assert said.startswith(f"explore: error: cannot listen on 127.0.0.1 port {port} (")
     assert "--port" in said
-    assert len(said.strip().splitlines()) == 1
+    assert len(said.splitlines()) == 1
 
 
-def test_without_dash_the_extra_is_named() -> None:
-    program = f"import sys; sys.modules['dash'] = None; sys.path.insert(0, {str(TOOLS)!r}); import runpy; "
-    program += f"runpy.run_path({str(TOOLS / 'explore.py')!r}, run_name='__main__')"
-    code, said = run_fork(program, ["explore.py"], TOOLS.parent)
-    assert code == 2
-    assert said.strip() == "explore: error: the page needs Dash: pip install 'mmdet-losses[lab]'"
+def test_a_wrong_port_or_host_is_one_sentence(monkeypatch, capsys) -> None:
+    assert "--port must be from 0 to 65535, got 70000" in ended(monkeypatch, capsys, "--port", 70000)
+    assert "cannot listen on no/host" in ended(monkeypatch, capsys, "--host", "no/host")
+
+
+def test_without_dash_the_extra_is_named(monkeypatch, capsys) -> None:
+    monkeypatch.setitem(sys.modules, "dash", None)
+    said = ended(monkeypatch, capsys)
+    assert said == "explore: error: the page needs Dash: pip install 'mmdet-losses[lab]'\n"
 
 
 browser = pytest.mark.skipif(

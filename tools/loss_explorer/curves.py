@@ -69,7 +69,7 @@ def figure(panel: Panel, labels: Sequence[str]) -> dict[str, Any]:
             "yaxis2": {**axis, "title": {"text": panel.slope_label}, "domain": [0, 0.46]},
             "hovermode": "x",
             "margin": {"l": 60, "r": 12, "t": 40, "b": 40},
-            "legend": {"orientation": "h", "y": -0.15, "yanchor": "top", "x": 0},
+            "legend": {"orientation": "h", "y": -0.15, "yanchor": "top", "x": 0, "itemsizing": "constant"},
             "paper_bgcolor": "#ffffff",
             "plot_bgcolor": "#fbfbfb",
             "font": {"family": "system-ui, sans-serif", "size": 13, "color": INK},
@@ -84,5 +84,5 @@ def short(values: Sequence[float]) -> list[float]:
 def marks(count: int, place: int) -> list[int]:
     """Sizes of markers: few, and those of each loss in places of its own."""
     every = max(count // MARKS, 1)
-    offset = place * 7 % every
+    offset = int(every * (0.5 + 0.37 * place)) % every
     return [9 if point % every == offset else 0 for point in range(count)]

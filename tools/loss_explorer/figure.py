@@ -87,7 +87,8 @@ def rectangle(box: Box, colour: str, dash: str, fill: str, text: str, where: tup
         "line": {"color": colour, "width": 3, "dash": dash},
         "fillcolor": fill,
         "label": {
-            **{"text": text, "textposition": f"top {where[0]}", "xanchor": where[1], "yanchor": "top"},
+            **{"text": f"\u00a0{text}\u00a0", "textposition": f"top {where[0]}", "xanchor": where[1], "yanchor": "top"},
+            "padding": 0,
             "font": {"size": 12, "color": colour},
         },
     }
@@ -190,7 +191,14 @@ def figure(state: State) -> dict[str, Any]:
             },
             "dragmode": False,
             "margin": {"l": 36, "r": 8, "t": 30, "b": 28},
-            "legend": {"orientation": "h", "y": -0.1, "yanchor": "top", "x": 0, "font": {"size": 11}},
+            "legend": {
+                "orientation": "h",
+                "y": -0.1,
+                "yanchor": "top",
+                "x": 0,
+                "font": {"size": 11},
+                "itemsizing": "constant",
+            },
             "paper_bgcolor": "#ffffff",
             "plot_bgcolor": "#fbfbfb",
             "font": {"family": "system-ui, sans-serif", "size": 13, "color": INK},

@@ -35,6 +35,7 @@ def fits(cls: type[Loss], slot: str) -> bool:
     return cls.slot == slot and (slot != "bbox" or bool(cls.boxes))
 
 
+@lru_cache(maxsize=256)
 def read_loss(text: str, slot: str) -> Chosen:
     """A loss of a slot from its name or its line; a name that needs options has an example of them.
 

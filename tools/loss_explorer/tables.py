@@ -27,7 +27,9 @@ def table(caption: str, header: Sequence[str], body: Sequence[Sequence[Any]], na
     """A table whose first column names the rows."""
     head = html.Tr([html.Th(text, scope="col") for text in header])
     lines = [html.Tr([html.Th(first, scope="row"), *map(html.Td, rest)]) for first, *rest in body]
-    return html.Table([html.Caption(caption), html.Thead(head), html.Tbody(lines)], id=name, className="numbers")
+    return html.Table(
+        [html.Caption(html.Span(caption)), html.Thead(head), html.Tbody(lines)], id=name, className="numbers"
+    )
 
 
 def values_table(rows: Sequence[Row], state: State) -> html.Table:
