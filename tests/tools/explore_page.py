@@ -31,6 +31,12 @@ TEN = (
     "MPDIoULoss",
     "GCDLoss",
 )
+SETTLED = """
+const plot = document.querySelector('#figure .js-plotly-plot'), layout = plot && plot.layout;
+return layout && document.querySelector('#figure .annotation-text') && layout.annotations.length > 1 &&
+  ['target', 'pred'].every((name, place) => ['x', 'y'].every(axis => [0, 1].every(end =>
+    layout.shapes[place][axis + end] === +document.getElementById(`${name}-${axis}${end + 1}`).value)));
+"""
 WATCH = """
 window.seen = [];
 addEventListener('mouseup', () => { window.released = performance.now(); }, true);
@@ -83,7 +89,12 @@ def until(driver: Any, holds: Any) -> Any:
 def open_page(driver: Any, address: str) -> None:
     """Load a page, and wait for its numbers and its figure."""
     driver.get(address)
-    until(driver, lambda driver: numbers(driver) and shapes(driver))
+    until(driver, settled)
+
+
+def settled(driver: Any) -> bool:
+    """Whether table, fields and figure hold the same boxes, arrows and all."""
+    return bool(numbers(driver)) and driver.execute_script(SETTLED)
 
 
 def shapes(driver: Any) -> list[Any]:
@@ -130,7 +141,7 @@ def latency(times: int) -> list[float]:
         for turn in range(times + 2):
             driver.execute_script("window.seen = []")
             drag(driver, 1, 9 if turn % 2 else -9, 4 if turn % 4 < 2 else -4)
-            until(driver, lambda driver: driver.execute_script("return window.seen.length"))
+            until(driver, lambda driver: driver.execute_script("return window.seen.length") and settled(driver))
             found.append(driver.execute_script("return window.seen.at(-1)"))
     return found[2:]
 
@@ -138,4 +149,6 @@ def latency(times: int) -> list[float]:
 if __name__ == "__main__":
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools"))
     measured = latency(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
-    print(f"{len(measured)} drags: median {statistics.median(measured):.0f} ms, slowest {max(measured):.0f} ms")
+    print(
+        f"{len(measured)} drags: median {statistics.median(measured):.0f} ms, fastest {min(measured):.0f} ms, slowest {max(measured):.0f} ms"
+    )

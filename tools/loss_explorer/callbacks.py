@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -133,7 +134,7 @@ def register(app: Dash) -> None:
     )
     def save(json_clicks: Any, csv_clicks: Any, stored: str) -> dict[str, str]:
         state = from_link(stored)[0]
-        found = rows(state.modified(), state.pred, state.target)
+        found = rows(state.chosen(), state.modifiers, state.pred, state.target)
         if ctx.triggered_id == "csv":
             return {"content": tables.as_csv(found), "filename": "boxes.csv", "type": "text/csv"}
         text = tables.as_json(state, found, places(state, state.step)[0])
@@ -164,7 +165,7 @@ def said(before: Position | None, after: Position) -> dict[str, Any]:
         sent["arrow_options"] = [{"label": loss.label, "value": place} for place, loss in enumerate(chosen)]
     if before is None or before.curves != after.curves:
         sent["curve_options"] = options("cls", after.curves)
-    found = rows(after.modified(), after.pred, after.target)
+    found = rows(chosen, after.modifiers, after.pred, after.target)
     sent["numbers"] = tables.values_table(found, after)
     without = {loss.label: after.modifiers.left_out(loss) for loss in chosen}
     notes = [
@@ -176,10 +177,17 @@ def said(before: Position | None, after: Position) -> dict[str, Any]:
     patch = Patch()
     patch["layout"]["shapes"] = shapes(after)
     patch["layout"]["annotations"] = annotations(after.pred, found[after.arrows] if found else None, view[2] - view[0])
+    if before is not None and before.step and aside(before) != aside(after):
+        patch["data"] = []  # until the descent from here is known
     for axis, limits in axes(view).items():
         patch["layout"][axis]["range"] = limits
     sent["figure"] = patch
     return sent
+
+
+def aside(state: Position) -> Position:
+    """The state without what does not change a descent."""
+    return replace(state, arrows=0, step=0, tab=DEFAULT.tab, curves=())
 
 
 @lru_cache(maxsize=64)

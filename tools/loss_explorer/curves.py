@@ -49,15 +49,18 @@ def figure(panel: Panel, labels: Sequence[str]) -> dict[str, Any]:
     for line in panel.lines:
         place = labels.index(line.label)
         colour, dash, symbol = (kinds[place % len(kinds)] for kinds in (COLOURS, DASHES, SYMBOLS))
+        look = {"symbol": symbol, "color": colour}
         common = {
-            **{"name": line.label, "legendgroup": line.label, "mode": "lines+markers"},
+            **{"name": line.label, "legendgroup": line.label, "mode": "lines+markers", "showlegend": False},
             "line": {"color": colour, "dash": dash, "width": 2},
-            "marker": {"symbol": symbol, "color": colour, "size": marks(len(line.x), place), "opacity": 1},
+            "marker": {**look, "size": marks(len(line.x), place), "opacity": 1},
             "hovertemplate": "%{x:.3g}: %{y:.6g}",
         }
         x = [round(value, 4) for value in line.x.tolist()]
-        data.append({**common, "x": x, "y": short(line.value.tolist()), "showlegend": True})
-        data.append({**common, "x": x, "y": short(line.slope.tolist()), "showlegend": False, "yaxis": "y2"})
+        data.append({**common, "x": x, "y": short(line.value.tolist())})
+        data.append({**common, "x": x, "y": short(line.slope.tolist()), "yaxis": "y2"})
+        # of its own, since the legend shows the mean size of marks
+        data.append({**common, "x": [None], "y": [None], "marker": {**look, "size": 8}, "showlegend": True})
     plain = {"zeroline": True, "zerolinecolor": "#bbbbbb", "gridcolor": "#e4e4e4", "linecolor": "#999999"}
     axis = {**plain, "showline": True, "mirror": "all"}
     return {
@@ -69,7 +72,7 @@ def figure(panel: Panel, labels: Sequence[str]) -> dict[str, Any]:
             "yaxis2": {**axis, "title": {"text": panel.slope_label}, "domain": [0, 0.46]},
             "hovermode": "x",
             "margin": {"l": 60, "r": 12, "t": 40, "b": 40},
-            "legend": {"orientation": "h", "y": -0.15, "yanchor": "top", "x": 0, "itemsizing": "constant"},
+            "legend": {"orientation": "h", "y": -0.15, "yanchor": "top", "x": 0},
             "paper_bgcolor": "#ffffff",
             "plot_bgcolor": "#fbfbfb",
             "font": {"family": "system-ui, sans-serif", "size": 13, "color": INK},

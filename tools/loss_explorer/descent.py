@@ -37,7 +37,7 @@ class Place:
 def places(state: State, step: int) -> tuple[list[Place], list[str]]:
     """Every chosen loss after some steps, and a sentence for each that has no such descent."""
     found, notes = [], []
-    for chosen in state.modified():
+    for chosen in state.chosen():
         try:
             found.append(place(chosen, state, step))
         except ToolError as error:
@@ -46,10 +46,16 @@ def places(state: State, step: int) -> tuple[list[Place], list[str]]:
 
 
 def place(chosen: Chosen, state: State, step: int) -> Place:
-    way = whole_way(chosen.line, state.pred, state.target, state.rule)[: step + 1]
+    """Where one of the losses is after some steps.
+
+    Raises:
+        ToolError: Where it has no such descent.
+    """
+    line = state.modifiers.on(chosen).line
+    way = whole_way(line, state.pred, state.target, state.rule)[: step + 1]
     box = way[-1]
     with torch.no_grad():
-        value = built(chosen.line)(*as_boxes(box, state.target)).item()
+        value = built(line)(*as_boxes(box, state.target)).item()
     error = sum(abs(ours - wanted) for ours, wanted in zip(centred(box), centred(state.target), strict=True))
     return Place(chosen.label, way, value, overlap_of(box, state.target), error)
 

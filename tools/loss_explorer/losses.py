@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from loss_views.choice import Chosen, from_config, read
+from loss_views.choice import Chosen, from_config, read, written
 from loss_views.examples import example
 from tool_runtime.errors import ToolError
 
@@ -105,6 +105,10 @@ class Modifiers:
         """The loss with what it takes of them; its own options stay."""
         taken = {name: value for name, value in self.options().items() if name in chosen.cls.options()}
         return Chosen(chosen.name, {**taken, **chosen.options}) if taken else chosen
+
+    def said(self) -> str:
+        """Those that are on, as options are written."""
+        return ", ".join(f"{name}={written(value)}" for name, value in self.options().items())
 
     def left_out(self, chosen: Chosen) -> list[str]:
         """Those that are on and that the loss does not take, or has said otherwise itself."""

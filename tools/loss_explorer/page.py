@@ -63,7 +63,11 @@ def boxes() -> html.Div:
             html.Section([choice("losses", "line", "Losses"), arrow_choice(), modifiers()], className="choice"),
             html.Section([html.Div(id="numbers", className="scrolled"), html.P(id="left-out")], className="wide"),
             html.Section(
-                [descent(), html.Div(id="descended", className="scrolled"), html.P(id="no-descent")],
+                [
+                    descent(),
+                    dcc.Loading(html.Div(id="descended", className="scrolled"), delay_show=300),
+                    html.P(id="no-descent"),
+                ],
                 className="wide last",
             ),
         ],

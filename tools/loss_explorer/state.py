@@ -63,10 +63,6 @@ class State:
         """The losses of boxes, as they are written."""
         return [read_loss(text, "bbox") for text in self.losses]
 
-    def modified(self) -> list[Chosen]:
-        """The losses of boxes with the modifiers."""
-        return [self.modifiers.on(chosen) for chosen in self.chosen()]
-
 
 DEFAULT = State()
 
@@ -240,6 +236,6 @@ def checked(state: State) -> State:
     Raises:
         ToolError: Where one cannot.
     """
-    for chosen in state.modified():
-        built(chosen.line)
+    for chosen in state.chosen():
+        built(state.modifiers.on(chosen).line)
     return state

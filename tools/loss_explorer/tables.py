@@ -45,7 +45,9 @@ def values_table(rows: Sequence[Row], state: State) -> html.Table:
         ]
         for row in rows
     ]
+    on = state.modifiers.said()
     caption = f"IoU {written(overlap_of(state.pred, state.target))}. Value = factor * (overlap cost + terms)."
+    caption += f" With {on}." if on else ""
     header = ("loss", "value", "overlap cost", "terms", "factor", *(f"∂/∂{side}" for side in SIDES))
     return table(caption, header, body, "values")
 

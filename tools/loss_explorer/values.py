@@ -13,7 +13,7 @@ from torch import Tensor
 from mmdet_losses import functional as F
 from mmdet_losses.modules import IoUTypeLoss, Loss
 
-from .losses import built
+from .losses import Modifiers, built
 
 TERM_NAMES = {
     F.no_terms: (),
@@ -35,7 +35,7 @@ class Row:
     """A loss of one pair of boxes.
 
     Attributes:
-        label: The loss, as legends name it.
+        label: The loss, as legends name it, without what is switched on for all.
         line: Its config.
         value: Of the pair, summed over the sides for a loss with a value for each.
         overlap: Cost of the overlap; None of a loss outside of the IoU family, as are the terms and the factor.
@@ -57,13 +57,14 @@ def as_boxes(*boxes: Sequence[float]) -> tuple[Tensor, ...]:
     return tuple(torch.tensor([box], dtype=torch.float64) for box in boxes)
 
 
-def rows(losses: Sequence[Chosen], pred: Sequence[float], target: Sequence[float]) -> list[Row]:
-    """Every loss of a pair of boxes."""
-    return [row(chosen, pred, target) for chosen in losses]
+def rows(losses: Sequence[Chosen], modifiers: Modifiers, pred: Sequence[float], target: Sequence[float]) -> list[Row]:
+    """Every loss of a pair of boxes, with the modifiers that are on."""
+    return [row(chosen.label, modifiers.on(chosen).line, pred, target) for chosen in losses]
 
 
-def row(chosen: Chosen, pred: Sequence[float], target: Sequence[float]) -> Row:
-    loss = built(chosen.line)
+def row(label: str, line: str, pred: Sequence[float], target: Sequence[float]) -> Row:
+    """The loss of a line of a config, of a pair of boxes."""
+    loss = built(line)
     prediction, goal = as_boxes(pred, target)
     value = loss(prediction.requires_grad_(), goal)
     (gradient,) = torch.autograd.grad(value, prediction)
@@ -71,7 +72,7 @@ def row(chosen: Chosen, pred: Sequence[float], target: Sequence[float]) -> Row:
         overlap, terms, factor = parts(loss, prediction.detach(), goal)
     # -0.0 is 0.0 to a reader
     slopes = tuple(slope + 0.0 for slope in gradient[0].tolist())
-    return Row(chosen.label, chosen.line, value.item(), overlap, terms, factor, slopes)
+    return Row(label, line, value.item(), overlap, terms, factor, slopes)
 
 
 def parts(loss: Loss, pred: Tensor, target: Tensor) -> tuple[float | None, dict[str, float], float | None]:
