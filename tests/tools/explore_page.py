@@ -70,7 +70,8 @@ def browser(width: int = 1280, height: int = 900) -> Iterator[Any]:
         for flag in (*FLAGS, f"--user-data-dir={folder}", f"--window-size={width},{height}"):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        options.add_experimental_option("prefs", {"download.default_directory": folder})
+        several = {"profile.default_content_setting_values.automatic_downloads": 1}
+        options.add_experimental_option("prefs", {"download.default_directory": folder, **several})
         driver = webdriver.Chrome(options=options, service=Service(DRIVER))
         driver.folder = folder
         try:
@@ -149,6 +150,5 @@ def latency(times: int) -> list[float]:
 if __name__ == "__main__":
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools"))
     measured = latency(int(sys.argv[1]) if len(sys.argv) > 1 else 20)
-    print(
-        f"{len(measured)} drags: median {statistics.median(measured):.0f} ms, fastest {min(measured):.0f} ms, slowest {max(measured):.0f} ms"
-    )
+    least, most = min(measured), max(measured)
+    print(f"{len(measured)} drags: median {statistics.median(measured):.0f} ms, from {least:.0f} to {most:.0f} ms")

@@ -20,7 +20,7 @@ pytest.importorskip("dash", reason="the page needs Dash: pip install 'mmdet-loss
 import explore_page
 import torch
 from command_line import TOOLS
-from loss_explorer import curves, events, tables
+from loss_explorer import callbacks, curves, events, tables
 from loss_explorer.descent import places
 from loss_explorer.events import Fields
 from loss_explorer.figure import arrows, seen, shapes, traces
@@ -274,6 +274,18 @@ def test_a_wrong_field_is_a_sentence(part: str, fields: Fields, said: str) -> No
     assert said in str(error.value)
 
 
+def test_no_event_is_lost_to_another() -> None:
+    # the tab and a coordinate were changed, and before they were answered a list sent its value
+    there = callbacks.of_fields(DEFAULT) | {"tab": "curves", "pred": [50, 30, 110, 100], "target": [90, 40, None, 80]}
+    fields = Fields(**{name: value for name, value in there.items() if value is not None}, focaler=(0, 0.95))
+    after, wrong = callbacks.turned(DEFAULT, fields, {"shapes[0].x1": 160}, {"arrows"})
+    assert not wrong
+    assert after == replace(DEFAULT, tab="curves", pred=(50.0, 30.0, 110.0, 100.0), target=(90.0, 40.0, 160.0, 80.0))
+    assert callbacks.turned(DEFAULT, fields, None, {"target-x2"})[1] == [
+        "target x2 must be a number from -10000 to 10000, got nothing"
+    ]
+
+
 def test_losses_are_added_and_arrows_stay() -> None:
     state = events.filled(replace(DEFAULT, arrows=2), "line", Fields(line="dict(type='SIoULoss', power=3.0)"))
     assert state.losses == (*DEFAULT.losses, "dict(type='SIoULoss', power=3.0)")
@@ -373,7 +385,7 @@ def address():
 
 
 @pytest.fixture(scope="module")
-def driver():
+def driver(address):
     pytest.importorskip("selenium", reason="selenium is not installed")
     with explore_page.browser() as driver:
         yield driver
@@ -469,10 +481,13 @@ def test_a_bad_link_is_a_message(driver, address) -> None:
 @browser
 def test_curves_and_files(driver, address) -> None:
     explore_page.open_page(driver, address)
+    file, picture = Path(driver.folder, "boxes.json"), Path(driver.folder, "boxes.png")
     driver.find_element("id", "json").click()
-    file = Path(driver.folder, "boxes.json")
     explore_page.until(driver, lambda driver: file.exists())
+    driver.find_element("css selector", "#figure .modebar-btn").click()
+    explore_page.until(driver, lambda driver: picture.exists())
     assert json.loads(file.read_text())["target"] == list(DEFAULT.target)
+    assert picture.read_bytes().startswith(b"\x89PNG")
     driver.find_element("css selector", "#tab label:nth-child(2)").click()
     explore_page.until(driver, lambda driver: len(driver.find_elements("css selector", "#panels .main-svg")) >= 4)
     assert "tab=curves" in driver.current_url

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -14,7 +15,7 @@ from tool_runtime.errors import ToolError
 from . import curves, page, tables
 from .descent import places
 from .events import BOXES, Fields, dragged, filled
-from .figure import annotations, axes, seen, shapes, traces
+from .figure import axes, labelled_arrows, seen, shapes, traces
 from .losses import names, read_loss
 from .state import DEFAULT, OF_MODIFIERS, SIDES, from_link, to_link
 from .state import State as Position
@@ -27,7 +28,7 @@ PARTS = {**BOX_FIELDS, **dict.fromkeys(MODIFIER_FIELDS, "modifiers"), **{name: n
 """What part of the state a component holds."""
 TYPED = (*BOX_FIELDS, *MODIFIER_FIELDS[1:], "line", "curve_line")
 """Components whose text stays where it is wrong, to be put right."""
-FIELDS = {
+FIELDS: dict[str, str | list[str]] = {
     **{name: [f"{name}-{side}" for side in SIDES] for name in BOXES},
     **{name: name for name in (*OTHER_FIELDS, *MODIFIER_FIELDS) if "-" not in name},
     "focaler": ["focaler-d", "focaler-u"],
@@ -41,6 +42,7 @@ SENT = {
     "numbers": Output("numbers", "children"),
     "left_out": Output("left-out", "children"),
     "message": Output("message", "children"),
+    "drag": Output("drag", "data"),
     "loss_options": Output("losses", "options"),
     "curve_options": Output("curves", "options"),
     "arrow_options": Output("arrows", "options"),
@@ -57,14 +59,28 @@ def components(kind: type[Input] | type[Output]) -> dict[str, Any]:
     }
 
 
+KEEP_DRAGS = """
+(moved, waiting) => Object.keys(moved || {}).some(key => key.startsWith('shapes['))
+    ? {...waiting, ...moved} : dash_clientside.no_update
+"""
+"""Shapes that were dragged wait until they are answered, so that none is lost to what else happens meanwhile."""
+
+
 def register(app: Dash) -> None:
     """Add the callbacks to the page."""
+    app.clientside_callback(
+        KEEP_DRAGS,
+        Output("drag", "data", allow_duplicate=True),
+        Input("figure", "relayoutData"),
+        State("drag", "data"),
+        prevent_initial_call=True,
+    )
 
     @app.callback(
         output={"sent": SENT, "fields": components(Output)},
         inputs={
             "fields": components(Input),
-            "drag": Input("figure", "relayoutData"),
+            "drag": Input("drag", "data"),
             "search": Input("location", "search"),
             "stored": State("state", "data"),
             "href": State("location", "href"),
@@ -73,13 +89,17 @@ def register(app: Dash) -> None:
     def update(fields: dict[str, Any], drag: Any, search: Any, stored: Any, href: Any) -> dict[str, Any]:
         triggers = {str(trigger["prop_id"]).rpartition(".")[0] for trigger in ctx.triggered}
         before = None if stored is None else from_link(stored)[0]
-        from_address = before is None or "location" in triggers
-        after, wrong = from_link(search) if from_address else turned(before, Fields(**fields), drag, triggers)
-        if after == before and not wrong and triggers <= {"location", "figure"}:
-            raise PreventUpdate
+        after, wrong = from_link(search)
+        from_address = before is None or ("location" in triggers and bool(wrong or after != before))
+        if not from_address:
+            after, wrong = turned(before, Fields(**fields), drag, triggers)
+            if after == before and not wrong and triggers <= {"location"}:
+                raise PreventUpdate
         sent = said(before, after) | {"message": [html.P(f"{text[:1].upper()}{text[1:]}.") for text in wrong]}
         if not from_address and after != before:
             sent["search"] = to_link(after)
+        if drag:
+            sent["drag"] = {}
         sent["copied"] = (href or "").split("?")[0] + to_link(after)
         shown = {name: differing(ids, of_fields(after)[name], fields[name]) for name, ids in FIELDS.items()}
         if wrong and not from_address:
@@ -144,14 +164,30 @@ def register(app: Dash) -> None:
 def turned(before: Position, fields: Fields, drag: Any, triggers: set[str]) -> tuple[Position, list[str]]:
     """The state after something on the page changed, and what is wrong with the change."""
     after, wrong = before, []
+    parts = {PARTS[name] for name in triggers if name in PARTS}
+    for part in sorted(unanswered(before, fields) - parts):
+        with suppress(ToolError):
+            after = filled(after, part, fields)
     try:
-        if "figure" in triggers:
-            after = dragged(after, drag)
-        for part in sorted({PARTS[name] for name in triggers if name in PARTS}):
+        after = dragged(after, drag)
+        for part in sorted(parts):
             after = filled(after, part, fields)
     except ToolError as error:
         wrong.append(str(error))
     return after, wrong
+
+
+def unanswered(before: Position, fields: Fields) -> set[str]:
+    """Parts whose fields are not as the state has them, since another event came before their answer."""
+    wanted = of_fields(before)
+    found = set()
+    for name, ids in FIELDS.items():
+        sent = differing(ids, wanted[name], getattr(fields, name))
+        if isinstance(ids, str):
+            ids, sent = [ids], [sent]
+        if any(one is not no_update for one in sent):
+            found.add(PARTS[ids[0]])
+    return found - {"line", "curve_line"}
 
 
 def said(before: Position | None, after: Position) -> dict[str, Any]:
@@ -176,7 +212,9 @@ def said(before: Position | None, after: Position) -> dict[str, Any]:
     view = seen(after.target, after.pred)
     patch = Patch()
     patch["layout"]["shapes"] = shapes(after)
-    patch["layout"]["annotations"] = annotations(after.pred, found[after.arrows] if found else None, view[2] - view[0])
+    patch["layout"]["annotations"] = labelled_arrows(
+        after.pred, found[after.arrows] if found else None, view[2] - view[0]
+    )
     if before is not None and before.step and aside(before) != aside(after):
         patch["data"] = []  # until the descent from here is known
     for axis, limits in axes(view).items():

@@ -52,7 +52,7 @@ def place(chosen: Chosen, state: State, step: int) -> Place:
         ToolError: Where it has no such descent.
     """
     line = state.modifiers.on(chosen).line
-    way = whole_way(line, state.pred, state.target, state.rule)[: step + 1]
+    way = whole_way(line, state.pred, state.target, state.rule)[: step + 1] if step else (state.pred,)
     box = way[-1]
     with torch.no_grad():
         value = built(line)(*as_boxes(box, state.target)).item()

@@ -88,6 +88,8 @@ def filled(state: State, part: str, fields: Fields) -> State:
     if part == "curve_line":
         return replace(state, curves=added(state.curves, fields.curve_line, "cls"))
     if part == "arrows":
+        if fields.arrows is None:  # a list drops what its new entries do not have
+            return state
         return replace(state, arrows=whole("arrows", fields.arrows, 0, max(len(state.losses) - 1, 0)))
     if part == "rule":
         return replace(state, rule=one_of("rule", fields.rule, list(RULES)))

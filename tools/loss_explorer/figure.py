@@ -94,10 +94,12 @@ def rectangle(box: Box, colour: str, dash: str, fill: str, text: str, where: tup
     }
 
 
-def annotations(pred: Box, row: Row | None, width: float) -> list[dict[str, Any]]:
+def labelled_arrows(pred: Box, row: Row | None, width: float) -> list[dict[str, Any]]:
     """The arrows, each with its derivative beside it, and what the axes are."""
-    pushed = arrows(pred, row.gradient, LONGEST_ARROW * width) if row else []
-    return [UNITS, *(part for arrow in pushed for part in drawn(arrow))]
+    if row is None:
+        return [UNITS]
+    named = {**UNITS, "text": f"arrows: {row.label}; {UNITS['text']}"}
+    return [named, *(part for arrow in arrows(pred, row.gradient, LONGEST_ARROW * width) for part in drawn(arrow))]
 
 
 UNITS = {
@@ -197,7 +199,6 @@ def figure(state: State) -> dict[str, Any]:
                 "yanchor": "top",
                 "x": 0,
                 "font": {"size": 11},
-                "itemsizing": "constant",
             },
             "paper_bgcolor": "#ffffff",
             "plot_bgcolor": "#fbfbfb",

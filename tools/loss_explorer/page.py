@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from box_simulation.descent import RULES
 from dash import dcc, html
 
@@ -9,12 +11,13 @@ from mmdet_losses.modules.boxes.focus import FOCUSES
 
 from . import curves
 from .figure import CONFIG, figure
-from .losses import Modifiers
+from .losses import LONGEST
 from .state import DEFAULT, SIDES, STEPS
 
 TITLE = "What a box loss says"
-ON = Modifiers(power=3.0, inner_ratio=0.7, focaler=(0.0, 0.95), focus="IoUFocus")
-"""Values of the modifiers as they are switched on."""
+ON_INTERVAL = (0.0, 0.95)
+"""Focaler's as its authors' code has it."""
+EXAMPLES = {"line": "dict(type='SIoULoss', power=3.0)", "curve_line": "dict(type='FocalLoss', gamma=3)"}
 SPOKEN = {"power": "power (alpha-IoU)", "inner_ratio": "inner ratio", "focaler": "focaler d, u", "focus": "focus"}
 HELP = (
     "Drag a box to move it, a side or a corner to resize it, or type coordinates; y points down, as in images. Arrows: "
@@ -28,6 +31,7 @@ def page() -> html.Main:
             dcc.Location(id="location", refresh=False),
             dcc.Store(id="state"),
             dcc.Store(id="drawn"),
+            dcc.Store(id="drag"),
             dcc.Download(id="file"),
             html.Header([html.H1(TITLE), sharing()]),
             html.Div(id="message", role="alert", className="message"),
@@ -60,7 +64,9 @@ def boxes() -> html.Div:
         [
             html.P(HELP, className="help"),
             html.Section([plot(), coordinates()], className="picture"),
-            html.Section([choice("losses", "line", "Losses"), arrow_choice(), modifiers()], className="choice"),
+            html.Section(
+                [choice("losses", "line", "Losses", DEFAULT.losses), arrow_choice(), modifiers()], className="choice"
+            ),
             html.Section([html.Div(id="numbers", className="scrolled"), html.P(id="left-out")], className="wide"),
             html.Section(
                 [
@@ -105,7 +111,13 @@ def coordinates() -> html.Div:
 def descent() -> html.Fieldset:
     marks = {step: str(step) for step in range(0, STEPS + 1, 50)}
     slider = dcc.Slider(
-        **{"id": "step", "min": 0, "max": STEPS, "step": 1, "value": 0, "marks": marks, "updatemode": "mouseup"},
+        id="step",
+        min=0,
+        max=STEPS,
+        step=1,
+        value=0,
+        marks=marks,
+        updatemode="mouseup",
         allow_direct_input=False,
         tooltip={"placement": "top"},
     )
@@ -127,76 +139,66 @@ def descent() -> html.Fieldset:
     )
 
 
-def choice(name: str, line: str, text: str) -> html.Fieldset:
+def choice(name: str, line: str, text: str, present: Sequence[str]) -> html.Fieldset:
     """A list to choose losses from, and a field for a line of a config."""
-    return html.Fieldset(
-        [
-            html.Legend(text),
-            dcc.Dropdown(
-                **{"id": name, "multi": True, "searchable": True, "placeholder": "Choose losses", "maxHeight": 320},
-                options=[],
-                value=[],
-                closeOnSelect=False,
-            ),
-            html.Div(
-                [
-                    dcc.Input(
-                        **{"id": line, "type": "text", "maxLength": 300, "spellCheck": "false"},
-                        placeholder="dict(type='SIoULoss', power=3.0)"
-                        if line == "line"
-                        else "dict(type='FocalLoss', gamma=3)",
-                        autoComplete="off",
-                        debounce=True,
-                    ),
-                    html.Button("Add", className="button"),
-                ],
-                className="line",
-            ),
-        ]
+    losses = dcc.Dropdown(
+        id=name,
+        options=list(present),
+        value=list(present),
+        multi=True,
+        searchable=True,
+        closeOnSelect=False,
+        placeholder="Choose losses",
+        maxHeight=320,
     )
+    written = dcc.Input(
+        id=line,
+        type="text",
+        placeholder=EXAMPLES[line],
+        maxLength=LONGEST,
+        spellCheck="false",
+        autoComplete="off",
+        debounce=True,
+    )
+    # leaving the field sends it, so the button has nothing else to do
+    adding = html.Div([written, html.Button("Add", className="button")], className="line")
+    return html.Fieldset([html.Legend(text), losses, unseen(line, "a loss as a line of a config"), adding])
+
+
+def unseen(name: str, text: str) -> html.Label:
+    """What a field is called to those who do not see the page."""
+    return html.Label(text, htmlFor=name, className="unseen")
 
 
 def arrow_choice() -> html.Fieldset:
+    options = [{"label": name, "value": place} for place, name in enumerate(DEFAULT.losses)]
     return html.Fieldset(
-        [html.Legend("Arrows of"), dcc.Dropdown(id="arrows", options=[], value=0, clearable=False, searchable=False)]
+        [
+            html.Legend("Arrows of"),
+            dcc.Dropdown(id="arrows", options=options, value=0, clearable=False, searchable=False),
+        ]
     )
 
 
 def modifiers() -> html.Fieldset:
-    assert ON.focaler is not None
+    low, high = ON_INTERVAL
     switches = dcc.Checklist(
         [{"label": text, "value": name} for name, text in SPOKEN.items()], [], id="on", className="switches"
     )
-    focus = dcc.Dropdown(id="focus", options=list(FOCUSES), value=ON.focus, clearable=False, searchable=False)
+    interval = html.Div([*value("focaler-d", low), *value("focaler-u", high)], className="interval")
+    focus = dcc.Dropdown(id="focus", options=list(FOCUSES), value="IoUFocus", clearable=False, searchable=False)
+    values = html.Div([*value("power", 3.0), *value("inner_ratio", 0.7), interval, focus], className="values")
     return html.Fieldset(
-        [
-            html.Legend("Modifiers of all losses that take them"),
-            html.Div(
-                [
-                    switches,
-                    html.Div(
-                        [
-                            number("power", "power", ON.power),
-                            number("inner_ratio", "inner ratio", ON.inner_ratio),
-                            html.Div(
-                                [
-                                    number("focaler-d", "focaler d", ON.focaler[0]),
-                                    number("focaler-u", "focaler u", ON.focaler[1]),
-                                ],
-                                className="interval",
-                            ),
-                            focus,
-                        ],
-                        className="values",
-                    ),
-                ],
-                className="modifiers",
-            ),
-        ]
+        [html.Legend("Modifiers of all losses that take them"), html.Div([switches, values], className="modifiers")]
     )
 
 
-def number(name: str, text: str, value: float | None) -> dcc.Input:
+def value(name: str, first: float) -> tuple[html.Label, dcc.Input]:
+    """The value of a modifier, as it is when it is first switched on."""
+    return unseen(name, name), number(name, name, first)
+
+
+def number(name: str, text: str, value: float) -> dcc.Input:
     """A field for a number; its range is checked where it arrives, to be named in a sentence."""
     return dcc.Input(id=name, type="number", value=value, step="any", debounce=True, placeholder=text)
 
@@ -204,7 +206,7 @@ def number(name: str, text: str, value: float | None) -> dcc.Input:
 def logits() -> html.Div:
     return html.Div(
         [
-            html.Section(choice("curves", "curve_line", "Classification losses"), className="choice"),
+            html.Section(choice("curves", "curve_line", "Classification losses", DEFAULT.curves), className="choice"),
             dcc.Loading([html.Div(id="panels", className="panels"), html.P(id="notes", className="help")]),
         ],
         id="logits",

@@ -18,9 +18,7 @@ LARGEST_REQUEST = 1_000_000
 
 
 class QuietHandler(WSGIRequestHandler):
-    """Keeps connections open, and prints nothing."""
-
-    protocol_version = "HTTP/1.1"
+    """Prints nothing of the requests."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass
@@ -55,8 +53,9 @@ def bound(host: str, port: int) -> socket.socket:
         one.bind(address)
         one.listen(128)
     except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise ToolError(
-            f"cannot listen on {host} port {port} ({error}): choose another with --port, or 0 for one that is free"
+            f"cannot listen on {host} port {port} ({reason}): choose another with --port, or 0 for one that is free"
         ) from None
     return one
 
@@ -64,9 +63,9 @@ def bound(host: str, port: int) -> socket.socket:
 def server(host: str, port: int) -> BaseWSGIServer:
     """The page as a server that waits to be started; its ``port`` is the one that it has."""
     with bound(host, port) as one:
-        return make_server(
-            *one.getsockname()[:2], build().server, threaded=True, request_handler=QuietHandler, fd=one.fileno()
-        )
+        port = one.getsockname()[1]
+        application = build().server
+        return make_server(host, port, application, threaded=True, request_handler=QuietHandler, fd=one.fileno())
 
 
 def serve(host: str, port: int, *, browser: bool = False) -> None:

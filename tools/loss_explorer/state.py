@@ -202,25 +202,11 @@ def from_link(query: str | None) -> tuple[State, list[str]]:
         given.setdefault(key, []).append(value)
     found: dict[str, Any] = {}
     wrong: list[str] = []
-
-    def keep(name: str, reading: Callable[[], Any]) -> None:
+    for key, values in given.items():
         try:
-            found[name] = reading()
+            found |= read_values(key, values)
         except ToolError as error:
             wrong.append(str(error))
-
-    for key, values in given.items():
-        if key in LISTS:
-            name, slot = LISTS[key]
-            texts = [value for value in values if value]
-            keep(name, lambda key=key, texts=texts, slot=slot: lines(key, texts, slot))
-        elif key not in READERS:
-            known = ", ".join((*READERS, *LISTS))
-            wrong.append(f"a link holds {known}, got {shown(key)}")
-        elif len(values) > 1:
-            wrong.append(f"{key} must stand in a link once, got it {len(values)} times")
-        else:
-            keep(key, lambda key=key, value=values[0]: READERS[key](value))
     modifiers = Modifiers(**{name: found.pop(name) for name in OF_MODIFIERS if name in found})
     state = replace(DEFAULT, **found, modifiers=modifiers)
     state = replace(state, arrows=min(state.arrows, max(len(state.losses) - 1, 0)))
@@ -228,6 +214,22 @@ def from_link(query: str | None) -> tuple[State, list[str]]:
         return checked(state), wrong
     except ToolError as error:
         return replace(state, modifiers=Modifiers()), [*wrong, str(error)]
+
+
+def read_values(key: str, values: list[str]) -> dict[str, Any]:
+    """What a key of a link says of the state.
+
+    Raises:
+        ToolError: Where it is unknown, stands there too often, or holds what it cannot.
+    """
+    if key in LISTS:
+        name, slot = LISTS[key]
+        return {name: lines(key, [value for value in values if value], slot)}
+    if key not in READERS:
+        raise ToolError(f"a link holds {', '.join((*READERS, *LISTS))}, got {shown(key)}")
+    if len(values) > 1:
+        raise ToolError(f"{key} must stand in a link once, got it {len(values)} times")
+    return {key: READERS[key](values[0])}
 
 
 def checked(state: State) -> State:
