@@ -20,7 +20,13 @@ DISTRIBUTIONS = {"cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyy
 """Distributions of modules with another name."""
 STAND_INS = {"opencv-python": "opencv-python-headless"}
 """What `tools/run` installs in place of a distribution."""
-WITH_OTHERS = {"jinja2": "torch", "typing_extensions": "torch", "pycocotools": "mmdet", "numpy": "mmengine"}
+WITH_OTHERS = {
+    "jinja2": "torch",
+    "typing_extensions": "torch",
+    "pycocotools": "mmdet",
+    "numpy": "mmengine",
+    "werkzeug": "dash",
+}
 """Modules that come with what is declared."""
 WITH_PYTHON = {"pip"}
 """Modules that every environment has."""
@@ -34,6 +40,7 @@ ROOMS = {
     "tools": {"openmmlab", "tools"},
     "tools/bundling": {"openmmlab", "tools", "test"},
     "tools/comparison": {"openmmlab", "tools", "compare", "lab", "cluster"},
+    "tools/loss_explorer": {"openmmlab", "tools", "lab"},
     "tools/mutation_testing": {"mutation", "test"},
     "tools/torch_versions": {"test"},
     "tests": {"openmmlab", "tools", "test", "compare", "lab", "cluster"},
