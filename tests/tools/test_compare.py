@@ -28,7 +28,7 @@ from comparison import variants
 from comparison.checks import check
 from comparison.engines.local import LocalEngine
 from comparison.files import write_json
-from comparison.hooks import EpochSeeds
+from comparison.hooks import Diverged, EpochSeeds, Recorder
 from comparison.jobs import CURVE, FAILURE, JOB, LOG, RESULT, Job, folder_name
 from comparison.plan import Plan
 from comparison.results import read
@@ -94,7 +94,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, str]:
 def test_command_trains_what_is_missing(trained: tuple[Plan, str]) -> None:
     """One run, with its report; of two seeds then only the other is missing."""
     plan, said = trained
-    assert "Only the baseline is trained" in said and "1 runs, 0 done, 1 to do" in said
+    assert "Only the baseline is trained" in said and "1 variant with 1 seed: 1 run, 0 done, 1 to do" in said
     (done,) = read(plan.folder / "results.json").runs
     assert (done.variant, done.seed, done.status) == ("WIoU", 4, "done")
     assert done.seconds > 0 and done.peak_memory_mb > 100 and done.versions["mmdet"] == "3.3.0"
@@ -149,6 +149,23 @@ def test_random_numbers_follow_from_seed_and_epoch() -> None:
         assert all(one != another for one, another in zip(first, other, strict=True))
     assert begin(3, 0) == first
     assert all(begin(seed, 7)[3] + 100 < 2**32 for seed in range(20)), "numpy takes no larger seed"
+
+
+def test_training_that_is_not_finite_is_stopped(plan: Plan) -> None:
+    """At every 50th iteration by the loss, but under a gradient scaler; after an epoch by the weights."""
+    recorder = Recorder(plan.job("GIoULoss", 0), resumed=False)
+    model = torch.nn.Linear(1, 1)
+    runner = SimpleNamespace(iter=49, epoch=1, max_iters=100, max_epochs=2, model=model, optim_wrapper=object())
+    recorder.after_train_iter(runner, 0, outputs={"loss": torch.tensor(1.0)})
+    with pytest.raises(Diverged, match="the loss was not finite at iteration 50 of 100"):
+        recorder.after_train_iter(runner, 0, outputs={"loss": torch.tensor(float("nan"))})
+    runner.optim_wrapper = SimpleNamespace(loss_scaler=object())
+    recorder.after_train_iter(runner, 0, outputs={"loss": torch.tensor(float("nan"))})
+    recorder.after_train_epoch(runner)
+    model.bias.data.fill_(float("inf"))
+    with pytest.raises(Diverged, match="the weights bias were not finite after epoch 2 of 2"):
+        recorder.after_train_epoch(runner)
+    assert explain(Diverged("the loss")) == ("the loss; the same seed would do so again", False)
 
 
 class Scripted(Job):
