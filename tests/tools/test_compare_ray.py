@@ -16,6 +16,7 @@ pytest.importorskip("statsmodels")
 pytest.importorskip("ray")
 
 import ray
+from comparing import CONFIG, LOSS, tiny
 from comparison import run as running
 from comparison import variants
 from comparison.engines.local import LocalEngine
@@ -23,7 +24,6 @@ from comparison.engines.ray_cluster import RayEngine
 from comparison.plan import Plan
 from comparison.results import Results
 from ray.cluster_utils import Cluster
-from test_compare import CONFIG, LOSS, tiny
 from tool_runtime.errors import ToolError
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from mmdet.evaluation import CocoMetric
 from mmengine.hooks import Hook
-from mmengine.runner import Runner, set_random_seed
+from mmengine.runner import EpochBasedTrainLoop, Runner, set_random_seed
 
 from .files import read_json, write_json
 from .jobs import CURVE, PROGRESS, Job
@@ -106,7 +106,7 @@ class Recorder(Hook):
             for name, value in (metrics or {}).items()
             if isinstance(value, int | float | np.number)
         }
-        entry = {"epoch": runner.epoch, "iter": runner.iter, "seconds": round(self.seconds, 3), **values}
+        entry = {"epoch": epochs(runner), "iter": runner.iter, "seconds": round(self.seconds, 3), **values}
         if self.evaluated(runner):
             self.curve.pop()
         self.curve.append(entry)
@@ -122,6 +122,13 @@ class Recorder(Hook):
         """Say how far the training is."""
         self.shown = time.perf_counter()
         write_json(self.job.file(PROGRESS), {"iter": number, "max_iters": of})
+
+
+def epochs(runner: Runner) -> float:
+    """Return how often the training has seen its data; a loop that counts iterations has no epochs of its own."""
+    if isinstance(runner.train_loop, EpochBasedTrainLoop):
+        return runner.epoch
+    return round(runner.iter / len(runner.train_dataloader), 4)
 
 
 def coco_metrics(runner: Runner) -> list[CocoMetric]:

@@ -60,6 +60,7 @@ class Plan:
         for where, options in given.items():
             if SEED in options:
                 raise ToolError(f"{where}: {SEED} is what --seeds sets, the same for all variants")
+        self.file = runtime.find_config(self.config)
         self.common = self.read({})
         self.configs = {name: self.read(options, name) for name, options in self.variants.items()}
         self.digests = {name: digest(cfg) for name, cfg in self.configs.items()}
@@ -71,7 +72,7 @@ class Plan:
 
     def read(self, options: dict[str, Any], name: str = "") -> Config:
         """Return the complete config of a variant."""
-        cfg = runtime.read_config(self.config, dict(self.options))
+        cfg = runtime.read_config(self.file, dict(self.options))
         set_length(cfg, self.length)
         check_keys(cfg, name, options)
         if options:

@@ -19,6 +19,7 @@ from .engines import Engine
 from .jobs import Job
 from .plan import COMMANDS, LOCK, RESULTS, Plan
 from .results import Results
+from .words import counted
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the progress."""
@@ -62,8 +63,8 @@ def describe(plan: Plan, jobs: Sequence[Job], waiting: Sequence[Job]) -> list[st
     """Return in lines what is there and what is to do."""
     done = [job for job in jobs if job.result() is not None]
     failed = [job for job in jobs if job not in waiting and job not in done]
-    runs = f"{len(plan.variants)} variants with {len(plan.seeds)} seed{'s' * (len(plan.seeds) > 1)}"
-    lines = [f"{runs}: {len(jobs)} runs, {len(done)} done, {len(waiting)} to do, in {plan.folder}"]
+    runs = f"{counted(len(plan.variants), 'variant')} with {counted(len(plan.seeds), 'seed')}"
+    lines = [f"{runs}: {counted(len(jobs), 'run')}, {len(done)} done, {len(waiting)} to do, in {plan.folder}"]
     now = provenance()["commit"] or ""
     commits = {result.commit for job in done if (result := job.result()) and result.commit != now}
     if commits:

@@ -12,6 +12,7 @@ from types import TracebackType
 import torch
 
 from ..jobs import Job
+from ..words import counted
 from .process import judge, start
 
 ATTEMPTS = 2
@@ -44,8 +45,8 @@ class LocalEngine:
 
     def about(self) -> str:
         """Say where the runs take place."""
-        where = f"{len(self.gpus)} GPU{'s' * (len(self.gpus) > 1)}" if self.gpus else "a CPU, a thread for each"
-        return f"{self.jobs} run{'s' * (self.jobs > 1)} at once on this machine, on {where}"
+        where = counted(len(self.gpus), "GPU") if self.gpus else "a CPU, a thread for each"
+        return f"{counted(self.jobs, 'run')} at once on this machine, on {where}"
 
     def submit(self, job: Job) -> Future[None]:
         """Queue a run."""

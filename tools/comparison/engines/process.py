@@ -24,7 +24,12 @@ def start(job: Job, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
     environment = {**os.environ, **variables, "PYTHONPATH": python_path(), PARENT: str(os.getpid())}
     with open(job.file(LOG), "ab") as log:
         return subprocess.Popen(
-            job.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
+            job.command(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for the process that started it, which then ends it
         )
 
 
