@@ -117,11 +117,11 @@ def test_who_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = torch.tensor(7.0)
     monkeypatch.setattr(kernels, "plan_of", lambda *given: None)
     monkeypatch.setattr(generated, "compute", lambda *given: answer)
-    inputs, weight = (torch.rand(2, 4), torch.rand(2, 4)), torch.ones(2, 1)
-    assert kernels.compute(BOXES, inputs, weight, 3.0) is answer
+    inputs = torch.rand(2, 4), torch.rand(2, 4)
+    assert kernels.compute(BOXES, inputs, None, 3.0) is answer
     monkeypatch.setattr(kernels, "plan_of", None)
     unreduced = BOXES._replace(reduction="none")
-    assert torch.equal(kernels.compute(unreduced, inputs, weight, None), eager(unreduced, inputs, weight, None))
+    assert torch.equal(kernels.compute(unreduced, inputs, None, None), eager(unreduced, inputs, None, None))
 
 
 def test_labels_of_no_class_at_all() -> None:
