@@ -30,6 +30,7 @@ extensions = [
 myst_heading_anchors = 6
 autodoc_typehints = "signature"
 autodoc_inherit_docstrings = False
+autodoc_preserve_defaults = True
 napoleon_use_ivar = True
 autodoc_member_order = "bysource"
 maximum_signature_line_length = 88

@@ -26,6 +26,7 @@ WITH_OTHERS = {
     "pycocotools": "mmdet",
     "numpy": "mmengine",
     "docutils": "sphinx",
+    "werkzeug": "dash",
 }
 """Modules that come with what is declared."""
 WITH_PYTHON = {"pip"}
@@ -41,6 +42,7 @@ ROOMS = {
     "tools/loss_pages": {"openmmlab", "tools", "docs"},
     "tools/bundling": {"openmmlab", "tools", "test"},
     "tools/comparison": {"openmmlab", "tools", "compare", "lab", "cluster"},
+    "tools/loss_explorer": {"openmmlab", "tools", "lab"},
     "tools/mutation_testing": {"mutation", "test"},
     "tools/torch_versions": {"test"},
     "tests": {"openmmlab", "tools", "test", "compare", "lab", "cluster"},

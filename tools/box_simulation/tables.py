@@ -81,11 +81,11 @@ def of_authors(results: Sequence[Result]) -> str:
 
 
 def of_all_cases(results: Sequence[Result]) -> str:
-    """The 1,715,000 cases at random centres, and how long they took."""
+    """The 1,715,000 cases at random centres."""
     runs = [result for result in results if result.settings.rule != "authors" and result.settings.centres is None]
-    rows = [["loss", "t = 10", "50", "100", "160", "200", "score", "fitted", "seconds"]]
+    rows = [["loss", "t = 10", "50", "100", "160", "200", "score", "fitted"]]
     for run in runs:
-        shares = [f"{run.score / 1e6:.1f}", f"{run.fitted:.1%}", f"{run.seconds:.0f}"]
+        shares = [f"{run.score / 1e6:.1f}", f"{run.fitted:.1%}"]
         rows.append([f"`{run.label}`", *at(run, ITERATIONS), *shares])
     return markdown(rows)
 

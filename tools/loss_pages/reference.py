@@ -105,7 +105,11 @@ def described_options(cls: type) -> dict[str, str]:
 
 
 def markdown(text: str) -> str:
-    """reStructuredText's inline marks as Markdown's; indented paragraphs, which it takes for code, as plain ones."""
+    """reStructuredText's inline marks as Markdown's.
+
+    Indented paragraphs, which Markdown takes for code, are plain ones, and a formula is one line: one that went on
+    with a plus would be a list.
+    """
     text = re.sub(r"(?m)^ {4}(?=\S)", "", text)
     text = re.sub(r":\w+:`~?[\w.]*?(\w+)`", r"`\1`", text)
-    return text.replace("``", "`")
+    return re.sub(r"`[^`]*`", lambda code: " ".join(code[0].split()), text.replace("``", "`"))

@@ -13,9 +13,7 @@ import matplotlib
 import torch
 from loss_views.choice import Chosen
 from loss_views.examples import example
-from loss_views.kinds import kind_of
-from loss_views.paths import CHOSEN, PATHS
-from loss_views.pictures import WITH_FIELD, can_draw, curves_picture, field_picture, save
+from loss_views.pictures import can_draw, can_draw_field, curves_picture, field_picture, save
 from matplotlib.figure import Figure
 
 from mmdet_losses.modules import Loss
@@ -24,8 +22,6 @@ from .links import ROOT
 from .tables import in_file_order
 
 CODE = ("mmdet_losses/functional", "mmdet_losses/modules", "mmdet_losses/rotated", "tools/loss_views")
-SIDE_BY_SIDE = 2
-"""Plots that are legible beside each other on a page."""
 EXAMPLES = ROOT / "tools/loss_pages/tables.py"
 
 
@@ -72,7 +68,7 @@ def draw(cls: type[Loss], folder: Path) -> Drawn:
     sentence = can_draw(chosen)
     if sentence:
         return Drawn([], sentence)
-    of_boxes = kind_of(chosen).name in WITH_FIELD
+    of_boxes = not can_draw_field(chosen)
     pictures = []
     for number, paths in enumerate(rows(chosen) if of_boxes else [None], 1):
         words = f"Values and derivatives of {chosen.label}, {number}."
@@ -83,10 +79,9 @@ def draw(cls: type[Loss], folder: Path) -> Drawn:
     return Drawn(pictures, "")
 
 
-def rows(chosen: Chosen) -> list[list[str]]:
-    """Names of the paths of a loss of boxes, as many as stand beside each other."""
-    names = [name for name in CHOSEN if chosen.cls.slot == "rbox" or not PATHS[name].turned]
-    return [names[start : start + SIDE_BY_SIDE] for start in range(0, len(names), SIDE_BY_SIDE)]
+def rows(chosen: Chosen) -> tuple[tuple[str, str], ...]:
+    """Names of the paths of a loss of boxes, two in a picture: four beside each other are not legible on a page."""
+    return ("away", "grows"), ("aspect", "turns" if chosen.cls.slot == "rbox" else "scales")
 
 
 def keep(path: Path, words: str, picture: Callable[..., Figure], *chosen: Chosen, **options: Any) -> tuple[Path, str]:

@@ -1,0 +1,1 @@
+"""The page of tools/explore.py: boxes to drag, and what every loss says of them."""
