@@ -112,5 +112,17 @@ def test_who_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(one is other for found in asked for one, other in zip(found, given, strict=True))
 
 
+def test_who_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A generated kernel where there is no plan; of an unreduced loss none is asked."""
+    answer = torch.tensor(7.0)
+    monkeypatch.setattr(kernels, "plan_of", lambda *given: None)
+    monkeypatch.setattr(generated, "compute", lambda *given: answer)
+    inputs = torch.rand(2, 4), torch.rand(2, 4)
+    assert kernels.compute(BOXES, inputs, None, 3.0) is answer
+    monkeypatch.setattr(kernels, "plan_of", None)
+    unreduced = BOXES._replace(reduction="none")
+    assert torch.equal(kernels.compute(unreduced, inputs, None, None), eager(unreduced, inputs, None, None))
+
+
 def test_labels_of_no_class_at_all() -> None:
     assert placed(torch.ones(2), torch.tensor([0, 1]), 0).shape == (2, 0)

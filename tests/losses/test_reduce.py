@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -23,6 +24,7 @@ from mmdet_losses.functional.reduce import (
     mostly_kept,
     none_masked,
     reduce_loss,
+    select_rows,
     weighted_loss,
     weighted_sum,
 )
@@ -59,15 +61,22 @@ def test_rows_without_a_weight_are_left_out() -> None:
     assert torch.equal(alone, rows)
 
 
+@pytest.mark.parametrize("keep", [keep_rows, select_rows])
 @pytest.mark.parametrize("most", [1.0, 0.5])
-def test_rows_are_kept_where_too_few_are_left_out(most: float) -> None:
+def test_rows_are_kept_where_too_few_are_left_out(most: float, keep: Callable) -> None:
     inputs, weight = [torch.ones(4, 2)], torch.tensor([1.0, 1.0, 1.0, 1.0])
     weight[: round(4 * (1 - most))] = 0
-    same, unchanged = keep_rows(inputs, weight, *(() if most == 1 else (most,)))
+    same, unchanged = keep(inputs, weight, *(() if most == 1 else (most,)))
     assert same is inputs and unchanged is weight
     fewer = weight.clone()
     fewer[-1] = 0
-    assert len(keep_rows(inputs, fewer, most)[1]) == 4 * most - 1
+    assert len(keep(inputs, fewer, most)[1]) == 4 * most - 1
+
+
+def test_rows_are_kept_where_their_weight_must_not_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reduce, "may_select", lambda tensor: False)
+    inputs, weight = [torch.ones(2)], torch.tensor([0.0, 1.0])
+    assert keep_rows(inputs, weight)[0] is inputs
 
 
 def test_a_selection_without_gradient_is_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
