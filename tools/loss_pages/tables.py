@@ -223,7 +223,7 @@ def heads(cls: type[Loss]) -> str:
 
 
 def config_line(cls: type[Loss]) -> str:
-    """A line of a config that builds it, with the weight that is usual in its slot; of a loss of boxes in one-stage heads."""
+    """A line of a config that builds it, with the weight that is usual in its slot, for boxes in one-stage heads."""
     name, shown = cls.__name__, SHOWN.get(cls.__name__, {})
     options = {"use_sigmoid": True} if cls.slot == "cls" and name not in NO_SIGMOID else {}
     weight = {} if cls.slot == "composite" else {"loss_weight": weights_of_boxes().get(name, 1.0)}
