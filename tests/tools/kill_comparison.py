@@ -83,7 +83,7 @@ def main() -> None:
         # the first seconds of a call only import: a moment in there would interrupt nothing
         if not wait_for_worker(process, killed):
             break
-        time.sleep(moments.uniform(0, 0.4 * length))
+        time.sleep(moments.uniform(0, length / args.kills))
         if process.poll() is not None:
             break
         os.kill(process.pid, signal.SIGKILL)
