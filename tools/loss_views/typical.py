@@ -22,6 +22,8 @@ SIDES = (8.0, 128.0)
 """Least and largest width and height of a target, in pixels; even between them."""
 SHIFT, GROWTH = 0.15, 0.2
 """Deviations of a prediction: of its centre in sides of the target, and of the logarithms of its sides."""
+OF_THIS_SIZE = {"NWDLoss": {"constant": 62.0}}
+"""Lengths in pixels that are to be the mean size of the objects, here that of the pairs."""
 REFERENCE = Chosen("GIoULoss")
 USUAL_WEIGHT = 2.0
 """Of GIoU in one-stage detectors."""
@@ -82,7 +84,8 @@ def mean_of(chosen: Chosen) -> tuple[float, float]:
 
 def of_boxes() -> list[Chosen]:
     """Every registered loss of boxes ``(x1, y1, x2, y2)``, each under its own name."""
-    return [example(name) for name, cls in LOSSES.items() if cls.boxes and cls.__name__ == name]
+    names = [name for name, cls in LOSSES.items() if cls.boxes and cls.__name__ == name]
+    return [Chosen(name, OF_THIS_SIZE[name]) if name in OF_THIS_SIZE else example(name) for name in names]
 
 
 def typical(chosen: Sequence[Chosen] | None = None) -> list[Typical]:
@@ -113,6 +116,7 @@ def about() -> str:
         f"centre is off by {SHIFT:.0%} of the side and whose sides by a factor exp({GROWTH:g} N), N normal. The "
         "gradient is the norm of that with respect to the predicted box, times the side of the target. Losses with "
         "statistics are as at the start of a training. Losses that compare boxes with a length in pixels depend on "
-        "the sizes of the objects. BoundedIoULoss has four values for each box, which are added: 1.0 in a one-stage "
-        "head, and the 10 of MMDetection's config for Faster R-CNN is the weight of a two-stage head."
+        "the sizes of the objects: the constant of NWDLoss is the mean size of these. BoundedIoULoss has four values "
+        "for each box, which are added: 1.0 in a one-stage head, and the 10 of MMDetection's config for Faster R-CNN "
+        "is the weight of a two-stage head."
     )
