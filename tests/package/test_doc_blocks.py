@@ -89,13 +89,15 @@ def config_of(block: Block, folder: Path) -> Any:
 
 
 def built_from(config: Any) -> None:
-    """The head of a config, whose losses are those of this package."""
+    """The heads of a config, whose losses of boxes are those of this package."""
     from mmdet.registry import MODELS
     from mmdet.utils import register_all_modules
 
     register_all_modules(init_default_scope=False)
-    head = MODELS.build(config.model.bbox_head)
-    assert type(head.loss_bbox) in LOSSES.values()
+    heads = (config.model if "bbox_head" in config.model else config.model.roi_head).bbox_head
+    for one in heads if isinstance(heads, list) else [heads]:
+        head = MODELS.build(one)
+        assert type(head.loss_bbox) in LOSSES.values()
 
 
 def build_all(name: str, value: Any) -> None:

@@ -91,8 +91,8 @@ BOXES = {
     ),
     "UnifiedIoULoss": Note(
         "Goes from coarse to fine within one training: boxes are enlarged at first and shrunk at the end.",
-        "Depends on the share of the training that is done, so a resumed or prolonged run is another loss. Only its "
-        "authors' results are known.",
+        "Depends on the share of the training that is done, so a prolonged run is another loss. Only its authors' "
+        "results are known.",
     ),
     "ExtendedIoULoss": Note(
         "The overlap goes on below 0 for disjoint boxes, and the smooth end calms the gradient near a match. "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -80,7 +81,7 @@ HEADS = {
 SHOWN: dict[str, dict[str, Any]] = {
     "AlphaIoULoss": {"alpha": 3.0, "base": "ciou"},
     "AsymmetricLoss": {"gamma_neg": 4.0, "gamma_pos": 1.0},
-    "BoundedIoULoss": {"beta": 0.2, "loss_weight": 10.0},
+    "BoundedIoULoss": {"beta": 0.2},
     "CrossEntropyCustomLoss": {"num_classes": 80},
     "DistributionFocalLoss": {"loss_weight": 0.25},
     "EQLV2Loss": {"num_classes": 1203},
@@ -222,12 +223,21 @@ def heads(cls: type[Loss]) -> str:
 
 
 def config_line(cls: type[Loss]) -> str:
-    """A line of a config that builds it, with the weight that is usual in its slot."""
+    """A line of a config that builds it, with the weight that is usual in its slot, for boxes in one-stage heads."""
     name, shown = cls.__name__, SHOWN.get(cls.__name__, {})
     options = {"use_sigmoid": True} if cls.slot == "cls" and name not in NO_SIGMOID else {}
-    weight = {} if cls.slot == "composite" else {"loss_weight": 2.0 if cls.boxes else 1.0}
+    weight = {} if cls.slot == "composite" else {"loss_weight": weights_of_boxes().get(name, 1.0)}
     slot = SLOT_NAMES.get(name) or {"composite": "loss", "rbox": "loss_bbox"}.get(cls.slot, f"loss_{cls.slot}")
     return f"{slot}={as_config({'type': name} | options | shown | weight | shown)}"
+
+
+@cache
+def weights_of_boxes() -> dict[str, float]:
+    """Of every loss of boxes the weight that :func:`usual_weights` has in place of GIoU's, and GIoU's own where the
+    gradients are alike."""
+    from loss_views import typical  # which reads SHOWN of this file
+
+    return {row.name: typical.USUAL_WEIGHT if row.alike else round(row.weight, 1) for row in typical.typical()}
 
 
 def as_config(value: Any) -> str:

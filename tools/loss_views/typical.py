@@ -22,9 +22,13 @@ SIDES = (8.0, 128.0)
 """Least and largest width and height of a target, in pixels; even between them."""
 SHIFT, GROWTH = 0.15, 0.2
 """Deviations of a prediction: of its centre in sides of the target, and of the logarithms of its sides."""
+OF_THIS_SIZE = {"NWDLoss": {"constant": 62.0}}
+"""Lengths in pixels that are to be the mean size of the objects, here that of the pairs."""
 REFERENCE = Chosen("GIoULoss")
 USUAL_WEIGHT = 2.0
 """Of GIoU in one-stage detectors."""
+ALIKE = 0.2
+"""How far from 1 a ratio of gradients may be for a switch without another weight."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +36,14 @@ class Typical:
     """A loss over the pairs.
 
     Attributes:
-        label: The loss.
+        name: The loss.
+        label: The same, with options that are no defaults.
         value: Mean of the loss.
         gradient: Mean norm of its gradient with respect to the predicted box, times the side of the target.
         ratio: That over GIoU's.
     """
 
+    name: str
     label: str
     value: float
     gradient: float
@@ -47,6 +53,11 @@ class Typical:
     def weight(self) -> float:
         """The weight that has the gradient of GIoU with :data:`USUAL_WEIGHT`."""
         return USUAL_WEIGHT / self.ratio
+
+    @property
+    def alike(self) -> bool:
+        """Whether the weight may stay as it was."""
+        return abs(self.ratio - 1) <= ALIKE
 
 
 def pairs() -> tuple[Tensor, Tensor]:
@@ -73,7 +84,8 @@ def mean_of(chosen: Chosen) -> tuple[float, float]:
 
 def of_boxes() -> list[Chosen]:
     """Every registered loss of boxes ``(x1, y1, x2, y2)``, each under its own name."""
-    return [example(name) for name, cls in LOSSES.items() if cls.boxes and cls.__name__ == name]
+    names = [name for name, cls in LOSSES.items() if cls.boxes and cls.__name__ == name]
+    return [Chosen(name, OF_THIS_SIZE[name]) if name in OF_THIS_SIZE else example(name) for name in names]
 
 
 def typical(chosen: Sequence[Chosen] | None = None) -> list[Typical]:
@@ -82,13 +94,13 @@ def typical(chosen: Sequence[Chosen] | None = None) -> list[Typical]:
     found = []
     for one in of_boxes() if chosen is None else chosen:
         value, gradient = mean_of(one)
-        found.append(Typical(one.label, value, gradient, gradient / reference))
+        found.append(Typical(one.name, one.label, value, gradient, gradient / reference))
     return sorted(found, key=lambda row: -row.gradient)
 
 
 def table(chosen: Sequence[Chosen] | None = None) -> str:
     """The same as rows of Markdown."""
-    head = f"| loss | value | gradient | over GIoU's | `loss_weight` in place of GIoU's {USUAL_WEIGHT:g} |"
+    head = f"| loss | value | gradient | gradient / GIoU's | `loss_weight` in place of GIoU's {USUAL_WEIGHT:g} |"
     rows = [
         f"| `{row.label}` | {row.value:.3f} | {row.gradient:.2f} | {row.ratio:.2f} | {row.weight:.1f} |"
         for row in typical(chosen)
@@ -104,5 +116,7 @@ def about() -> str:
         f"centre is off by {SHIFT:.0%} of the side and whose sides by a factor exp({GROWTH:g} N), N normal. The "
         "gradient is the norm of that with respect to the predicted box, times the side of the target. Losses with "
         "statistics are as at the start of a training. Losses that compare boxes with a length in pixels depend on "
-        "the sizes of the objects. BoundedIoULoss has four values for each box, which are added."
+        "the sizes of the objects: the constant of NWDLoss is the mean size of these. BoundedIoULoss has four values "
+        "for each box, which are added: 1.0 in a one-stage head, and the 10 of MMDetection's config for Faster R-CNN "
+        "is the weight of a two-stage head."
     )
