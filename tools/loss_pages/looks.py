@@ -19,7 +19,7 @@ MATRIX = 13
 """So many columns are set small, that they fit beside each other."""
 CARDS, LONG = 3, 30
 """Tables of so many columns, with a cell of so many letters, become a list of cards in a narrow window."""
-NUMBER = re.compile(r"[-+<>~]?\d[\d\s.,:()/%±×x<>~+-]{0,19}")
+NUMBER = re.compile(r"[-+<>~]?\d[\d\s.,:()/%±x<>~+-]{0,19}")
 """A cell that is not broken, such as ``3.1 (4 %)``."""
 LEGIBLE = 5.5
 """A picture of more inches cannot be read in a narrow window, where it scrolls; one of fewer is not blown up."""
@@ -87,13 +87,17 @@ class Translator(HTML5Translator):
     def visit_Text(self, node: nodes.Text) -> None:
         start = len(self.body)
         super().visit_Text(node)
-        if isinstance(node.parent, nodes.literal) and any(len(word) > LONG_CODE for word in node.astext().split()):
-            if any(isinstance(above, nodes.entry) for above in ancestors(node)):
-                self.body[start:] = [JOINT.sub("<wbr>", part) for part in self.body[start:]]
+        if isinstance(node.parent, nodes.literal) and is_long(node) and in_table(node):
+            self.body[start:] = [JOINT.sub("<wbr>", part) for part in self.body[start:]]
 
 
-def ancestors(node: nodes.Node) -> Iterator[nodes.Node]:
-    """What a node is in."""
-    while node.parent is not None:
+def is_long(text: nodes.Text) -> bool:
+    """Whether a word of a text is too long for a column."""
+    return any(len(word) > LONG_CODE for word in text.astext().split())
+
+
+def in_table(node: nodes.Node) -> bool:
+    """Whether a node is part of a cell."""
+    while node.parent is not None and not isinstance(node, nodes.entry):
         node = node.parent
-        yield node
+    return isinstance(node, nodes.entry)
