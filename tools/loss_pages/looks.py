@@ -15,7 +15,7 @@ from sphinx.writers.html5 import HTML5Translator
 LANGUAGES = {"zh": "zh-CN"}
 """Languages of folders of pages; all others are English."""
 COLUMN = "data-column"
-MATRIX = 13
+MATRIX = 12
 """So many columns are set small, that they fit beside each other."""
 CARDS, LONG = 3, 30
 """Tables of so many columns, with a cell of so many letters, become a list of cards in a narrow window."""
@@ -24,7 +24,9 @@ NUMBER = re.compile(r"[-+<>~]?\d[\d\s.,:()/%±x<>~+-]{0,19}")
 LEGIBLE = 5.5
 """A picture of more inches cannot be read in a narrow window, where it scrolls; one of fewer is not blown up."""
 LONG_CODE = 20
-JOINT = re.compile(r"(?<=[_(,=])(?=\w)|(?<=\.)(?=[A-Za-z_])")
+TAGS = len('<span class="pre"></span>')
+"""What stands around each word of code."""
+JOINT = re.compile(r"(?<=[_(,])(?=\w)|(?<=[=.])(?=[A-Za-z_])")
 """Where long code in a table may be broken; the tags around it hold none."""
 
 
@@ -87,13 +89,13 @@ class Translator(HTML5Translator):
     def visit_Text(self, node: nodes.Text) -> None:
         start = len(self.body)
         super().visit_Text(node)
-        if isinstance(node.parent, nodes.literal) and is_long(node) and in_table(node):
-            self.body[start:] = [JOINT.sub("<wbr>", part) for part in self.body[start:]]
+        if isinstance(node.parent, nodes.literal) and in_table(node):
+            self.body[start:] = [broken(part) for part in self.body[start:]]
 
 
-def is_long(text: nodes.Text) -> bool:
-    """Whether a word of a text is too long for a column."""
-    return any(len(word) > LONG_CODE for word in text.astext().split())
+def broken(part: str) -> str:
+    """A word of code in its tags, which may be broken where it is too long for a column."""
+    return JOINT.sub("<wbr>", part) if len(part) > LONG_CODE + TAGS else part
 
 
 def in_table(node: nodes.Node) -> bool:
