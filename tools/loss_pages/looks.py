@@ -15,8 +15,8 @@ from sphinx.writers.html5 import HTML5Translator
 LANGUAGES = {"zh": "zh-CN"}
 """Languages of folders of pages; all others are English."""
 COLUMN = "data-column"
-MATRIX = 12
-"""So many columns are set small, that they fit beside each other."""
+MATRIX, BROAD = 12, 95
+"""So many columns, or so many letters that cannot be broken in a row, are set small to fit beside each other."""
 CARDS, LONG = 3, 30
 """Tables of so many columns, with a cell of so many letters, become a list of cards in a narrow window."""
 NUMBER = re.compile(r"[-+<>~]?\d[\d\s.,:()/%±x<>~+-]{0,19}")
@@ -53,10 +53,22 @@ def mark_table(table: nodes.table) -> None:
             elif NUMBER.fullmatch(cell.astext()):
                 cell["classes"].append("number")
     longest = max((len(cell.astext()) for row in rows for cell in row), default=0)
-    if len(names) >= MATRIX:
+    cards = len(names) >= CARDS and longest >= LONG
+    if len(names) >= MATRIX or (breadth([header, *rows]) >= BROAD and not cards):
         table["classes"].append("matrix")
     else:
-        table["classes"].append("cards" if len(names) >= CARDS and longest >= LONG else "plain")
+        table["classes"].append("cards" if cards else "plain")
+
+
+def breadth(rows: list[list[nodes.entry]]) -> int:
+    """Letters of the longest pieces of the columns that cannot be broken."""
+    return sum(max(len(piece) for cell in column for piece in pieces(cell)) for column in zip(*rows, strict=False))
+
+
+def pieces(cell: nodes.entry) -> list[str]:
+    """What is not broken of a cell: a number as a whole, else each word."""
+    text = cell.astext()
+    return [text] if NUMBER.fullmatch(text) else text.split() or [""]
 
 
 def cells(table: nodes.table) -> Iterator[list[nodes.entry]]:
