@@ -3,12 +3,11 @@
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
-from loss_pages import names
+from loss_pages import looks, names
 from loss_pages.staging import stage
 from sphinx.application import Sphinx
 
@@ -63,20 +62,17 @@ if os.environ.get("DOCS_INVENTORIES") == "fetch":
     intersphinx_mapping = names.INVENTORIES
 
 
-def say_language(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """The pages in Chinese say so to browsers and readers."""
-    if page.startswith("zh/"):
-        context["language"] = "zh-CN"
-
-
-def setup(app: Sphinx) -> None:
+def setup(app: Sphinx) -> dict[str, int]:
     """The source is a copy of this folder, with the pages that are made from the registry beside it."""
     source = os.environ.get("DOCS_SOURCE") or Path(app.doctreedir) / "source"
     if "DOCS_SOURCE" not in os.environ:
         stage(Path(source))
     app.srcdir = type(app.srcdir)(source)
-    app.connect("html-page-context", say_language)
     app.connect("missing-reference", names.resolve)
     app.connect("autodoc-skip-member", names.skip)
     app.connect("autodoc-process-docstring", names.keep_words, priority=1)
     app.connect("autodoc-process-docstring", names.put_back, priority=900)
+    app.connect("doctree-read", looks.prepare, priority=900)
+    app.connect("html-page-context", looks.say_language)
+    app.set_translator("html", looks.Translator)
+    return {"env_version": 1}  # one more where pages that were read before have to be read again

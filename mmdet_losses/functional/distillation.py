@@ -30,16 +30,16 @@ def knowledge_distillation_kl_div_loss(
     pred, target = upcast(pred, target.detach())
     compute = plain_divergence if is_traced() else Divergence.apply
     loss = compute(pred, target, T)
-    return T * T * (loss / pred.shape[-1] if bin_reduction == "mean" else loss)
+    return T * T * (loss / pred.shape[1] if bin_reduction == "mean" else loss)
 
 
 def plain_divergence(pred: Tensor, target: Tensor, T: float) -> Tensor:
     """Kullback-Leibler divergence of the prediction from the target, ``(n,)``."""
-    log_prob, log_goal = (pred / T).log_softmax(-1), (target / T).log_softmax(-1)
+    log_prob, log_goal = (pred / T).log_softmax(1), (target / T).log_softmax(1)
     change = log_prob - log_goal
     # sum goal * -change = sum goal * (exp(change) - 1 - change), whose parts are not negative and do not cancel; the
     # clamp is for their rounding.
-    return (log_goal.exp() * (change.expm1() - change).clamp(min=0)).sum(-1)
+    return (log_goal.exp() * (change.expm1() - change).clamp(min=0)).sum(1)
 
 
 class Divergence(torch.autograd.Function):
@@ -47,11 +47,11 @@ class Divergence(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, pred: Tensor, target: Tensor, T: float) -> Tensor:
-        goal = (target / T).log_softmax(-1)
-        change = (pred / T).log_softmax(-1).sub_(goal)
+        goal = (target / T).log_softmax(1)
+        change = (pred / T).log_softmax(1).sub_(goal)
         goal = goal.exp()
         relative = change.expm1()
-        loss = (relative - change).clamp_(min=0).mul_(goal).sum(-1)
+        loss = (relative - change).clamp_(min=0).mul_(goal).sum(1)
         ctx.temperature = T
         ctx.save_for_backward(pred, target, relative.mul_(goal))
         return loss
@@ -63,4 +63,4 @@ class Divergence(torch.autograd.Function):
             # create_graph=True: the gradient itself has to be differentiable
             loss = plain_divergence(pred, target, ctx.temperature)
             return torch.autograd.grad(loss, pred, upstream, create_graph=True)[0], None, None
-        return distance * (upstream / ctx.temperature).unsqueeze(-1), None, None
+        return distance * (upstream / ctx.temperature).unsqueeze(1), None, None

@@ -13,8 +13,8 @@ __all__ = ["rotated_iou", "rotated_iou_loss"]
 
 APART = 4.0
 """Boxes whose centres are this many of their longest sides apart are disjoint, however far they are."""
-SHORT = 1e-30
-"""Lengths, in longest sides, that are too short to divide by."""
+SHORT = 1e-18
+"""Lengths, in longest sides, that are too short to divide by twice, as a gradient does, in float32."""
 
 
 def rotated_iou(pred: Tensor, target: Tensor) -> Tensor:
@@ -77,11 +77,11 @@ def intersection(size: Sides, target_size: Sides, offset: Sides, angle: Tensor, 
     run = 2 * torch.stack((right, -left, -right, left))
     rise = 2 * torch.stack((up, top, -up, -top))
     clamped_y = within(corners_y, y, high)
-    # the part of an edge that is beyond, by its first and by its last corner
+    # the part of an edge that is beyond, by its first and by its last corner; of an edge that is wholly beyond, any
+    # number, since it adds a rise of 0
     slope = torch.where(rise.abs() > SHORT, rise, 1.0)
     gap = clamped_y - corners_y
-    first, last = (gap / slope).clamp(-1, 1), (gap.roll(-1, 0) / slope).clamp(-1, 1)
-    start, stop = corners_x + first * run, corners_x.roll(-1, 0) + last * run
+    start, stop = corners_x + gap / slope * run, corners_x.roll(-1, 0) + gap.roll(-1, 0) / slope * run
     area = ((clamped_y.roll(-1, 0) - clamped_y) * mean_of_clamped(start, stop, x, wide)).sum(0)
     return torch.where(apart, 0.0, area.clamp(min=0))
 

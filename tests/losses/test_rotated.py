@@ -469,3 +469,15 @@ def test_four_columns_say_what_they_are():
                 ValueError, match=r"pred must hold rotated boxes.*\(3, 4\).*choose a loss such as GIoULoss"
             ):
                 case.build()(torch.ones(3, 4), torch.ones(3, 4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("digits", range(6, 42, 4))
+def test_sides_that_are_nearly_parallel(dtype: torch.dtype, digits: int) -> None:
+    """The gradient divides by a rise twice; ever smaller ones lead to the gradient of parallel sides."""
+    gradients = []
+    for angle in (0.0, 10.0**-digits):
+        pred = torch.tensor([[0.4, 0.3, 4.0, 2.0, angle]], dtype=dtype, requires_grad=True)
+        F.rotated_iou(pred, torch.tensor([[0.0, 0.0, 3.0, 2.5, 0.0]], dtype=dtype)).backward()
+        gradients.append(pred.grad)
+    torch.testing.assert_close(*gradients, rtol=0, atol=2e-3)  # a rise of about eps is rounded

@@ -97,6 +97,20 @@ def test_the_start_page_has_a_picture_a_config_and_the_shelves(site: Path) -> No
     assert shelves == ["Get started", "Losses", "Guides", "API reference", "For contributors"]
 
 
+def test_a_page_says_its_language(site: Path) -> None:
+    tags = {page: re.search(r"<html[^>]*>", (site / f"{page}.html").read_text())[0] for page in ("zh/index", "choose")}
+    assert ['lang="zh-CN"' in tags["zh/index"], 'lang="en"' in tags["choose"]] == [True, True]
+
+
+def test_cells_name_their_columns_and_long_code_may_be_broken(site: Path) -> None:
+    page = (site / "deviations.html").read_text()
+    row = next(row for row in page.split("<tr") if "perfect<wbr>" in row or "_<wbr>perfect_" in row)
+    assert re.findall(r'data-column="(.*?)"', row) == ["loss", "mmdet", "here", "why", "test"]
+    assert "test_<wbr>ciou_<wbr>is_<wbr>nan_<wbr>at_<wbr>a_<wbr>perfect_<wbr>match_<wbr>in_<wbr>mmdet</span>" in row
+    assert "<wbr>" not in page.partition("<table")[0]
+    assert re.search(r'<td class="[^"]*number[^"]*"[^>]*><p>3\.1 \(4 %\)', (site / "gpu.html").read_text())
+
+
 def test_the_reference_leads_to_losses_and_to_torch(site: Path) -> None:
     page = (site / "api" / "functional.html").read_text()
     assert 'href="../losses/CIoULoss.html#mmdet_losses.CIoULoss"' in page
@@ -175,6 +189,16 @@ def test_tables_of_other_pages_are_read() -> None:
     assert len(published.speed(FocalLoss.__name__)[1][0]) == 6
 
 
+def test_navigation_calls_pages_by_their_titles() -> None:
+    text = (ROOT / "docs/index.md").read_text()
+    listed = re.findall(r"^ *- \[([^]]+)\]\(([^)]+\.md)\)", text, re.MULTILINE)
+    titles = {path: re.search(r"^# (.*)", (ROOT / "docs" / path).read_text(), re.M)[1] for _, path in listed}
+    assert len(listed) > 25
+    assert [(words, path) for words, path in listed if words != titles[path].replace("`", "")] == [
+        ("中文", "zh/index.md")
+    ]
+
+
 def test_contents_name_pages_that_are_there() -> None:
     pytest.importorskip("matplotlib", reason="pages come with pictures")
     from loss_pages.staging import with_shelves
@@ -240,3 +264,25 @@ def test_a_page_fits_a_narrow_window_and_has_its_pictures(browser: Browser, site
     assert browser.run(broken) == []
     if "math notranslate" in (site / f"{page}.html").read_text():
         browser.wait_for("document.querySelector('mjx-container')")
+
+
+CUT = """return [...document.querySelectorAll('.table-wrapper, pre')].filter(e => e.scrollWidth > e.clientWidth + 1)
+    .map(e => e.textContent.trim().slice(0, 60))"""
+"""Tables and commands of which a part is out of sight."""
+TABLES = ("index", "choose", "catalogue", "deviations", "losses", "losses/bbox", "simulation", "reliability", "gpu")
+
+
+@pytest.mark.parametrize("page", [*TABLES, "benchmark", "zh/index"])
+def test_tables_and_commands_are_whole_in_a_window_of_1280(browser: Browser, site: Path, page: str) -> None:
+    browser.open(f"{page}.html", width=1280)
+    assert browser.run(CUT) == []
+
+
+def test_tables_of_sentences_are_cards_in_a_narrow_window(browser: Browser, site: Path) -> None:
+    cards = "[...document.querySelectorAll('table.cards')]"
+    browser.open("choose.html", width=400)
+    assert browser.run(f"return {cards}.length") >= 2
+    assert browser.run(f"return {cards}.filter(t => t.getBoundingClientRect().right > innerWidth).length") == 0
+    cells = f"[...{cards}[0].rows[1].cells].slice(1)"
+    named = browser.run(f"return {cells}.map(cell => getComputedStyle(cell, '::before').content)")
+    assert named == ['"loss"', '"set for your data"', '"evidence"']

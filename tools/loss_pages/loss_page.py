@@ -22,13 +22,13 @@ DECODING = "any that decodes"
 """Heads whose meaning the table of all losses explains."""
 
 
-def loss_page(cls: type[Loss], pictures: Sequence[tuple[str, str]], sentence: str = "") -> str:
+def loss_page(cls: type[Loss], pictures: Sequence[tuple[str, str]], words: Sequence[str] = ()) -> str:
     """A page as Markdown of MyST.
 
     Args:
         cls: The loss.
         pictures: Address and description of each of its pictures.
-        sentence: What is said where it cannot be drawn.
+        words: What is said of them, or why there is none.
     """
     name = cls.__name__
     aliases = [alias for alias in by_class()[cls] if alias != name]
@@ -41,10 +41,10 @@ def loss_page(cls: type[Loss], pictures: Sequence[tuple[str, str]], sentence: st
         *formula(name),
         *verdict(name),
         "## Config line",
-        f"```python\n{config_line(cls)}\n```",
+        f"```{{code-block}} python\n:class: wrapped\n\n{config_line(cls)}\n```",
         f"Heads: {with_heads(cls)}.",
         facts_with_paper(cls),
-        *drawn(pictures, sentence),
+        *drawn(pictures, words),
         *([f"## What it computes\n\n{said(rest, name)}"] if rest else []),
         *options(cls),
         *deviations(cls, [name, *aliases]),
@@ -87,18 +87,15 @@ def facts_with_paper(cls: type[Loss]) -> str:
     return facts(cls) + (f" [Paper]({cls.paper})." if cls.paper else "")
 
 
-def drawn(pictures: Sequence[tuple[str, str]], sentence: str) -> Iterator[str]:
-    """Its pictures, or the sentence that says why there is none."""
-    if pictures or sentence:
+def drawn(pictures: Sequence[tuple[str, str]], words: Sequence[str]) -> Iterator[str]:
+    """Its pictures beside each other, or below where the window is narrow, and what is said of them."""
+    if pictures or words:
         yield "## Pictures"
-        yield from (picture(address, words) for address, words in pictures)
-    if sentence:
-        yield sentence
-
-
-def picture(address: str, words: str) -> str:
-    """A picture that keeps a legible size, and scrolls in its box where the window is narrow."""
-    return f"````{{container}} picture\n```{{image}} {address}\n:alt: {words}\n```\n````"
+    if pictures:
+        images = "\n".join(f"```{{image}} {address}\n:alt: {alt}\n```" for address, alt in pictures)
+        yield f"````{{container}} pictures\n{images}\n````"
+    if words:
+        yield " ".join(words)
 
 
 def options(cls: type[Loss]) -> Iterator[str]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import matplotlib
 import torch
 from loss_views.choice import Chosen
 from loss_views.examples import example
-from loss_views.pictures import can_draw, can_draw_field, curves_picture, field_picture, save
-from matplotlib.figure import Figure
+from loss_views.pictures import can_draw, save
+from loss_views.plots_apart import plots_apart
 
 from mmdet_losses.modules import Loss
 
@@ -22,7 +22,7 @@ from .links import ROOT
 from .tables import in_file_order
 
 CODE = ("mmdet_losses/functional", "mmdet_losses/modules", "mmdet_losses/rotated", "tools/loss_views")
-EXAMPLES = ROOT / "tools/loss_pages/tables.py"
+ALSO = ("tools/loss_pages/tables.py", "tools/loss_pages/site_pictures.py")
 
 
 class Drawn(NamedTuple):
@@ -30,11 +30,11 @@ class Drawn(NamedTuple):
 
     Attributes:
         pictures: Each picture with its description.
-        sentence: Why there is none.
+        words: Sentences that go with them, or the one that says why there is none.
     """
 
     pictures: list[tuple[Path, str]]
-    sentence: str
+    words: list[str]
 
 
 def draw_all(folder: Path) -> dict[str, Drawn]:
@@ -49,45 +49,42 @@ def draw_all(folder: Path) -> dict[str, Drawn]:
             shutil.rmtree(old)
     now.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what is left at its default is said below the picture
-        return {cls.__name__: draw(cls, now) for cls in in_file_order()}
+        warnings.simplefilter("ignore")  # what is left at its default is said below the pictures
+        return {cls.__name__: kept(cls, now) for cls in in_file_order()}
 
 
 def state() -> str:
     """A name of all that decides what the pictures look like."""
     code = hashlib.sha256(f"{torch.__version__} {matplotlib.__version__}".encode())
-    for path in [EXAMPLES, *sorted(path for name in CODE for path in (ROOT / name).rglob("*.py"))]:
+    also = [ROOT / name for name in ALSO]
+    for path in [*also, *sorted(path for name in CODE for path in (ROOT / name).rglob("*.py"))]:
         code.update(path.read_bytes())
     return code.hexdigest()[:16]
 
 
-def draw(cls: type[Loss], folder: Path) -> Drawn:
-    """The pictures of a loss."""
+def kept(cls: type[Loss], folder: Path) -> Drawn:
+    """The pictures of a loss, which are drawn where an earlier build has not left all of them."""
     name = cls.__name__
-    chosen = example(name)
+    listed = folder / f"{name}.json"
+    if not listed.exists():
+        drawn = draw(example(name), name, folder)
+        content = {"pictures": [(path.name, words) for path, words in drawn.pictures], "words": drawn.words}
+        unfinished = listed.with_suffix(".part")
+        unfinished.write_text(json.dumps(content))
+        unfinished.replace(listed)
+    content = json.loads(listed.read_text())
+    return Drawn([(folder / name, words) for name, words in content["pictures"]], content["words"])
+
+
+def draw(chosen: Chosen, name: str, folder: Path) -> Drawn:
+    """Draw a loss, each plot by itself: beside each other they are not legible in a narrow window."""
     sentence = can_draw(chosen)
     if sentence:
-        return Drawn([], sentence)
-    of_boxes = not can_draw_field(chosen)
+        return Drawn([], [sentence])
+    plots = plots_apart(chosen)
     pictures = []
-    for number, paths in enumerate(rows(chosen) if of_boxes else [None], 1):
-        words = f"Values and derivatives of {chosen.label}, {number}."
-        pictures.append(keep(folder / f"{name}-curves-{number}.svg", words, curves_picture, chosen, paths=paths))
-    if of_boxes:
-        words = f"Where {chosen.label} pushes the centre of a predicted box, with contours of the value."
-        pictures.append(keep(folder / f"{name}-field.svg", words, field_picture, chosen))
-    return Drawn(pictures, "")
-
-
-def rows(chosen: Chosen) -> tuple[tuple[str, str], ...]:
-    """Names of the paths of a loss of boxes, two in a picture: four beside each other are not legible on a page."""
-    return ("away", "grows"), ("aspect", "turns" if chosen.cls.slot == "rbox" else "scales")
-
-
-def keep(path: Path, words: str, picture: Callable[..., Figure], *chosen: Chosen, **options: Any) -> tuple[Path, str]:
-    """A picture that is drawn where an earlier build has not left it."""
-    if not path.exists():
-        unfinished = path.with_suffix(f".part{path.suffix}")
-        save(picture(chosen, **options), unfinished)
-        unfinished.replace(path)
-    return path, words
+    for number, (words, figure) in enumerate(plots.figures, 1):
+        path = folder / f"{name}-{number}.svg"
+        save(figure, path)
+        pictures.append((path, f"{name}, {words}"))
+    return Drawn(pictures, [*([f"Drawn: `{chosen.label}`."] if chosen.options else []), *plots.notes])

@@ -106,8 +106,8 @@ def made(drawings: dict[str, Drawn]) -> Iterator[tuple[str, bytes]]:
             yield f"losses/{slot}.md", slot_page(slot).encode()
         for cls in members:
             name = cls.__name__
-            drawn = drawings.get(name, Drawn([], ""))
-            yield f"losses/{name}.md", loss_page(cls, shown(drawn), drawn.sentence).encode()
+            drawn = drawings.get(name, Drawn([], []))
+            yield f"losses/{name}.md", loss_page(cls, shown(drawn), drawn.words).encode()
     for path, _ in (pair for drawn in drawings.values() for pair in drawn.pictures):
         yield f"losses/pictures/{path.name}", path.read_bytes()
     for name, text in api_pages.PAGES.items():

@@ -45,6 +45,16 @@ def draw_curves(curves: Curves, figure: Figure, slopes: bool = True, title: str 
     return figure
 
 
+def draw_apart(panels: Sequence[Panel], figures: Sequence[Figure]) -> None:
+    """Fill a figure with each panel, without a key and notes; ranges are those of one picture of all."""
+    axes = np.stack([figure.subplots(2, 1, sharex=True) for figure in figures], axis=1)
+    labels = list(dict.fromkeys(line.label for panel in panels for line in panel.lines))
+    for column, (panel, figure) in enumerate(zip(panels, figures, strict=True)):
+        draw_panel(panel, labels, axes[:, column])
+        leave(figure, 0.0)
+    tie_rows(axes, panels, apart=True)
+
+
 def size_for(columns: int, rows: int, labels: Sequence[str], notes: Sequence[str]) -> tuple[float, float]:
     """Inches of a figure with so many plots."""
     width = max(PANEL[0] * columns, LEAST_WIDTH)
@@ -126,8 +136,8 @@ def name_factors(axis: Axes, x: np.ndarray) -> None:
         axis.xaxis.set_minor_locator(NullLocator())
 
 
-def tie_rows(axes: np.ndarray, panels: Sequence[Panel]) -> None:
-    """The same range in all plots of a row that show the same quantity; its name on the first."""
+def tie_rows(axes: np.ndarray, panels: Sequence[Panel], apart: bool = False) -> None:
+    """The same range in all plots of a row that show the same quantity; its name on the first, or on all apart."""
     for row, name in zip(axes, ("value", "slope"), strict=False):
         groups: dict[tuple[str, int], list[int]] = {}
         for column, panel in enumerate(panels):
@@ -139,7 +149,8 @@ def tie_rows(axes: np.ndarray, panels: Sequence[Panel]) -> None:
             for column, drawn in zip(columns, lines, strict=True):
                 row[column].set_ylim(low, high)
                 say_what_is_cut(row[column], drawn, low, high)
-            row[columns[0]].set_ylabel(label.replace(" x ", "\nx "), fontsize=FONT)
+            for column in columns if apart else columns[:1]:
+                row[column].set_ylabel(label.replace(" x ", "\nx "), fontsize=FONT)
 
 
 def say_what_is_cut(axis: Axes, lines: Sequence[tuple[str, np.ndarray]], low: float, high: float) -> None:

@@ -22,7 +22,7 @@ PLATEAU = 0.97
 LONGEST, LEAST = 0.95, 0.3
 """Of an arrow in steps of their grid, and the shortest over that."""
 TITLE_ROW = 0.16
-SCALE = "The longest arrows are pushes of {:.2g} or more, in all plots; a dot is no push."
+SCALE = "The longest arrows are pushes of {:.2g} or more{}; a dot is no push."
 STILL = 1e-9
 """A push below this is none."""
 
@@ -41,7 +41,17 @@ def size_for_fields(labels: Sequence[str], notes: Sequence[str]) -> tuple[float,
 
 
 def draw_fields(fields: Sequence[Field], figure: Figure, notes: Sequence[str], title: str = "") -> Figure:
-    """Fill a figure: a square for each loss, all with the same scale of arrows."""
+    """Fill a figure: a square for each loss, all with the same scale of arrows; below them the notes."""
+    scale = draw_squares(fields, figure)
+    if title:
+        figure.suptitle(title, fontsize=FONT + 2)
+    taken = add_notes(figure, [*notes, scale])
+    leave(figure, taken)
+    return figure
+
+
+def draw_squares(fields: Sequence[Field], figure: Figure) -> str:
+    """Fill a figure without notes; returns the sentence that says the scale of the arrows."""
     rows, columns = rows_and_columns(len(fields))
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     strong = float(np.median([np.hypot(*field.push.T).max() for field in fields])) or 1.0
@@ -55,11 +65,7 @@ def draw_fields(fields: Sequence[Field], figure: Figure, notes: Sequence[str], t
         lowest.tick_params(labelbottom=True)
     for axis in axes[:, 0]:
         axis.set_ylabel("y of the centre / side", fontsize=FONT)
-    if title:
-        figure.suptitle(title, fontsize=FONT + 2)
-    taken = add_notes(figure, [*notes, SCALE.format(strong)])
-    leave(figure, taken)
-    return figure
+    return SCALE.format(strong, ", in all plots" if len(fields) > 1 else "")
 
 
 def levels_of(value: np.ndarray) -> np.ndarray:
