@@ -18,7 +18,7 @@ COLUMN = "data-column"
 MATRIX, BROAD = 12, 95
 """So many columns, or so many letters that cannot be broken in a row, are set small to fit beside each other."""
 CARDS, LONG = 3, 30
-"""Tables of so many columns, with a cell of so many letters, become a list of cards in a narrow window."""
+"""Tables of so many columns, with words of so many letters in a cell, become a list of cards in a narrow window."""
 NUMBER = re.compile(r"[-+<>~]?\d[\d\s.,:()/%±x<>~+-]{0,19}")
 """A cell that is not broken, such as ``3.1 (4 %)``."""
 LEGIBLE = 5.5
@@ -52,7 +52,7 @@ def mark_table(table: nodes.table) -> None:
                 cell["classes"].append("none")
             elif NUMBER.fullmatch(cell.astext()):
                 cell["classes"].append("number")
-    longest = max((len(cell.astext()) for row in rows for cell in row), default=0)
+    longest = max((len(cell.astext()) for row in rows for cell in row if " " in cell.astext()), default=0)
     cards = len(names) >= CARDS and longest >= LONG
     if len(names) >= MATRIX or (breadth([header, *rows]) >= BROAD and not cards):
         table["classes"].append("matrix")
