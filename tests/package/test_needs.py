@@ -21,6 +21,7 @@ DISTRIBUTIONS = {"cv2": "opencv-python", "sklearn": "scikit-learn", "yaml": "pyy
 STAND_INS = {"opencv-python": "opencv-python-headless"}
 """What `tools/run` installs in place of a distribution."""
 WITH_OTHERS = {
+    "PIL": "matplotlib",
     "jinja2": "torch",
     "typing_extensions": "torch",
     "pycocotools": "mmdet",
