@@ -150,6 +150,7 @@ def test_losses_of_your_own_build_from_a_config(tmp_path):
 
 @pytest.fixture(scope="module")
 def made():
+    pytest.importorskip("numpy", reason="the table of typical weights is made with the extra tools")
     return documents(ROOT)
 
 
