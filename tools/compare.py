@@ -52,6 +52,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=int, metavar="N", help="train so long, with the schedule in proportion")
     parser.add_argument("--iters", type=int, metavar="N", help="the same for a config that counts iterations")
     parser.add_argument("--work-dir", help="where the runs are kept; ./work_dirs/compare/<config name> by default")
+    parser.add_argument(
+        "--results",
+        metavar="FILE.json",
+        help="keep the results in this file, too, such as one under version control; its runs are not trained again",
+    )
     parser.add_argument("--keep-checkpoints", action="store_true", help="keep the last checkpoint of each run")
     parser.add_argument("--fresh", action="store_true", help="train again what is done")
     parser.add_argument("--dry-run", action="store_true", help="print a command for each run, and train nothing")
@@ -65,6 +70,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def make_plan(args: argparse.Namespace) -> Plan:
     """Return what the arguments ask for."""
+    if args.report and args.results:
+        raise ToolError(f"--report and --results: `compare.py {args.results}` writes the report of that file")
     if args.epochs is not None and args.iters is not None:
         raise ToolError("--epochs and --iters: expected one of them")
     length = next(((unit, n) for unit, n in (("epochs", args.epochs), ("iters", args.iters)) if n is not None), None)
@@ -78,6 +85,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
         args.cfg_options or {},
         length,
         args.keep_checkpoints,
+        Path(args.results) if args.results else None,
     )
 
 
@@ -134,6 +142,7 @@ def compare(args: argparse.Namespace) -> int:
     """Do what the arguments ask for, and return an exit code: 1 where runs failed."""
     plan = make_plan(args)
     plan.check_folder()
+    plan.check_kept()
     if args.report:
         say(found := plan.results(), plan.folder)
         return 1 if found.absent() else 0
@@ -143,6 +152,8 @@ def compare(args: argparse.Namespace) -> int:
         if args.fresh:
             run.start_afresh(plan.jobs())
         plan.save()
+        if not args.fresh:
+            plan.restore()
         if engine is None:
             print("\n".join(run.dry_run(plan)))
             return 0

@@ -14,7 +14,7 @@ from tool_runtime.errors import ToolError
 from tool_runtime.preflight import check_losses, config_errors, suggest
 
 from .plan import Plan, leaves
-from .results import METRICS
+from .results import AP90, METRICS
 
 
 def check(plan: Plan) -> None:
@@ -66,6 +66,6 @@ def check_metric(cfg: Config, metric: str) -> None:
             return  # what another one calls its metrics is known when it has evaluated
         kinds = evaluator.get("metric", "bbox")
         for kind in [kinds] if isinstance(kinds, str) else kinds:
-            known += [name.replace("bbox", kind, 1) for name in METRICS]
+            known += [name.replace("bbox", kind, 1) for name in METRICS if kind == "bbox" or name != AP90]
     if metric not in known:
         raise ToolError(f"--metric {metric}: expected one of {', '.join(known)}{suggest(metric, known)}")

@@ -14,7 +14,7 @@ import numpy as np
 from mmdet.evaluation import CocoMetric
 from pycocotools.cocoeval import COCOeval
 
-from .results import METRICS
+from .results import AP90, METRICS
 from .tide import dap
 
 
@@ -43,12 +43,16 @@ def measure(metric: CocoMetric, file: Path) -> tuple[dict[str, float], dict[str,
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    metrics = {name: float(value) for name, value in zip(METRICS, evaluation.stats, strict=False)}
     # (IoU, recall, class, size, boxes per image): all sizes, most boxes
     precision = evaluation.eval["precision"][:, :, :, 0, -1]
-    by_class = {}
-    for number, name in enumerate(names.values()):
-        values = precision[:, :, number]
-        values = values[values > -1]
-        by_class[name] = float(np.mean(values)) if values.size else float("nan")
+    strict = np.isclose(evaluation.params.iouThrs, 0.9)
+    values = iter(evaluation.stats)
+    metrics = {name: mean(precision[strict]) if name == AP90 else float(next(values)) for name in METRICS}
+    by_class = {name: mean(precision[:, :, number]) for number, name in enumerate(names.values())}
     return metrics, by_class, dap(predictions, known)
+
+
+def mean(precision: np.ndarray) -> float:
+    """Return the mean of precisions, NaN where no object counts; COCO has -1 there."""
+    values = precision[precision > -1]
+    return float(np.mean(values)) if values.size else float("nan")

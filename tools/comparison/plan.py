@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from tool_runtime.errors import ToolError
 from tool_runtime.preflight import suggest
 
 from .files import read_json, write_json
-from .jobs import Job, folder_name
+from .jobs import RESULT, Job, folder_name
 from .results import METRICS, Results, Run, Settings
+from .results import read as read_results
 from .variants import Variants, check_keys
 
 PLAN, RESULTS, COMMANDS, LOCK = "plan.json", "results.json", "commands.txt", ".lock"
@@ -38,6 +39,7 @@ class Plan:
         options: ``--cfg-options``, of all variants.
         length: ``epochs`` or ``iters`` in place of the config's own, and how many.
         keep_checkpoints: Whether the last checkpoint of each run stays.
+        kept: A file of results elsewhere, whose runs count as done.
     """
 
     config: str
@@ -49,6 +51,7 @@ class Plan:
     options: dict[str, Any] = field(default_factory=dict)
     length: tuple[str, int] | None = None
     keep_checkpoints: bool = False
+    kept: Path | None = None
 
     def __post_init__(self) -> None:
         self.baseline = self.baseline or next(iter(self.variants))
@@ -141,6 +144,39 @@ class Plan:
                     f"--work-dir {self.folder} has a variant {name} with other options: {known['options']} there, "
                     f"{self.variants[name]} now; give it another name, or use another folder"
                 )
+
+    def check_kept(self) -> None:
+        """Stop where the file of results holds what this comparison would lose.
+
+        Raises:
+            ToolError: With the run.
+        """
+        known = {(job.variant, job.seed): job.digest for job in self.jobs()}
+        for run in self.kept_runs():
+            name = f"--results {self.kept} holds {run.variant}, seed {run.seed}"
+            if (run.variant, run.seed) not in known:
+                raise ToolError(f"{name}, which is not asked for; ask for it, too, or use another file")
+            if run.config_sha256 != known[run.variant, run.seed]:
+                raise ToolError(f"{name}, of another config or other options; use another file, or the same of both")
+
+    def kept_runs(self) -> list[Run]:
+        """Return the complete runs of the file of results."""
+        if self.kept is None or not self.kept.exists():
+            return []
+        return [run for run in read_results(self.kept).runs if run.status == "done"]
+
+    def restore(self) -> None:
+        """Give each run of the file of results its folder, where it has none."""
+        jobs = {(job.variant, job.seed): job for job in self.jobs()}
+        for run in self.kept_runs():
+            job = jobs[run.variant, run.seed]
+            if job.result() is None:
+                write_json(job.file(RESULT), asdict(run))
+
+    @property
+    def results_file(self) -> Path:
+        """Where the results are written after each run."""
+        return self.kept or self.folder / RESULTS
 
     def save(self) -> None:
         """Write the plan, with what earlier calls planned in the same directory, and the config of each variant."""

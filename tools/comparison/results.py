@@ -13,7 +13,9 @@ from typing import Any
 from tool_runtime.errors import ToolError
 
 VERSION = 1
-METRICS = ("bbox_mAP", "bbox_mAP_50", "bbox_mAP_75", "bbox_mAP_s", "bbox_mAP_m", "bbox_mAP_l")
+AP90 = "bbox_mAP_90"
+"""AP at an IoU of 0.9, of boxes alone: pycocotools and MMDetection do not say it."""
+METRICS = ("bbox_mAP", "bbox_mAP_50", "bbox_mAP_75", AP90, "bbox_mAP_s", "bbox_mAP_m", "bbox_mAP_l")
 KINDS = ("classification", "localisation", "both", "duplicate", "background", "missed")
 """TIDE's kinds of error, in its order."""
 STATES = ("done", "failed", "missing")

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from . import results
 from .engines import Engine
 from .jobs import Job
-from .plan import COMMANDS, LOCK, RESULTS, Plan
+from .plan import COMMANDS, LOCK, Plan
 from .results import Results
 from .words import counted
 
@@ -101,7 +101,7 @@ def run_all(plan: Plan, engine: Engine) -> Results:
             print(engine.about(), flush=True)
             follow(plan, engine, jobs, waiting)
     found = plan.results()
-    results.write(found, plan.folder / RESULTS)
+    results.write(found, plan.results_file)
     return found
 
 
@@ -118,7 +118,7 @@ def follow(plan: Plan, engine: Engine, jobs: Sequence[Job], waiting: Sequence[Jo
             for future in ended:
                 bar.write(conclude(futures[future], future))
             if ended:
-                results.write(plan.results(), plan.folder / RESULTS)
+                results.write(plan.results(), plan.results_file)
             behind = len(waiting) - len(pending) + sum(futures[future].progress() for future in pending)
             bar.update(max(0.0, bar.initial + behind - bar.n))
 

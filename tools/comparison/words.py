@@ -8,7 +8,7 @@ from . import statistics
 from .results import METRICS, Results, Run
 from .statistics import ALPHA, CONFIDENCE, POWER, Verdict
 
-LABELS = dict(zip(METRICS, ("AP", "AP50", "AP75", "AP small", "AP medium", "AP large"), strict=True))
+LABELS = dict(zip(METRICS, ("AP", "AP50", "AP75", "AP90", "AP small", "AP medium", "AP large"), strict=True))
 NONE = "none"
 
 
