@@ -12,12 +12,13 @@ pytest.importorskip("mmdet")
 pytest.importorskip("statsmodels")
 
 from comparing import CONFIG, LOSS, plan_of, tiny
+from comparison import results, variants
 from comparison import run as running
-from comparison import variants
 from comparison.checks import check
 from comparison.files import write_json
 from comparison.jobs import CURVE, FAILURE, RESULT, folder_name
 from comparison.plan import Plan
+from comparison.results import Run
 from mmengine.config import Config
 from tool_runtime.errors import ToolError
 
@@ -235,3 +236,38 @@ def test_schedule_is_stretched(tmp_path: Path) -> None:
     assert cfg.train_cfg.max_epochs == 24
     assert cfg.param_scheduler[0].end == 500
     assert (cfg.param_scheduler[1].end, cfg.param_scheduler[1].milestones) == (24, [16, 22])
+
+
+def test_results_kept_in_a_file_are_done(tmp_path: Path) -> None:
+    """A complete run of the file is not trained again; what the file would lose is refused."""
+    file = tmp_path / "kept" / "results.json"
+    plan = plan_of(tmp_path / "runs", seeds=[0, 1], kept=file)
+    plan.check_kept()
+    done = {"status": "done", "metrics": {"bbox_mAP": 0.25}, "config_sha256": plan.digests["CIoULoss"]}
+    kept = plan.results()
+    kept.runs = [Run("CIoULoss", 1, **done), Run("GIoULoss", 0, "failed", "out of memory")]
+    results.write(kept, file)
+
+    again = plan_of(tmp_path / "elsewhere", seeds=[0, 1], options=plan.options, kept=file)
+    again.check_kept()
+    again.save()
+    again.restore()
+    assert [(job.variant, job.seed) for job in running.open_jobs(again.jobs())] == [
+        ("GIoULoss", 0),
+        ("CIoULoss", 0),
+        ("GIoULoss", 1),
+    ]
+    assert again.job("CIoULoss", 1).result().metrics == {"bbox_mAP": 0.25}
+    assert again.results_file == file and plan_of(tmp_path / "x").results_file == tmp_path / "x" / "results.json"
+
+    for changes, said in (
+        ({"seeds": [0]}, "holds CIoULoss, seed 1, which is not asked for"),
+        ({"losses": "GIoULoss,DIoULoss"}, "holds CIoULoss, seed 1, which is not asked for"),
+        ({"length": ("epochs", 3)}, "holds CIoULoss, seed 1, of another config"),
+    ):
+        other = plan_of(tmp_path / "other", **{"seeds": [0, 1], "options": plan.options, "kept": file, **changes})
+        with pytest.raises(ToolError, match=said):
+            other.check_kept()
+    file.write_text("[]")
+    with pytest.raises(ToolError, match="was not written by"):
+        again.check_kept()
