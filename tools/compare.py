@@ -57,6 +57,13 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE.json",
         help="keep the results in this file, too, such as one under version control; its runs are not trained again",
     )
+    parser.add_argument(
+        "--reuse",
+        nargs="+",
+        default=[],
+        metavar="FILE.json",
+        help="results of other comparisons: their runs of the same config and seed are not trained again",
+    )
     parser.add_argument("--keep-checkpoints", action="store_true", help="keep the last checkpoint of each run")
     parser.add_argument("--fresh", action="store_true", help="train again what is done")
     parser.add_argument("--dry-run", action="store_true", help="print a command for each run, and train nothing")
@@ -86,6 +93,7 @@ def make_plan(args: argparse.Namespace) -> Plan:
         length,
         args.keep_checkpoints,
         Path(args.results) if args.results else None,
+        [Path(file) for file in args.reuse],
     )
 
 
@@ -142,7 +150,7 @@ def compare(args: argparse.Namespace) -> int:
     """Do what the arguments ask for, and return an exit code: 1 where runs failed."""
     plan = make_plan(args)
     plan.check_folder()
-    plan.check_kept()
+    plan.check_files()
     if args.report:
         say(found := plan.results(), plan.folder)
         return 1 if found.absent() else 0

@@ -18,7 +18,7 @@ from comparison.checks import check
 from comparison.files import write_json
 from comparison.jobs import CURVE, FAILURE, RESULT, folder_name
 from comparison.plan import Plan
-from comparison.results import Run
+from comparison.results import Run, Settings
 from mmengine.config import Config
 from tool_runtime.errors import ToolError
 
@@ -154,9 +154,10 @@ def test_a_wrong_plan_is_refused(tmp_path: Path, change: dict[str, Any], said: s
         ("GIoULoss", {"model.bbox_head.loss_bbox.wieght": 1}, "variant GIoULoss: .*wieght"),
         ("GIoULoss", {"model.bbox_head.num_class": 3}, "variant GIoULoss: .*num_class"),
         ("GIoULoss", {"optim_wrapper.optimizer.learning_rate": 3}, "variant GIoULoss: .*learning_rate"),
+        ("GIoULoss", {"model.backbone.depth": 17}, "variant GIoULoss does not build: KeyError: .*depth 17"),
         ("GIoULoss", {"train_dataloader.dataset": DATA_THAT_IS_NOT_THERE}, "no.json does not exist"),
     ],
-    ids=["loss", "option of a loss", "option of a head", "option of the optimizer", "data"],
+    ids=["loss", "option of a loss", "option of a head", "option of the optimizer", "a check of a backbone", "data"],
 )
 def test_what_does_not_build_is_said_before_anything_is_trained(
     tmp_path: Path, losses: str, options: dict[str, Any], said: str
@@ -242,14 +243,14 @@ def test_results_kept_in_a_file_are_done(tmp_path: Path) -> None:
     """A complete run of the file is not trained again; what the file would lose is refused."""
     file = tmp_path / "kept" / "results.json"
     plan = plan_of(tmp_path / "runs", seeds=[0, 1], kept=file)
-    plan.check_kept()
+    plan.check_files()
     done = {"status": "done", "metrics": {"bbox_mAP": 0.25}, "config_sha256": plan.digests["CIoULoss"]}
     kept = plan.results()
     kept.runs = [Run("CIoULoss", 1, **done), Run("GIoULoss", 0, "failed", "out of memory")]
     results.write(kept, file)
 
     again = plan_of(tmp_path / "elsewhere", seeds=[0, 1], options=plan.options, kept=file)
-    again.check_kept()
+    again.check_files()
     again.save()
     again.restore()
     assert [(job.variant, job.seed) for job in running.open_jobs(again.jobs())] == [
@@ -267,7 +268,26 @@ def test_results_kept_in_a_file_are_done(tmp_path: Path) -> None:
     ):
         other = plan_of(tmp_path / "other", **{"seeds": [0, 1], "options": plan.options, "kept": file, **changes})
         with pytest.raises(ToolError, match=said):
-            other.check_kept()
+            other.check_files()
     file.write_text("[]")
     with pytest.raises(ToolError, match="was not written by"):
-        again.check_kept()
+        again.check_files()
+
+
+def test_runs_of_other_comparisons_are_reused(tmp_path: Path) -> None:
+    """What the config says and the seed count, not the name of the variant."""
+    plan = plan_of(tmp_path / "runs", seeds=[0, 1])
+    file = tmp_path / "other.json"
+    found = results.Results(Settings("a.py", "complete IoU", [1]), {"complete IoU": {}}, [])
+    found.runs = [Run("complete IoU", 1, "done", metrics={"bbox_mAP": 0.5}, config_sha256=plan.digests["CIoULoss"])]
+    results.write(found, file)
+    plan.reused = [file]
+    plan.check_files()
+    plan.save()
+    plan.restore()
+    taken = plan.job("CIoULoss", 1).result()
+    assert (taken.variant, taken.metrics) == ("CIoULoss", {"bbox_mAP": 0.5})
+    assert len(running.open_jobs(plan.jobs())) == 3
+    plan.reused = [tmp_path / "none.json"]
+    with pytest.raises(ToolError, match="no such file"):
+        plan.check_files()

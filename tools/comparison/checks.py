@@ -29,6 +29,9 @@ def check(plan: Plan) -> None:
             check_variant(cfg, seen, plan.metric)
         except ToolError as error:
             raise ToolError(f"variant {name}: {error}") from error
+        except Exception as error:  # a constructor's own, such as ResNet's KeyError for a depth
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise ToolError(f"variant {name} does not build: {reason}") from error
 
 
 def check_variant(cfg: Config, seen: set[str], metric: str) -> None:

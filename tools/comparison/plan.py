@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class Plan:
         length: ``epochs`` or ``iters`` in place of the config's own, and how many.
         keep_checkpoints: Whether the last checkpoint of each run stays.
         kept: A file of results elsewhere, whose runs count as done.
+        reused: Results of other comparisons, whose runs of the same config and seed count as done, too.
     """
 
     config: str
@@ -52,6 +53,7 @@ class Plan:
     length: tuple[str, int] | None = None
     keep_checkpoints: bool = False
     kept: Path | None = None
+    reused: list[Path] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.baseline = self.baseline or next(iter(self.variants))
@@ -145,12 +147,14 @@ class Plan:
                     f"{self.variants[name]} now; give it another name, or use another folder"
                 )
 
-    def check_kept(self) -> None:
-        """Stop where the file of results holds what this comparison would lose.
+    def check_files(self) -> None:
+        """Stop where a file of results is none, or holds what this comparison would lose.
 
         Raises:
-            ToolError: With the run.
+            ToolError: With the file, and the run.
         """
+        for file in self.reused:
+            read_results(file)
         known = {(job.variant, job.seed): job.digest for job in self.jobs()}
         for run in self.kept_runs():
             name = f"--results {self.kept} holds {run.variant}, seed {run.seed}"
@@ -166,12 +170,13 @@ class Plan:
         return [run for run in read_results(self.kept).runs if run.status == "done"]
 
     def restore(self) -> None:
-        """Give each run of the file of results its folder, where it has none."""
-        jobs = {(job.variant, job.seed): job for job in self.jobs()}
-        for run in self.kept_runs():
-            job = jobs[run.variant, run.seed]
-            if job.result() is None:
-                write_json(job.file(RESULT), asdict(run))
+        """Give each run that is done elsewhere its folder, where it has none."""
+        others = [run for file in self.reused for run in read_results(file).runs if run.status == "done"]
+        found = {(run.config_sha256, run.seed): run for run in [*others, *self.kept_runs()]}
+        for job in self.jobs():
+            run = found.get((job.digest, job.seed))
+            if run is not None and job.result() is None:
+                write_json(job.file(RESULT), asdict(replace(run, variant=job.variant)))
 
     @property
     def results_file(self) -> Path:
