@@ -17,6 +17,7 @@ from textwrap import wrap
 from loss_pages.reference import documentation, markdown, page
 from loss_pages.tables import documents
 from tool_runtime.checkout import need_checkout
+from tool_runtime.errors import report_errors
 
 from mmdet_losses.modules import IoUTypeLoss, Loss
 from mmdet_losses.registry import LOSSES
@@ -102,7 +103,12 @@ def main() -> None:
     parser.add_argument("--format", choices=["text", "markdown", "page"], default="text")
     parser.add_argument("--write", action="store_true", help="write docs/reference.md and the tables of other pages")
     args = parser.parse_args()
+    with report_errors("list_losses"):
+        show(args, parser)
 
+
+def show(args: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Print or write what the arguments ask for."""
     if args.write:
         need_checkout("list_losses --write", "docs", "README.md")
         for path, text in documents(ROOT).items():

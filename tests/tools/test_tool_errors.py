@@ -1,5 +1,9 @@
 """One sentence of a tool names what an error began with, however often it was wrapped on its way."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from command_line import ROOT
 from loss_benchmark.run import failure
@@ -153,3 +157,22 @@ def test_mmdetections_side_of_a_comparison_is_named_in_the_config():
     assert model.head.loss == composite
     use_stock_losses(model)
     assert model.head.loss_cls.type == "mmdet_losses.stock.FocalLoss"
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_output_that_nobody_reads_ends_without_a_word(lines):
+    """As after ``| head``: what fits in a buffer fails when it is flushed, what does not when it is printed."""
+    read, write = os.pipe()
+    os.close(read)
+    code = f"from tool_runtime.errors import report_errors\nwith report_errors('x'):\n    print('line\\n' * {lines})"
+    done = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, cwd=ROOT / "tools")
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_another_broken_pipe_keeps_its_traceback():
+    code = (
+        "from tool_runtime.errors import report_errors\nwith report_errors('x'):\n    raise BrokenPipeError('a worker')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT / "tools")
+    assert done.returncode == 1 and done.stderr.endswith("BrokenPipeError: a worker\n")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import types
 
 TRACEBACK_VARIABLE = "MMDET_LOSSES_TRACEBACK"
+BROKEN_PIPE = 141
+"""Exit code of a program that SIGPIPE ends, as a shell says it."""
 
 
 class ToolError(Exception):
@@ -42,7 +45,8 @@ class report_errors:
 
     A :class:`ToolError` exits with code 2, and its message names the root cause. An interrupt (Ctrl-C) exits with 130.
     Every other exception is a defect and keeps its traceback. With the environment variable
-    ``MMDET_LOSSES_TRACEBACK=1`` all of them keep it.
+    ``MMDET_LOSSES_TRACEBACK=1`` all of them keep it. Where nobody reads the output any more, as after ``| head``, the
+    process ends without a word.
 
     Args:
         tool: Name that the message begins with.
@@ -60,6 +64,8 @@ class report_errors:
         error: BaseException | None,
         traceback: types.TracebackType | None,
     ) -> None:
+        if error is None or isinstance(error, BrokenPipeError):
+            end_unread()
         if not isinstance(error, (ToolError, KeyboardInterrupt)):
             return
         if os.environ.get(TRACEBACK_VARIABLE, "0") not in ("", "0"):
@@ -71,3 +77,20 @@ class report_errors:
         rank = os.environ.get("RANK")
         print(message if rank is None else f"[rank {rank}] {message}", file=sys.stderr, flush=True)
         raise SystemExit(code) from None
+
+
+def end_unread() -> None:
+    """End the process where nobody reads its output any more.
+
+    Raises:
+        SystemExit: With the code of a program that SIGPIPE ended.
+    """
+    try:
+        number, poll = sys.stdout.fileno(), select.poll()
+    except (AttributeError, OSError, ValueError):  # no file at all, or Windows
+        return
+    poll.register(number, 0)
+    if any(events & select.POLLERR for _, events in poll.poll(0)):
+        # what is left would be written, and fail, when the interpreter ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), number)
+        raise SystemExit(BROKEN_PIPE)
