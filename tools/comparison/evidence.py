@@ -18,6 +18,7 @@ from .statistics import CONFIDENCE, POWER, Verdict
 MARKED = re.compile(r"(<!-- evidence: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 LEVELS = METRICS[:4]
 """AP, and AP at three IoUs."""
+NOTHING = statistics.summary([])
 BLUE, GREY = "#0072b2", "#777777"
 
 
@@ -41,7 +42,7 @@ def short(results: Results) -> Table:
     rows = []
     for name in ranked(results):
         values = [spread(over(results, name, statistics.metric_of(level))) for level in LEVELS]
-        early = [spread(statistics.curve(results, name, metric)[epoch])] if epoch else []
+        early = [spread(statistics.curve(results, name, metric).get(epoch, NOTHING))] if epoch else []
         rows.append([name, *early, *values, *said(verdicts.get(name))])
     share = words.percent(CONFIDENCE)
     head = ["variant", *([half] if epoch else []), *map(words.label, LEVELS)]
@@ -64,7 +65,7 @@ def said(found: Verdict | None) -> list[str]:
 def half_way(results: Results) -> float | None:
     """Return the epoch of the evaluation nearest to half of the training, None where there is but one."""
     points = [set(statistics.curve(results, name, results.settings.metric)) for name in results.variants]
-    shared = sorted(set.intersection(*points))
+    shared = sorted(set.intersection(*filter(None, points))) if any(points) else []
     return min(shared[:-1], key=lambda epoch: abs(epoch - shared[-1] / 2)) if len(shared) > 1 else None
 
 

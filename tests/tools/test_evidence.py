@@ -1,0 +1,79 @@
+"""The pages of evidence: what is kept of the comparisons, and the tables and pictures that are made of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("statsmodels")
+pytest.importorskip("mmdet")
+pytest.importorskip("matplotlib")
+
+from command_line import ROOT
+from comparison import evidence
+from comparison.results import Results, Run
+from comparison.variants import from_file
+from comparison_world import BASE, plus, results
+from write_evidence import PAGES, RESULTS, comparisons
+
+KEPT = comparisons()
+
+
+def made_up() -> Results:
+    return results({"GIoU": BASE, "better": plus(0.02), "like it": plus(0.0, times=3.0)})
+
+
+def test_rows_say_what_the_differences_are() -> None:
+    """The noise of a variant sums up to 0, so that its mean difference is its effect."""
+    table = evidence.short(made_up())
+    assert table.rows[0][0] == "better"
+    by_name = {row[0]: dict(zip(table.head, row, strict=True)) for row in table.rows}
+    difference = "AP, difference to GIoU (95 %)"
+    assert by_name["GIoU"][difference] == "baseline" and by_name["GIoU"]["p, corrected"] == ""
+    # The noise has a standard deviation of 0.00362, so the half of the interval is 2.262 * 0.00362 / sqrt(10) = 0.0026.
+    assert by_name["better"][difference].startswith("+0.020 (+0.017 to +0.023)")
+    # All ten differences have one sign: 2 of 1024 choices of signs are so extreme, twice for two variants.
+    assert by_name["better"]["p, corrected"] == f"{4 / 1024:.2g}"
+    assert by_name["like it"][difference].startswith("0.000 (")
+    assert by_name["like it"]["p, corrected"] == "1"
+    # The mean of the ten AP is 0.5226; after two epochs of six the made-up AP is the half of it.
+    assert by_name["GIoU"]["AP"].startswith("0.523 ± ")
+    assert by_name["GIoU"]["AP after epoch 2"].startswith("0.261 ± ")
+
+
+def test_missing_runs_are_said() -> None:
+    found = results({"a": plus(0), "b": plus(0.1)}, without=[Run("b", 3, "failed", "out of memory")])
+    said = evidence.cost(found)
+    assert said.startswith("19 runs with 10 seeds, 1 missing; ") and said.endswith("commit 0123456789ab.")
+
+
+def test_a_picture_of_every_difference() -> None:
+    figure = evidence.picture(made_up())
+    first, second = figure.axes
+    assert first.get_xlabel() == "AP minus that of GIoU" and second.get_xlabel().endswith("GIoU, not tested")
+    assert sorted(text.get_text() for text in first.get_yticklabels()) == ["better", "like it"]
+    means = [line.get_markerfacecolor() for line in first.lines if line.get_marker() == "D"]
+    assert means == [evidence.BLUE, "white"], "filled where a difference is seen, in the order of AP"
+    rings = [line for line in first.lines if line.get_marker() == "o"]
+    assert [len(line.get_xdata()) for line in rings] == [10, 10]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_are_what_the_results_say(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert evidence.filled(text, KEPT) == text, "tools/write_evidence.py writes it"
+    shown = {found[2] for found in evidence.MARKED.finditer(text)}
+    for name in shown:
+        assert f"--results tools/evidence/{name}.json" in text, f"{name} lacks its command"
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_results_are_of_the_variants_that_are_kept(name: str) -> None:
+    found = KEPT[name]
+    assert found.variants == from_file(str(RESULTS / f"{name}.yaml"))
+    assert (ROOT / found.settings.config).is_file()
+    done = [run for run in found.runs if run.status == "done"]
+    assert done and not [run for run in found.runs if run.status == "failed"]
+    assert all(0 <= run.metrics["bbox_mAP"] <= 1 for run in done)
+    assert len({(run.config_sha256, run.seed) for run in done}) == len(done)
