@@ -15,6 +15,7 @@ from comparison import evidence
 from comparison.results import Results, Run
 from comparison.variants import from_file
 from comparison_world import BASE, plus, results
+from tool_runtime.errors import ToolError
 from write_evidence import PAGES, RESULTS, comparisons
 
 KEPT = comparisons()
@@ -40,6 +41,23 @@ def test_rows_say_what_the_differences_are() -> None:
     # The mean of the ten AP is 0.5226; after two epochs of six the made-up AP is the half of it.
     assert by_name["GIoU"]["AP"].startswith("0.523 ± ")
     assert by_name["GIoU"]["AP after epoch 2"].startswith("0.261 ± ")
+
+
+def test_pairs_of_variants_that_a_claim_is_about() -> None:
+    """The same noise on both sides of a pair drops out; two pairs are corrected for two."""
+    page = "before\n<!-- evidence: world: better - GIoU; like it - better -->\n<!-- end -->\nafter"
+    made = evidence.filled(page, {"world": made_up()})
+    assert made.startswith("before\n<!-- evidence: world: better - GIoU; like it - better -->\n| pair | AP (95 %) |")
+    assert made.endswith("<!-- end -->\nafter") and evidence.filled(made, {"world": made_up()}) == made
+    # AP50 follows from AP with the same difference. Triple noise less single noise is twice the noise.
+    assert "| better - GIoU | +0.020 (+0.017 to +0.023) | +0.020 (+0.017 to +0.023) |" in made
+    assert "| like it - better | -0.020 (-0.025 to -0.015) |" in made
+    assert made.count(f"| {4 / 1024:.2g} |") == 2
+    few = {"world": results({"a": BASE[:5], "b": plus(0.02)[:5]})}
+    assert "| no test |" in evidence.filled("<!-- evidence: world: b - a -->\n<!-- end -->", few)
+    for wrong, said in (("world: better - X", "expected A - B of the variants GIoU"), ("none", "only world")):
+        with pytest.raises(ToolError, match=said):
+            evidence.filled(f"<!-- evidence: {wrong} -->\n<!-- end -->", {"world": made_up()})
 
 
 def test_missing_runs_are_said() -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from tool_runtime.errors import ToolError
 
 from . import statistics, words
 from .document import Table, over, ranked, spread
 from .markdown import table
 from .results import AP90, METRICS, Results
-from .statistics import CONFIDENCE, POWER, Verdict
+from .statistics import ALPHA, CONFIDENCE, POWER, Verdict
 
-MARKED = re.compile(r"(<!-- evidence: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+MARKED = re.compile(r"(<!-- evidence: ([\w-]+)(?:: ([^>]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
+"""The name of a comparison, and pairs of its variants where these are asked for: ``CIoU - DIoU; EIoU - CIoU``."""
 LEVELS = METRICS[:4]
 """AP, and AP at three IoUs."""
 NOTHING = statistics.summary([])
@@ -23,13 +26,54 @@ BLUE, GREY = "#0072b2", "#777777"
 
 
 def filled(text: str, found: dict[str, Results]) -> str:
-    """Return a page with what stands between ``<!-- evidence: NAME -->`` and ``<!-- end -->`` made anew."""
-    return MARKED.sub(lambda place: f"{place[1]}{part(found[place[2]])}\n{place[3]}", text)
+    """Return a page with what stands between ``<!-- evidence: NAME -->`` and ``<!-- end -->`` made anew.
+
+    Raises:
+        ToolError: Where there is no such comparison, or no such variant.
+    """
+
+    def made(place: re.Match[str]) -> str:
+        if place[2] not in found:
+            raise ToolError(f"evidence: {place[2]}: there is no such comparison, only {', '.join(found)}")
+        results = found[place[2]]
+        pairs = [tuple(pair.strip().split(" - ")) for pair in (place[3] or "").split(";") if pair.strip()]
+        text = table(of_pairs(results, pairs)) if pairs else f"{table(short(results))}\n\n{cost(results)}"
+        return f"{place[1]}{text}\n{place[4]}"
+
+    return MARKED.sub(made, text)
 
 
-def part(results: Results) -> str:
-    """Return the table of a comparison, and a line on its runs."""
-    return f"{table(short(results))}\n\n{cost(results)}"
+def of_pairs(results: Results, pairs: Sequence[tuple[str, ...]]) -> Table:
+    """Return the differences of pairs of variants, tested by the metric of the comparison, corrected for their number.
+
+    Raises:
+        ToolError: Where a pair is not of two variants.
+    """
+    for pair in pairs:
+        if len(pair) != 2 or not set(pair) <= set(results.variants):
+            names = ", ".join(results.variants)
+            raise ToolError(f"evidence: pair {' - '.join(pair)}: expected A - B of the variants {names}")
+    against = [replace(results, settings=replace(results.settings, baseline=second)) for _, second in pairs]
+    rows = []
+    values = []
+    for (first, second), found in zip(pairs, against, strict=True):
+        paired = [statistics.pair(found, first, statistics.metric_of(level)) for level in LEVELS]
+        values.append(paired[0].values)
+        rows.append([f"{first} - {second}", *(difference(each) for each in paired)])
+    ps = [statistics.exact_p(each) for each in values]
+    tested = len(pairs) * max(statistics.smallest_p(len(each)) for each in values) <= ALPHA
+    corrected = [words.p_value(p) if tested else "no test" for p in statistics.holm(ps)]
+    share = words.percent(CONFIDENCE)
+    head = ["pair", *(f"{words.label(level)} ({share})" for level in LEVELS), "p of AP, corrected"]
+    return Table(head, [[*row, p] for row, p in zip(rows, corrected, strict=True)])
+
+
+def difference(paired: statistics.Paired) -> str:
+    """Return a mean difference with its interval."""
+    text = words.signed(paired.summary.mean, 3)
+    if paired.low is None or paired.high is None:
+        return text
+    return f"{text} ({words.signed(paired.low, 3)} to {words.signed(paired.high, 3)})"
 
 
 def short(results: Results) -> Table:
@@ -54,12 +98,12 @@ def said(found: Verdict | None) -> list[str]:
     """Return the difference with its interval, the p-value, and what would have been seen."""
     if found is None:
         return ["baseline", "", ""]
-    paired = found.paired
-    difference = words.signed(paired.summary.mean, 3)
-    if paired.low is not None and paired.high is not None:
-        difference += f" ({words.signed(paired.low, 3)} to {words.signed(paired.high, 3)})"
     corrected = "no test" if found.corrected is None else words.p_value(found.corrected)
-    return [difference, corrected, words.NONE if found.detectable is None else words.amount(found.detectable)]
+    return [
+        difference(found.paired),
+        corrected,
+        words.NONE if found.detectable is None else words.amount(found.detectable),
+    ]
 
 
 def half_way(results: Results) -> float | None:
@@ -97,6 +141,7 @@ def picture(results: Results) -> Figure:
         axis.set_xlabel(
             f"{words.label(metric)} minus that of {results.settings.baseline}{'' if tested else ', not tested'}"
         )
+        axis.locator_params(axis="x", nbins=6)
         axis.grid(axis="x", color="#dddddd", linewidth=0.6)
         axis.set_axisbelow(True)
     axes[0].set_yticks(range(len(names)), names)

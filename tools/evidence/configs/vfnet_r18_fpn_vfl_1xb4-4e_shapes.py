@@ -1,10 +1,10 @@
 # VFNet at the size of the bundled ATSS, without its deformable layer.
 _base_ = [
-    "../../configs/_base_/models/r18_fpn_atss-anchors.py",
-    "../../configs/_base_/models/small.py",
-    "../../configs/_base_/datasets/shapes.py",
-    "../../configs/_base_/schedules/adamw_4e.py",
-    "../../configs/_base_/default_runtime.py",
+    "../../../configs/_base_/models/r18_fpn_atss-anchors.py",
+    "../../../configs/_base_/models/small.py",
+    "../../../configs/_base_/datasets/shapes.py",
+    "../../../configs/_base_/schedules/adamw_4e.py",
+    "../../../configs/_base_/default_runtime.py",
 ]
 
 model = dict(type="VFNet", **_base_.small)
