@@ -9,7 +9,7 @@ from typing import Any
 
 from . import statistics, words
 from .results import KINDS, METRICS, Results, Run
-from .statistics import ALPHA, CONFIDENCE, FEW, POWER, Pick, Summary, Verdict
+from .statistics import ALPHA, CONFIDENCE, FEW, POWER, Paired, Pick, Summary, Verdict
 
 LONG = 40
 """Letters from which on a cell of words may have several lines."""
@@ -281,10 +281,14 @@ def error_of(kind: str) -> Pick:
 
 
 def change(results: Results, variant: str, pick: Pick) -> str:
-    """Return a paired difference and its interval."""
-    paired = statistics.pair(results, variant, pick)
-    mean = words.signed(paired.summary.mean)
-    return mean if paired.low is None else f"{mean} ({words.interval(paired.low, paired.high)})"
+    """Return the paired difference of a variant and its interval."""
+    return difference(statistics.pair(results, variant, pick))
+
+
+def difference(paired: Paired, digits: int = 4) -> str:
+    """Return a mean difference and its interval."""
+    mean = words.signed(paired.summary.mean, digits)
+    return mean if paired.low is None else f"{mean} ({words.interval(paired.low, paired.high, digits)})"
 
 
 def classes(results: Results) -> Section:

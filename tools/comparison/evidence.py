@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from tool_runtime.errors import ToolError
 
 from . import statistics, words
-from .document import Table, over, ranked, spread
+from .document import Table, difference, over, ranked, spread
 from .markdown import table
 from .results import AP90, METRICS, Results
 from .statistics import ALPHA, CONFIDENCE, POWER, Verdict
@@ -21,6 +21,7 @@ MARKED = re.compile(r"(<!-- evidence: ([\w-]+)(?:: ([^>]+))? -->\n).*?(<!-- end 
 """The name of a comparison, and pairs of its variants where these are asked for: ``CIoU - DIoU; EIoU - CIoU``."""
 LEVELS = METRICS[:4]
 """AP, and AP at three IoUs."""
+DIGITS = 3
 NOTHING = statistics.summary([])
 BLUE, GREY = "#0072b2", "#777777"
 
@@ -44,7 +45,7 @@ def filled(text: str, found: dict[str, Results]) -> str:
 
 
 def of_pairs(results: Results, pairs: Sequence[tuple[str, ...]]) -> Table:
-    """Return the differences of pairs of variants, tested by the metric of the comparison, corrected for their number.
+    """Return the differences of pairs of variants, tested by AP and corrected for their number.
 
     Raises:
         ToolError: Where a pair is not of two variants.
@@ -59,21 +60,13 @@ def of_pairs(results: Results, pairs: Sequence[tuple[str, ...]]) -> Table:
     for (first, second), found in zip(pairs, against, strict=True):
         paired = [statistics.pair(found, first, statistics.metric_of(level)) for level in LEVELS]
         values.append(paired[0].values)
-        rows.append([f"{first} - {second}", *(difference(each) for each in paired)])
+        rows.append([f"{first} - {second}", *(difference(each, DIGITS) for each in paired)])
     ps = [statistics.exact_p(each) for each in values]
     tested = len(pairs) * max(statistics.smallest_p(len(each)) for each in values) <= ALPHA
     corrected = [words.p_value(p) if tested else "no test" for p in statistics.holm(ps)]
     share = words.percent(CONFIDENCE)
     head = ["pair", *(f"{words.label(level)} ({share})" for level in LEVELS), "p of AP, corrected"]
     return Table(head, [[*row, p] for row, p in zip(rows, corrected, strict=True)])
-
-
-def difference(paired: statistics.Paired) -> str:
-    """Return a mean difference with its interval."""
-    text = words.signed(paired.summary.mean, 3)
-    if paired.low is None or paired.high is None:
-        return text
-    return f"{text} ({words.signed(paired.low, 3)} to {words.signed(paired.high, 3)})"
 
 
 def short(results: Results) -> Table:
@@ -100,7 +93,7 @@ def said(found: Verdict | None) -> list[str]:
         return ["baseline", "", ""]
     corrected = "no test" if found.corrected is None else words.p_value(found.corrected)
     return [
-        difference(found.paired),
+        difference(found.paired, DIGITS),
         corrected,
         words.NONE if found.detectable is None else words.amount(found.detectable),
     ]

@@ -30,9 +30,9 @@ def signed(value: float | None, digits: int = 4) -> str:
     return text[1:] if float(text) == 0 else text
 
 
-def interval(low: float | None, high: float | None) -> str:
+def interval(low: float | None, high: float | None, digits: int = 4) -> str:
     """Return an interval of differences."""
-    return NONE if low is None or high is None else f"{signed(low)} to {signed(high)}"
+    return NONE if low is None or high is None else f"{signed(low, digits)} to {signed(high, digits)}"
 
 
 def amount(value: float) -> str:
