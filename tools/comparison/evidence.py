@@ -17,13 +17,20 @@ from .markdown import table
 from .results import AP90, METRICS, Results
 from .statistics import ALPHA, CONFIDENCE, POWER, Verdict
 
-MARKED = re.compile(r"(<!-- evidence: ([\w-]+)(?:: ([^>]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
-"""The name of a comparison, and pairs of its variants where these are asked for: ``CIoU - DIoU; EIoU - CIoU``."""
+MARKED = re.compile(
+    r"(<!-- evidence: ([\w-]+(?: \+ [\w-]+)*)( by size)?(?:: ([^>]+))? -->\n).*?(<!-- end -->)", re.DOTALL
+)
+"""The name of a comparison, and pairs of its variants where these are asked for: ``CIoU - DIoU; EIoU - CIoU``; or names
+of several, ``stock-ATSS + stock-GFL``, each of which has one variant beside its baseline."""
 LEVELS = METRICS[:4]
 """AP, and AP at three IoUs."""
+SIZES = (METRICS[0], *METRICS[4:])
+"""AP, and AP of three sizes."""
 DIGITS = 3
 NOTHING = statistics.summary([])
 BLUE, GREY = "#0072b2", "#777777"
+Row = tuple[str, Results, str]
+"""A label, and the variant of a comparison that is compared with its baseline."""
 
 
 def filled(text: str, found: dict[str, Results]) -> str:
@@ -34,39 +41,99 @@ def filled(text: str, found: dict[str, Results]) -> str:
     """
 
     def made(place: re.Match[str]) -> str:
-        if place[2] not in found:
-            raise ToolError(f"evidence: {place[2]}: there is no such comparison, only {', '.join(found)}")
-        results = found[place[2]]
-        pairs = [tuple(pair.strip().split(" - ")) for pair in (place[3] or "").split(";") if pair.strip()]
-        text = table(of_pairs(results, pairs)) if pairs else f"{table(short(results))}\n\n{cost(results)}"
-        return f"{place[1]}{text}\n{place[4]}"
+        names = place[2].split(" + ")
+        for name in names:
+            if name not in found:
+                raise ToolError(f"evidence: {name}: there is no such comparison, only {', '.join(found)}")
+        results = found[names[0]]
+        pairs = [tuple(pair.strip().split(" - ")) for pair in (place[4] or "").split(";") if pair.strip()]
+        if pairs:
+            text = table(differences("pair", of_pairs(results, pairs), SIZES if place[3] else LEVELS))
+        elif len(names) > 1:
+            text = "\n\n".join(
+                [table(side_by_side(names, found)), *(f"{group(name)[1]}: {cost(found[name])}" for name in names)]
+            )
+        else:
+            text = f"{table(short(results))}\n\n{cost(results)}"
+        return f"{place[1]}{text}\n{place[5]}"
 
     return MARKED.sub(made, text)
 
 
-def of_pairs(results: Results, pairs: Sequence[tuple[str, ...]]) -> Table:
-    """Return the differences of pairs of variants, tested by AP and corrected for their number.
+def of_pairs(results: Results, pairs: Sequence[tuple[str, ...]]) -> list[Row]:
+    """Return pairs of variants, the second of each as the baseline.
 
     Raises:
         ToolError: Where a pair is not of two variants.
     """
+    rows = []
     for pair in pairs:
         if len(pair) != 2 or not set(pair) <= set(results.variants):
             names = ", ".join(results.variants)
             raise ToolError(f"evidence: pair {' - '.join(pair)}: expected A - B of the variants {names}")
-    against = [replace(results, settings=replace(results.settings, baseline=second)) for _, second in pairs]
-    rows = []
-    values = []
-    for (first, second), found in zip(pairs, against, strict=True):
-        paired = [statistics.pair(found, first, statistics.metric_of(level)) for level in LEVELS]
-        values.append(paired[0].values)
-        rows.append([f"{first} - {second}", *(difference(each, DIGITS) for each in paired)])
-    ps = [statistics.exact_p(each) for each in values]
-    tested = len(pairs) * max(statistics.smallest_p(len(each)) for each in values) <= ALPHA
-    corrected = [words.p_value(p) if tested else "no test" for p in statistics.holm(ps)]
+        against = replace(results, settings=replace(results.settings, baseline=pair[1]))
+        rows.append((" - ".join(pair), against, pair[0]))
+    return rows
+
+
+def group(name: str) -> tuple[str, str]:
+    """Return what a comparison's name says before and after its first hyphen: ``stock-ATSS`` is ATSS, one of stock."""
+    first, _, last = name.partition("-")
+    return first, last or first
+
+
+def of_group(names: Sequence[str], found: dict[str, Results]) -> list[Row]:
+    """Return comparisons, each of which has one variant beside its baseline.
+
+    Raises:
+        ToolError: Where one has none or several.
+    """
+    for name in names:
+        if len(found[name].others) != 1:
+            raise ToolError(f"evidence: {name}: expected one variant beside the baseline, got {found[name].others}")
+    return [(group(name)[1], found[name], found[name].others[0]) for name in names]
+
+
+def differences(what: str, rows: Sequence[Row], levels: Sequence[str] = LEVELS) -> Table:
+    """Return the differences of variants to their baselines, tested by AP and corrected for their number.
+
+    Args:
+        what: What the labels are.
+        rows: The variants.
+        levels: The metrics, the first of which is tested.
+    """
+    corrected = tested(rows, levels[0])
+    cells = []
+    for (label, results, variant), p in zip(rows, corrected, strict=True):
+        paired = [statistics.pair(results, variant, statistics.metric_of(level)) for level in levels]
+        said = "no test" if p is None else words.p_value(p)
+        cells.append([label, *(difference(each, DIGITS) for each in paired), said])
     share = words.percent(CONFIDENCE)
-    head = ["pair", *(f"{words.label(level)} ({share})" for level in LEVELS), "p of AP, corrected"]
-    return Table(head, [[*row, p] for row, p in zip(rows, corrected, strict=True)])
+    head = [what, *(f"{words.label(level)} ({share})" for level in levels), f"p of {words.label(levels[0])}, corrected"]
+    return Table(head, cells)
+
+
+def tested(rows: Sequence[Row], metric: str) -> list[float | None]:
+    """Return the p-values of variants, corrected for their number, None where these cannot reach ``ALPHA``."""
+    values = [statistics.pair(results, variant, statistics.metric_of(metric)).values for _, results, variant in rows]
+    if len(rows) * max(statistics.smallest_p(len(each)) for each in values) > ALPHA:
+        return [None] * len(rows)
+    return list(statistics.holm([statistics.exact_p(each) for each in values]))
+
+
+def side_by_side(names: Sequence[str], found: dict[str, Results]) -> Table:
+    """Return both sides of comparisons of one variant each, and their differences."""
+    rows = of_group(names, found)
+    _, first, variant = rows[0]
+    pick = statistics.metric_of(METRICS[0])
+    sides = [[spread(over(each, name, pick)) for name in (each.settings.baseline, other)] for _, each, other in rows]
+    right = differences("detector", rows)
+    label = words.label(METRICS[0])
+    head = [right.head[0], f"{label}, {first.settings.baseline}", f"{label}, {variant}"]
+    head += [f"difference of {name}" for name in right.head[1:-1]]
+    return Table(
+        [*head, right.head[-1]], [[row[0], *side, *row[1:]] for row, side in zip(right.rows, sides, strict=True)]
+    )
 
 
 def short(results: Results) -> Table:
@@ -119,27 +186,40 @@ def cost(results: Results) -> str:
     return f"{text}; commit {', '.join(commits)}."
 
 
-def picture(results: Results) -> Figure:
-    """Draw the paired differences by the metric that is tested, and by AP at an IoU of 0.9."""
-    metrics = list(dict.fromkeys((results.settings.metric, AP90)))
-    names = [name for name in ranked(results) if name != results.settings.baseline]
-    figure = Figure(figsize=(8.0, 0.9 + 0.36 * len(names)), layout="constrained")
-    axes = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
-    seen = {found.variant: found.seen for found in statistics.judge(results)}
-    for axis, metric in zip(axes, metrics, strict=True):
-        tested = metric == results.settings.metric
-        for place, name in enumerate(names):
-            draw(axis, statistics.pair(results, name, statistics.metric_of(metric)), place, tested and seen[name])
+def picture(rows: Sequence[Row], seen: Sequence[bool]) -> Figure:
+    """Draw the paired differences by AP, and by AP at an IoU of 0.9.
+
+    Args:
+        rows: Variants of one baseline.
+        seen: Whether the test sees the difference of each by AP.
+    """
+    baseline = rows[0][1].settings.baseline
+    figure = Figure(figsize=(8.0, 0.9 + 0.36 * len(rows)), layout="constrained")
+    for axis, metric in zip(figure.subplots(1, 2, sharey=True), (METRICS[0], AP90), strict=True):
+        tested = metric == METRICS[0]
+        for place, ((_, results, variant), found) in enumerate(zip(rows, seen, strict=True)):
+            draw(axis, statistics.pair(results, variant, statistics.metric_of(metric)), place, tested and found)
         axis.axvline(0, color="black", linewidth=1, linestyle="--")
-        axis.set_xlabel(
-            f"{words.label(metric)} minus that of {results.settings.baseline}{'' if tested else ', not tested'}"
-        )
+        axis.set_xlabel(f"{words.label(metric)} minus that of {baseline}{'' if tested else ', not tested'}")
         axis.locator_params(axis="x", nbins=6)
         axis.grid(axis="x", color="#dddddd", linewidth=0.6)
         axis.set_axisbelow(True)
-    axes[0].set_yticks(range(len(names)), names)
-    axes[0].set_ylim(len(names) - 0.5, -0.5)
+    figure.axes[0].set_yticks(range(len(rows)), [label for label, _, _ in rows])
+    figure.axes[0].set_ylim(len(rows) - 0.5, -0.5)
     return figure
+
+
+def of_one(results: Results) -> Figure:
+    """Draw the variants of a comparison, the best first."""
+    seen = {found.variant: found.seen for found in statistics.judge(results)}
+    names = [name for name in ranked(results) if name in seen]
+    return picture([(name, results, name) for name in names], [seen[name] for name in names])
+
+
+def of_several(names: Sequence[str], found: dict[str, Results]) -> Figure:
+    """Draw comparisons of one variant each."""
+    rows = of_group(names, found)
+    return picture(rows, [p is not None and p <= ALPHA for p in tested(rows, METRICS[0])])
 
 
 def draw(axis: Axes, paired: statistics.Paired, place: int, seen: bool) -> None:
@@ -177,9 +257,19 @@ def write(found: dict[str, Results], pages: Sequence[Path], pictures: Path) -> l
         page.write_text(text, encoding="utf-8")
         written.append(page)
         shown += text
-    for name, results in found.items():
+    for name, figure in pictures_of(shown, found).items():
         file = pictures / f"evidence-{name}.png"
-        if f"({file.name})" in shown:
-            picture(results).savefig(file, dpi=120, metadata={"Software": None})
-            written.append(file)
+        figure.savefig(file, dpi=120, metadata={"Software": None})
+        written.append(file)
     return written
+
+
+def pictures_of(shown: str, found: dict[str, Results]) -> dict[str, Figure]:
+    """Return the pictures that pages show, by the names of the comparisons or of the groups of them."""
+    made = {}
+    for place in MARKED.finditer(shown):
+        names = place[2].split(" + ")
+        name = names[0] if len(names) == 1 else group(names[0])[0]
+        if f"(evidence-{name}.png)" in shown and name not in made:
+            made[name] = of_one(found[name]) if len(names) == 1 else of_several(names, found)
+    return made
