@@ -89,6 +89,8 @@ for name in ("ciou", "focal", "dense focal", "varifocal", "softmax", "distributi
     CASES.append((name, dict(form=1, n=33, shift=1, divisor=4.5, loss_weight=2.5)))
 TRIED = ("giou", "focal", "softmax")
 """Losses whose derivatives are tried, each with weights of rows."""
+UNBOUNDED = ("focal", "focal of 100 classes")
+"""Losses of logits of any size: rows shorter than what a thread reads at once, and longer ones."""
 IDS = [f"{name}-{number}" for number, (name, _) in enumerate(CASES)]
 
 
@@ -165,6 +167,8 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Emulator:
             of_kernel(*call_of(name, **options))
         for name in TRIED:
             of_kernel(*call_of(name, form=1))
+        for name in UNBOUNDED:
+            of_kernel(*call_of(name))
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(made.compile, dict.fromkeys(room for room, _ in made.wanted)))
     return made
@@ -219,6 +223,30 @@ def test_backward_again_and_of_the_gradient(name: str, emulated: Emulator) -> No
     assert emulated.launched
     for ours, expected in zip(*found, strict=True):
         torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize("name", UNBOUNDED)
+def test_logits_of_any_size(name: str) -> None:
+    """Infinite ones are as very large ones; NaN makes the value NaN, and no other logit's gradient."""
+    loss, pred, target, *_ = call_of(name)
+    background = torch.full_like(target, pred.shape[1])
+    large = torch.tensor([-1e30, -104.5, -103.0, -88.0, -1e-30, 0.0, 1e-30, 88.0, 104.5])
+    pred.view(-1)[: len(large)] = large
+    (_, slope), expected = (
+        of_kernel(loss, pred, background, None, 9),
+        of_eager(loss, pred, background, None, 9),
+    )
+    torch.testing.assert_close(slope.double(), expected[1], rtol=1e-5, atol=1e-12)
+    infinite = pred.clone()
+    infinite.view(-1)[0] = -torch.inf
+    value, gradient = of_kernel(loss, infinite, background, None, 9)
+    torch.testing.assert_close(value.double(), expected[0], rtol=1e-6, atol=0)
+    assert torch.equal(gradient, slope)
+    pred.view(-1)[3] = torch.nan
+    value, gradient = of_kernel(loss, pred, background, None, 9)
+    assert value.isnan() and gradient.view(-1)[3].isnan()
+    slope.view(-1)[3] = torch.nan
+    assert torch.equal(gradient.nan_to_num(nan=7.0), slope.nan_to_num(nan=7.0))
 
 
 def test_a_gradient_is_computed_where_it_is_asked_for(emulated: Emulator) -> None:

@@ -16,11 +16,10 @@ struct Logistic {
   Floats p, rest, common;
 
   explicit INLINE Logistic(Floats x) {
-    const Floats decay = exp(-abs(x));
-    const Floats most = inverse(1.0f + decay), least = decay * most;
-    const Ints positive = x >= 0;
-    p = select(positive, most, least), rest = select(positive, least, most);
-    common = log1p(decay);
+    const Floats away = decay(x), most = inverse(1.0f + away), least = away * most;
+    const Ints negative = x < 0;  // what max(x, 0) asks, too
+    p = select(negative, least, most), rest = select(negative, most, least);
+    common = log1p(away);
   }
   INLINE Floats cross_entropy(Floats x, Floats target) const { return (at_least(x, 0.0f) - x * target) + common; }
 };

@@ -70,6 +70,7 @@ INLINE Floats expm1(Floats x) {
   return power.two * power.rest + (power.two - 1.0f);
 }
 
+INLINE Floats decay(Floats x) { return exp(-abs(x)); }
 INLINE Floats inverse(Floats x) { return 1.0f / x; }
 
 // For normal numbers.

@@ -66,22 +66,25 @@ struct Elements {
 
   template <int WIDE, bool GRADIENT>
   static INLINE void compute(const Call& call, const Block<WIDE>& block, const Place& place, float factor, Sum& sum) {
-    float y[WIDE], w[WIDE], total = 0.0f;
+    // As most are with labels; a target that the compiler knows takes fewer instructions.
+    static constexpr float NEGATIVES[WIDE] = {};
+    float y[WIDE], w[WIDE];
     const int columns = static_cast<int>(call.columns);
+    const bool inside = BY_ROWS && place.column <= columns - WIDE;  // of one row
+    const unsigned long long steps = block.row.label - place.column;
 #pragma unroll
     for (int i = 0; i < WIDE; ++i) {
       y[i] = LABEL == DENSE ? to_float(block.y.at[i]) : 0.0f;
-      w[i] = FORM == ELEMENTS ? block.w.at[i] : 1.0f;
+      w[i] = FORM == ELEMENTS ? block.w.at[i] : FORM == ROWS ? block.row.weight : 1.0f;
     }
-    if (BY_ROWS && place.column <= columns - WIDE) {
-      const unsigned long long steps = block.row.label - place.column;
-      const int positive = steps < WIDE ? static_cast<int>(steps) : -1;
+    if (LABEL != DENSE && inside && steps >= WIDE) {
+      return apply<WIDE, GRADIENT>(call, block, place, NEGATIVES, w, factor, sum);
+    }
+    if (LABEL != DENSE && inside) {
+      const int positive = static_cast<int>(steps);
 #pragma unroll
-      for (int i = 0; i < WIDE; ++i) {
-        if (LABEL != DENSE) y[i] = positive == i ? block.row.value : 0.0f;
-        if (FORM == ROWS) w[i] = block.row.weight;
-      }
-    } else if (BY_ROWS) {
+      for (int i = 0; i < WIDE; ++i) y[i] = positive == i ? block.row.value : 0.0f;
+    } else if (BY_ROWS && !inside) {
       Row row = block.row;
       Index index = place.row;
       int column = place.column;
@@ -93,6 +96,13 @@ struct Elements {
         ++column;
       }
     }
+    apply<WIDE, GRADIENT>(call, block, place, y, w, factor, sum);
+  }
+
+  template <int WIDE, bool GRADIENT>
+  static INLINE void apply(const Call& call, const Block<WIDE>& block, const Place& place, const float (&y)[WIDE],
+                           const float (&w)[WIDE], float factor, Sum& sum) {
+    float total = 0.0f;
     Pack<Pred, WIDE> gradient;
 #pragma unroll
     for (int i = 0; i < WIDE; ++i) {
