@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import stdev
 
 import pytest
 
@@ -14,12 +15,17 @@ from command_line import ROOT
 from comparison import evidence
 from comparison.results import Results, Run
 from comparison.variants import from_file, from_stock
-from comparison_world import BASE, plus, results
+from comparison_world import BASE, NOISE, plus, results
 from mmengine.config import Config
+from statsmodels.stats.power import TTestPower
 from tool_runtime.errors import ToolError
 from write_evidence import PAGES, RESULTS, comparisons
 
 KEPT = comparisons()
+
+
+def ttest_power(effect: float, pairs: int, alpha: float) -> float:
+    return float(TTestPower().power(effect, pairs, alpha))
 
 
 def made_up() -> Results:
@@ -71,8 +77,12 @@ def test_several_comparisons_side_by_side() -> None:
     head, _, first, second = evidence.filled(page, found).splitlines()[1:5]
     assert head.startswith("| detector | AP, theirs | AP, ours | difference of AP (95 %) | difference of AP50 (95 %) |")
     assert first.startswith("| A | 0.523 ± 0.015 | 0.543 ± 0.014 | +0.020 (+0.017 to +0.023) |")
-    assert first.endswith(f"| {4 / 1024:.2g} |")
-    assert second.startswith("| B | 0.523 ± 0.015 | 0.523 ± 0.014 | 0.000 (") and second.endswith("| 1 |")
+    # A half of 0.05 for each of two tests: 0.0036 * 1.2 is seen by a paired t test of ten seeds with 80 %.
+    would = first.rpartition("| ")[2].rstrip(" |")
+    found_at = ttest_power(float(would) / stdev(NOISE), 10, 0.025)
+    assert found_at == pytest.approx(0.8, abs=0.01)
+    assert first.endswith(f"| {4 / 1024:.2g} | {would} |")
+    assert second.startswith("| B | 0.523 ± 0.015 | 0.523 ± 0.014 | 0.000 (") and second.endswith(f"| 1 | {would} |")
     figure = evidence.pictures_of(page, found)["stock"]
     assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["A", "B"]
     means = [line.get_markerfacecolor() for line in figure.axes[0].lines if line.get_marker() == "D"]

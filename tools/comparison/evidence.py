@@ -131,9 +131,20 @@ def side_by_side(names: Sequence[str], found: dict[str, Results]) -> Table:
     label = words.label(METRICS[0])
     head = [right.head[0], f"{label}, {first.settings.baseline}", f"{label}, {variant}"]
     head += [f"difference of {name}" for name in right.head[1:-1]]
+    would = [detectable(row, pick, len(rows)) for row in rows]
     return Table(
-        [*head, right.head[-1]], [[row[0], *side, *row[1:]] for row, side in zip(right.rows, sides, strict=True)]
+        [*head, right.head[-1], f"seen at {words.percent(POWER)}"],
+        [[row[0], *side, *row[1:], last] for row, side, last in zip(right.rows, sides, would, strict=True)],
     )
+
+
+def detectable(row: Row, pick: statistics.Pick, tests: int) -> str:
+    """Return the difference of a variant that one of so many tests would have seen."""
+    _, results, variant = row
+    paired = statistics.pair(results, variant, pick)
+    std = paired.summary.std
+    found = None if std is None else statistics.detectable(std, len(paired.values), tests)
+    return words.NONE if found is None else words.amount(found)
 
 
 def short(results: Results) -> Table:
