@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -19,9 +20,11 @@ from comparison.files import write_json
 from comparison.jobs import CURVE, FAILURE, RESULT, folder_name
 from comparison.plan import Plan
 from comparison.results import Run, Settings
+from mmdet.models import RetinaHead
 from mmengine.config import Config
 from tool_runtime.errors import ToolError
 
+QUALITY = {"_delete_": True, "type": "QualityFocalLoss", "use_sigmoid": True}
 DATA_THAT_IS_NOT_THERE = {"_delete_": True, "type": "CheckedCocoDataset", "ann_file": "no.json"}
 
 
@@ -155,9 +158,22 @@ def test_a_wrong_plan_is_refused(tmp_path: Path, change: dict[str, Any], said: s
         ("GIoULoss", {"model.bbox_head.num_class": 3}, "variant GIoULoss: .*num_class"),
         ("GIoULoss", {"optim_wrapper.optimizer.learning_rate": 3}, "variant GIoULoss: .*learning_rate"),
         ("GIoULoss", {"model.backbone.depth": 17}, "variant GIoULoss does not build: KeyError: .*depth 17"),
+        (
+            "GIoULoss",
+            {"model.bbox_head.loss_cls": QUALITY},
+            "variant GIoULoss: .*a head that passes labels alone needs Focal",
+        ),
         ("GIoULoss", {"train_dataloader.dataset": DATA_THAT_IS_NOT_THERE}, "no.json does not exist"),
     ],
-    ids=["loss", "option of a loss", "option of a head", "option of the optimizer", "a check of a backbone", "data"],
+    ids=[
+        "loss",
+        "option of a loss",
+        "option of a head",
+        "option of the optimizer",
+        "a check of a backbone",
+        "call of a loss",
+        "data",
+    ],
 )
 def test_what_does_not_build_is_said_before_anything_is_trained(
     tmp_path: Path, losses: str, options: dict[str, Any], said: str
@@ -168,6 +184,14 @@ def test_what_does_not_build_is_said_before_anything_is_trained(
     with pytest.raises(ToolError, match=said):
         check(plan_of(tmp_path / "runs", losses, options=given | options))
     assert not (tmp_path / "runs").exists()
+
+
+def test_what_only_the_training_can_decide_is_left_to_it(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as an operator of a head that this machine's device does not have."""
+    called = Mock(side_effect=RuntimeError("not compiled with GPU support"))
+    monkeypatch.setattr(RetinaHead, "loss_by_feat", called)
+    check(plan)
+    assert called.call_count == len(plan.variants) == 2
 
 
 def test_metric_has_to_be_one_of_the_evaluation(plan: Plan) -> None:

@@ -5,28 +5,34 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+from pathlib import Path
+from typing import Any
 
+import torch
 from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.model import BaseModel
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
+from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from tool_runtime.errors import ToolError
-from tool_runtime.preflight import check_losses, config_errors, suggest
+from tool_runtime.preflight import PACKAGE, check_losses, config_errors, raised_in, suggest
 
 from .plan import Plan, leaves
 from .results import AP90, METRICS
 
 
 def check(plan: Plan) -> None:
-    """Build the model and the optimizer of every variant, and open the data.
+    """Build the model and the optimizer of every variant, open the data, and compute the losses of an image.
 
     Raises:
         ToolError: With the variant, and what is wrong with it.
     """
-    seen: set[str] = set()
+    datasets: dict[str, Any] = {}
     for name, cfg in plan.configs.items():
         try:
-            check_variant(cfg, seen, plan.metric)
+            check_variant(cfg, datasets, plan.metric)
         except ToolError as error:
             raise ToolError(f"variant {name}: {error}") from error
         except Exception as error:  # a constructor's own, such as ResNet's KeyError for a depth
@@ -34,8 +40,8 @@ def check(plan: Plan) -> None:
             raise ToolError(f"variant {name} does not build: {reason}") from error
 
 
-def check_variant(cfg: Config, seen: set[str], metric: str) -> None:
-    """Check one variant; ``seen`` are the data sets that have been opened."""
+def check_variant(cfg: Config, datasets: dict[str, Any], metric: str) -> None:
+    """Check one variant; ``datasets`` are those that have been opened."""
     init_default_scope(cfg.get("default_scope", "mmdet"))
     check_losses(cfg)
     with config_errors(cfg.filename):
@@ -47,13 +53,33 @@ def check_variant(cfg: Config, seen: set[str], metric: str) -> None:
         for split in ("train_dataloader", "val_dataloader"):
             dataset = cfg[split].dataset
             text = json.dumps(dict(leaves(dataset.to_dict())), sort_keys=True)
-            if text not in seen:
-                seen.add(text)
+            if text not in datasets:
                 with contextlib.redirect_stdout(io.StringIO()):  # what pycocotools says
-                    number = len(DATASETS.build(dataset))
-                if not number:
+                    datasets[text] = DATASETS.build(dataset)
+                if not len(datasets[text]):
                     raise ToolError(f"{cfg.filename}: the data set of {split} has no images")
+            if split == "train_dataloader":
+                check_call(cfg, model, datasets[text])
     check_metric(cfg, metric)
+
+
+def check_call(cfg: Config, model: BaseModel, dataset: Any) -> None:
+    """Compute the losses of an image: what a head passes may not be what a loss takes, which building does not show.
+
+    Raises:
+        ToolError: With what one of this package's losses says.
+    """
+    model.train()
+    for module in model.modules():
+        if isinstance(module, _BatchNorm):
+            module.eval()  # a single image has no statistics
+    try:
+        with torch.no_grad():
+            model(**model.data_preprocessor(pseudo_collate([dataset[0]]), True), mode="loss")
+    except Exception as error:
+        if Path(raised_in(error.__traceback__)[0]).is_relative_to(PACKAGE):
+            raise ToolError(f"{cfg.filename}: {error}") from error
+        # Of others, such as an operator that only a GPU has, the training decides.
 
 
 def check_metric(cfg: Config, metric: str) -> None:
