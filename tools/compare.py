@@ -18,7 +18,7 @@ from comparison.checks import check
 from comparison.engines import Engine
 from comparison.engines.local import LocalEngine
 from comparison.engines.ray_cluster import RayEngine
-from comparison.plan import Plan
+from comparison.plan import RESULTS, Plan
 from comparison.results import METRICS, Results
 from comparison.variants import Variants, from_file, from_stock, from_vary, parse_seeds
 from tool_runtime import runtime
@@ -77,8 +77,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 def make_plan(args: argparse.Namespace) -> Plan:
     """Return what the arguments ask for."""
-    if args.report and args.results:
-        raise ToolError(f"--report and --results: `compare.py {args.results}` writes the report of that file")
     if args.epochs is not None and args.iters is not None:
         raise ToolError("--epochs and --iters: expected one of them")
     length = next(((unit, n) for unit, n in (("epochs", args.epochs), ("iters", args.iters)) if n is not None), None)
@@ -150,13 +148,12 @@ def compare(args: argparse.Namespace) -> int:
     """Do what the arguments ask for, and return an exit code: 1 where runs failed."""
     plan = make_plan(args)
     plan.check_folder()
-    plan.check_files()
     if args.report:
-        say(found := plan.results(), plan.folder)
-        return 1 if found.absent() else 0
+        return report(plan)
     engine = None if args.dry_run else make_engine(args, plan)
     check(plan)
-    with run.held(plan.folder):
+    with run.held(plan):
+        plan.check_files()
         if args.fresh:
             run.start_afresh(plan.jobs())
         plan.save()
@@ -178,13 +175,26 @@ def compare(args: argparse.Namespace) -> int:
     return 1 if found.absent() else 0
 
 
+def report(plan: Plan) -> int:
+    """Write the report of what is done, and return an exit code: 1 where runs are absent."""
+    plan.check_planned()
+    plan.check_files()
+    plan.restore()
+    found = plan.results()
+    if plan.kept is not None:
+        results.write(found, plan.kept)
+    say(found, plan.folder)
+    return 1 if found.absent() else 0
+
+
 def main() -> None:
     args = build_parser().parse_args()
     with report_errors("compare"):
         need_report()
         if args.config.endswith(".json"):
             file = Path(args.config)
-            say(results.read(file), Path(args.work_dir or file.parent))
+            beside = file.parent if file.name == RESULTS else file.with_suffix("")
+            say(results.read(file), Path(args.work_dir or beside))
             return
         sys.exit(compare(args))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -12,6 +13,7 @@ import pytest
 pytest.importorskip("mmdet")
 pytest.importorskip("statsmodels")
 
+import compare
 from comparing import CONFIG, LOSS, plan_of, tiny
 from comparison import results, variants
 from comparison import run as running
@@ -25,6 +27,7 @@ from mmengine.config import Config
 from tool_runtime.errors import ToolError
 
 QUALITY = {"_delete_": True, "type": "QualityFocalLoss", "use_sigmoid": True}
+STOCK_QUALITY = {**QUALITY, "type": "mmdet_losses.stock.QualityFocalLoss"}
 DATA_THAT_IS_NOT_THERE = {"_delete_": True, "type": "CheckedCocoDataset", "ann_file": "no.json"}
 
 
@@ -163,6 +166,11 @@ def test_a_wrong_plan_is_refused(tmp_path: Path, change: dict[str, Any], said: s
             {"model.bbox_head.loss_cls": QUALITY},
             "variant GIoULoss: .*a head that passes labels alone needs Focal",
         ),
+        (
+            "GIoULoss",
+            {"model.bbox_head.loss_cls": STOCK_QUALITY},
+            r"variant GIoULoss: .*gfocal_loss.py:\d+: assert pred.size\(\) == target.size\(\)",
+        ),
         ("GIoULoss", {"train_dataloader.dataset": DATA_THAT_IS_NOT_THERE}, "no.json does not exist"),
     ],
     ids=[
@@ -172,6 +180,7 @@ def test_a_wrong_plan_is_refused(tmp_path: Path, change: dict[str, Any], said: s
         "option of the optimizer",
         "a check of a backbone",
         "call of a loss",
+        "call of a loss of MMDetection",
         "data",
     ],
 )
@@ -192,6 +201,21 @@ def test_what_only_the_training_can_decide_is_left_to_it(plan: Plan, monkeypatch
     monkeypatch.setattr(RetinaHead, "loss_by_feat", called)
     check(plan)
     assert called.call_count == len(plan.variants) == 2
+    called.side_effect = TypeError("L1Loss.forward() got an unexpected keyword argument 'x'")
+    with pytest.raises(ToolError, match=r"variant GIoULoss: .*TypeError: L1Loss.forward"):
+        check(plan)
+
+
+def test_a_variant_that_is_done_is_not_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = plan_of(tmp_path / "runs", seeds=[0, 1], kept=tmp_path / "results.json")
+    kept = plan.results()
+    done = {"status": "done", "metrics": {"bbox_mAP": 0.25}, "config_sha256": plan.digests["CIoULoss"]}
+    kept.runs = [Run("CIoULoss", seed, **done) for seed in plan.seeds]
+    results.write(kept, plan.kept)
+    called = Mock(side_effect=RuntimeError("not compiled with GPU support"))
+    monkeypatch.setattr(RetinaHead, "loss_by_feat", called)
+    check(plan)
+    assert plan.to_train() == {"GIoULoss"} and called.call_count == 1
 
 
 def test_metric_has_to_be_one_of_the_evaluation(plan: Plan) -> None:
@@ -226,8 +250,51 @@ def test_directory_of_something_else(plan: Plan) -> None:
     other.digests = {"CIoULoss": other.digests["DIoULoss"]}
     with pytest.raises(ToolError, match="has a variant CIoULoss with other options"):
         other.check_folder()
-    with running.held(folder), pytest.raises(ToolError, match="another process"), running.held(folder):
+    with running.held(plan), pytest.raises(ToolError, match=r"--work-dir .* another process"), running.held(plan):
         pass
+
+
+def test_killed_while_it_began(tmp_path: Path) -> None:
+    """The configs of variants are written before the plan."""
+    plan = plan_of(tmp_path / "runs")
+    plan.save()
+    (plan.folder / "plan.json").rename(plan.folder / ".plan.json.7.part")
+    shutil.rmtree(plan.folder / "runs")
+    plan.check_folder()
+    shutil.rmtree(plan.folder / "variants")
+    (plan.folder / "report.md").touch()
+    with pytest.raises(ToolError, match="holds files that are no comparison's"):
+        plan.check_folder()
+
+
+def test_one_process_at_a_time_for_a_file_of_results(tmp_path: Path) -> None:
+    first, second = (plan_of(tmp_path / name / "runs", kept=tmp_path / "results.json") for name in "ab")
+    with running.held(first), pytest.raises(ToolError, match=r"--results .* another process"), running.held(second):
+        pass
+    with running.held(second):
+        pass
+
+
+def test_report_of_what_is_kept_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the runs of other files, and into the file that is asked for, as a cluster's last call does."""
+    file, other = tmp_path / "kept.json", tmp_path / "other.json"
+    plan = plan_of(tmp_path / "runs", kept=file, reused=[other])
+    done = {"status": "done", "metrics": {"bbox_mAP": 0.25}, "config_sha256": plan.digests["CIoULoss"]}
+    kept = plan.results()
+    kept.runs = [Run("CIoULoss", 0, **done)]
+    results.write(kept, other)
+    with pytest.raises(ToolError, match=r"--report: .*runs holds no comparison yet"):
+        compare.report(plan)
+    assert not plan.folder.exists()
+    plan.save()
+    own = {"variant": "GIoULoss", "seed": 0, "status": "done", "metrics": {"bbox_mAP": 0.5}}
+    write_json(plan.job("GIoULoss", 0).file(RESULT), {**own, "config_sha256": plan.digests["GIoULoss"]})
+    assert compare.report(plan) == 0
+    assert "CIoULoss: -0.2500 AP with the one seed" in capsys.readouterr().out
+    assert {run.variant: run.metrics["bbox_mAP"] for run in results.read(file).runs} == {
+        "GIoULoss": 0.5,
+        "CIoULoss": 0.25,
+    }
 
 
 def test_what_is_done_and_what_is_not(tmp_path: Path) -> None:

@@ -27,8 +27,9 @@ from comparing import CONFIG, LOSS, SMALL, plan_of, tiny
 from comparison import run as running
 from comparison import variants
 from comparison.engines.local import LocalEngine
+from comparison.files import write_json
 from comparison.hooks import Diverged, EpochSeeds, Recorder
-from comparison.jobs import JOB, LOG, RESULT, Job
+from comparison.jobs import CURVE, JOB, LOG, RESULT, Job
 from comparison.plan import Plan
 from comparison.results import read
 from comparison.worker import explain
@@ -124,6 +125,23 @@ def test_random_numbers_follow_from_seed_and_epoch() -> None:
     assert all(begin(seed, 7)[3] + 100 < 2**32 for seed in range(20)), "numpy takes no larger seed"
 
 
+def test_the_time_of_an_epoch_without_evaluation_is_in_its_checkpoint(tmp_path: Path) -> None:
+    """Evaluated after 10 seconds, stopped after a checkpoint at 25 of them."""
+    job = plan_of(tmp_path, "GIoULoss").job("GIoULoss", 0)
+    job.save()
+    write_json(job.file(CURVE), [{"epoch": 2, "iter": 4, "seconds": 10.0}])
+    checkpoint: dict[str, Any] = {}
+    stopped = Recorder(job, resumed=False)
+    stopped.start -= 25
+    runner = SimpleNamespace(iter=6, epoch=0, val_loop=SimpleNamespace(evaluator=SimpleNamespace(metrics=[])))
+    stopped.before_save_checkpoint(runner, checkpoint)
+    for resumed, seconds in ((True, 25), (False, 0)):
+        recorder = Recorder(job, resumed=resumed)
+        recorder.after_load_checkpoint(runner, checkpoint)
+        recorder.before_train(runner)
+        assert recorder.seconds == pytest.approx(seconds, abs=1)
+
+
 def test_training_that_is_not_finite_is_stopped(tmp_path: Path) -> None:
     """At every 50th iteration by the loss, but under a gradient scaler; after an epoch by the weights."""
     recorder = Recorder(plan_of(tmp_path, "GIoULoss").job("GIoULoss", 0), resumed=False)
@@ -187,6 +205,8 @@ def test_a_failed_run_is_tried_once_more_where_that_may_help(
     tmp_path: Path, program: str, status: str, starts: int | None
 ) -> None:
     job = scripted(tmp_path, program)
+    job.save()
+    job.fail("of an earlier call", again=True)
     with LocalEngine(jobs=1) as engine:
         future = engine.submit(job)
         future.result(timeout=60)
@@ -200,6 +220,7 @@ def test_a_failed_run_is_tried_once_more_where_that_may_help(
         assert "its worker was ended by SIGKILL" in job.run().error
     if "no word" in program:
         assert "exit code 1" in job.run().error and "ends with: no word" in job.run().error
+    assert "of an earlier call" not in job.run().error
     # what may help is done by the next call again
     assert bool(running.open_jobs([job])) == (status == "failed" and bool(job.failure()["again"]))
 

@@ -53,7 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_report_can_be_made_again_from_its_json(folder: Path, tmp_path: Path) -> None:
     assert read(folder / report.DATA) == example()
     for old, new in zip(
-        (report.PAGE, report.TEXT, report.DATA), report.again(folder / report.DATA, tmp_path), strict=True
+        (report.PAGE, report.TEXT, report.DATA), report.write(read(folder / report.DATA), tmp_path), strict=True
     ):
         assert new.read_bytes() == (folder / old).read_bytes()
 
@@ -180,7 +180,7 @@ def test_a_file_of_something_else_is_one_sentence(content: str | None, said: str
     if content is not None:
         file.write_text(content)
     with pytest.raises(ToolError, match=said):
-        report.again(file, tmp_path)
+        read(file)
 
 
 def test_an_interrupted_write_leaves_the_old_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

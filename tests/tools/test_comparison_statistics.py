@@ -242,3 +242,8 @@ def test_curves_are_means_over_the_seeds_that_have_the_epoch() -> None:
     assert points[2].mean == pytest.approx(0.25)
     assert points[2].std == pytest.approx(stdev([0.2, 0.3]))
     assert (points[6].mean, points[6].std, points[6].count) == (pytest.approx(0.4 * 6 / 8), None, 1)
+
+
+def test_an_interval_keeps_the_sign_of_its_ends() -> None:
+    assert words.interval(0.0003, -0.00004, 3) == "+0.0003 to 0.0000"
+    assert words.interval(-0.0123, 0.0, 3) == "-0.012 to 0.000"

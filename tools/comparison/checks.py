@@ -6,8 +6,10 @@ import contextlib
 import io
 import json
 from pathlib import Path
+from traceback import extract_tb
 from typing import Any
 
+import mmdet.models.losses
 import torch
 from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
@@ -17,10 +19,16 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from tool_runtime.errors import ToolError
-from tool_runtime.preflight import PACKAGE, check_losses, config_errors, raised_in, suggest
+from tool_runtime.preflight import PACKAGE, check_losses, config_errors, suggest
 
 from .plan import Plan, leaves
 from .results import AP90, METRICS
+
+LOSSES = (
+    *(PACKAGE / name for name in ("functional", "modules", "rotated", "yolo")),
+    Path(mmdet.models.losses.__file__).parent,
+)
+"""Folders of losses, this package's and MMDetection's."""
 
 
 def check(plan: Plan) -> None:
@@ -30,9 +38,10 @@ def check(plan: Plan) -> None:
         ToolError: With the variant, and what is wrong with it.
     """
     datasets: dict[str, Any] = {}
+    to_train = plan.to_train()
     for name, cfg in plan.configs.items():
         try:
-            check_variant(cfg, datasets, plan.metric)
+            check_variant(cfg, datasets, plan.metric, call=name in to_train)
         except ToolError as error:
             raise ToolError(f"variant {name}: {error}") from error
         except Exception as error:  # a constructor's own, such as ResNet's KeyError for a depth
@@ -40,8 +49,15 @@ def check(plan: Plan) -> None:
             raise ToolError(f"variant {name} does not build: {reason}") from error
 
 
-def check_variant(cfg: Config, datasets: dict[str, Any], metric: str) -> None:
-    """Check one variant; ``datasets`` are those that have been opened."""
+def check_variant(cfg: Config, datasets: dict[str, Any], metric: str, *, call: bool) -> None:
+    """Check one variant.
+
+    Args:
+        cfg: Its config.
+        datasets: Those that have been opened.
+        metric: What has to be among the metrics.
+        call: Whether the losses of an image are computed, too.
+    """
     init_default_scope(cfg.get("default_scope", "mmdet"))
     check_losses(cfg)
     with config_errors(cfg.filename):
@@ -58,7 +74,7 @@ def check_variant(cfg: Config, datasets: dict[str, Any], metric: str) -> None:
                     datasets[text] = DATASETS.build(dataset)
                 if not len(datasets[text]):
                     raise ToolError(f"{cfg.filename}: the data set of {split} has no images")
-            if split == "train_dataloader":
+            if call and split == "train_dataloader":
                 check_call(cfg, model, datasets[text])
     check_metric(cfg, metric)
 
@@ -66,8 +82,10 @@ def check_variant(cfg: Config, datasets: dict[str, Any], metric: str) -> None:
 def check_call(cfg: Config, model: BaseModel, dataset: Any) -> None:
     """Compute the losses of an image: what a head passes may not be what a loss takes, which building does not show.
 
+    Of other errors, such as of an operator that only a GPU has, the training decides.
+
     Raises:
-        ToolError: With what one of this package's losses says.
+        ToolError: With what a loss says, or a module that is not called as it wants to be.
     """
     model.train()
     for module in model.modules():
@@ -77,9 +95,11 @@ def check_call(cfg: Config, model: BaseModel, dataset: Any) -> None:
         with torch.no_grad():
             model(**model.data_preprocessor(pseudo_collate([dataset[0]]), True), mode="loss")
     except Exception as error:
-        if Path(raised_in(error.__traceback__)[0]).is_relative_to(PACKAGE):
-            raise ToolError(f"{cfg.filename}: {error}") from error
-        # Of others, such as an operator that only a GPU has, the training decides.
+        frames = extract_tb(error.__traceback__)
+        called = isinstance(error, TypeError) and ".forward()" in str(error)
+        if called or any(Path(frame.filename).is_relative_to(place) for frame in frames for place in LOSSES):
+            said = " ".join(str(error).split()) or f"{frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line}"
+            raise ToolError(f"{cfg.filename}: {type(error).__name__}: {said}") from error
 
 
 def check_metric(cfg: Config, metric: str) -> None:

@@ -165,8 +165,8 @@ def differences(results: Results, verdicts: Sequence[Verdict]) -> Section:
             words.signed(found.paired.summary.mean),
             words.interval(found.paired.low, found.paired.high),
             words.number(found.paired.summary.std, 4),
-            words.p_value(found.p) if found.p is not None else "no test",
-            words.p_value(found.corrected) if found.corrected is not None else "no test",
+            words.p_value(found.p),
+            words.p_value(found.corrected),
             detectable(found),
         ]
         for found in verdicts
@@ -195,7 +195,7 @@ def detectable(found: Verdict) -> str:
     """Return the difference that would have been seen."""
     if found.corrected is None:
         return "no test"
-    return words.NONE if found.detectable is None else words.amount(found.detectable)
+    return words.amount(found.detectable)
 
 
 def half(results: Results, variant: str, metric: str) -> str:

@@ -15,7 +15,7 @@ from . import statistics, words
 from .document import Table, difference, over, ranked, spread
 from .markdown import table
 from .results import AP90, METRICS, Results
-from .statistics import ALPHA, CONFIDENCE, POWER, Verdict
+from .statistics import CONFIDENCE, POWER, Verdict
 
 MARKED = re.compile(
     r"(<!-- evidence: ([\w-]+(?: \+ [\w-]+)*)( by size)?(?:: ([^>]+))? -->\n).*?(<!-- end -->)", re.DOTALL
@@ -94,6 +94,12 @@ def of_group(names: Sequence[str], found: dict[str, Results]) -> list[Row]:
     return [(group(name)[1], found[name], found[name].others[0]) for name in names]
 
 
+def judged(rows: Sequence[Row], metric: str = METRICS[0]) -> list[Verdict]:
+    """Return what can be said of variants that are tested together."""
+    pick = statistics.metric_of(metric)
+    return statistics.verdicts({label: statistics.pair(results, variant, pick) for label, results, variant in rows})
+
+
 def differences(what: str, rows: Sequence[Row], levels: Sequence[str] = LEVELS) -> Table:
     """Return the differences of variants to their baselines, tested by AP and corrected for their number.
 
@@ -102,49 +108,28 @@ def differences(what: str, rows: Sequence[Row], levels: Sequence[str] = LEVELS) 
         rows: The variants.
         levels: The metrics, the first of which is tested.
     """
-    corrected = tested(rows, levels[0])
     cells = []
-    for (label, results, variant), p in zip(rows, corrected, strict=True):
+    for (label, results, variant), found in zip(rows, judged(rows, levels[0]), strict=True):
         paired = [statistics.pair(results, variant, statistics.metric_of(level)) for level in levels]
-        said = "no test" if p is None else words.p_value(p)
-        cells.append([label, *(difference(each, DIGITS) for each in paired), said])
+        cells.append([label, *(difference(each, DIGITS) for each in paired), words.p_value(found.corrected)])
     share = words.percent(CONFIDENCE)
     head = [what, *(f"{words.label(level)} ({share})" for level in levels), f"p of {words.label(levels[0])}, corrected"]
     return Table(head, cells)
-
-
-def tested(rows: Sequence[Row], metric: str) -> list[float | None]:
-    """Return the p-values of variants, corrected for their number, None where these cannot reach ``ALPHA``."""
-    values = [statistics.pair(results, variant, statistics.metric_of(metric)).values for _, results, variant in rows]
-    if len(rows) * max(statistics.smallest_p(len(each)) for each in values) > ALPHA:
-        return [None] * len(rows)
-    return list(statistics.holm([statistics.exact_p(each) for each in values]))
 
 
 def side_by_side(names: Sequence[str], found: dict[str, Results]) -> Table:
     """Return both sides of comparisons of one variant each, and their differences."""
     rows = of_group(names, found)
     _, first, variant = rows[0]
-    pick = statistics.metric_of(METRICS[0])
-    sides = [[spread(over(each, name, pick)) for name in (each.settings.baseline, other)] for _, each, other in rows]
+    pick, label = statistics.metric_of(METRICS[0]), words.label(METRICS[0])
     right = differences("detector", rows)
-    label = words.label(METRICS[0])
     head = [right.head[0], f"{label}, {first.settings.baseline}", f"{label}, {variant}"]
-    head += [f"difference of {name}" for name in right.head[1:-1]]
-    would = [detectable(row, pick, len(rows)) for row in rows]
-    return Table(
-        [*head, right.head[-1], f"seen at {words.percent(POWER)}"],
-        [[row[0], *side, *row[1:], last] for row, side, last in zip(right.rows, sides, would, strict=True)],
-    )
-
-
-def detectable(row: Row, pick: statistics.Pick, tests: int) -> str:
-    """Return the difference of a variant that one of so many tests would have seen."""
-    _, results, variant = row
-    paired = statistics.pair(results, variant, pick)
-    std = paired.summary.std
-    found = None if std is None else statistics.detectable(std, len(paired.values), tests)
-    return words.NONE if found is None else words.amount(found)
+    head += [*(f"difference of {name}" for name in right.head[1:-1]), right.head[-1], f"seen at {words.percent(POWER)}"]
+    cells = []
+    for (_, each, other), verdict, row in zip(rows, judged(rows), right.rows, strict=True):
+        sides = [spread(over(each, name, pick)) for name in (each.settings.baseline, other)]
+        cells.append([row[0], *sides, *row[1:], words.amount(verdict.detectable)])
+    return Table(head, cells)
 
 
 def short(results: Results) -> Table:
@@ -169,12 +154,7 @@ def said(found: Verdict | None) -> list[str]:
     """Return the difference with its interval, the p-value, and what would have been seen."""
     if found is None:
         return ["baseline", "", ""]
-    corrected = "no test" if found.corrected is None else words.p_value(found.corrected)
-    return [
-        difference(found.paired, DIGITS),
-        corrected,
-        words.NONE if found.detectable is None else words.amount(found.detectable),
-    ]
+    return [difference(found.paired, DIGITS), words.p_value(found.corrected), words.amount(found.detectable)]
 
 
 def half_way(results: Results) -> float | None:
@@ -197,19 +177,14 @@ def cost(results: Results) -> str:
     return f"{text}; commit {', '.join(commits)}."
 
 
-def picture(rows: Sequence[Row], seen: Sequence[bool]) -> Figure:
-    """Draw the paired differences by AP, and by AP at an IoU of 0.9.
-
-    Args:
-        rows: Variants of one baseline.
-        seen: Whether the test sees the difference of each by AP.
-    """
+def picture(rows: Sequence[Row]) -> Figure:
+    """Draw the paired differences of variants to baselines of one name, by AP and by AP at an IoU of 0.9."""
     baseline = rows[0][1].settings.baseline
     figure = Figure(figsize=(8.0, 0.9 + 0.36 * len(rows)), layout="constrained")
     for axis, metric in zip(figure.subplots(1, 2, sharey=True), (METRICS[0], AP90), strict=True):
         tested = metric == METRICS[0]
-        for place, ((_, results, variant), found) in enumerate(zip(rows, seen, strict=True)):
-            draw(axis, statistics.pair(results, variant, statistics.metric_of(metric)), place, tested and found)
+        for place, found in enumerate(judged(rows, metric)):
+            draw(axis, found.paired, place, tested and found.seen)
         axis.axvline(0, color="black", linewidth=1, linestyle="--")
         axis.set_xlabel(f"{words.label(metric)} minus that of {baseline}{'' if tested else ', not tested'}")
         axis.locator_params(axis="x", nbins=6)
@@ -222,15 +197,8 @@ def picture(rows: Sequence[Row], seen: Sequence[bool]) -> Figure:
 
 def of_one(results: Results) -> Figure:
     """Draw the variants of a comparison, the best first."""
-    seen = {found.variant: found.seen for found in statistics.judge(results)}
-    names = [name for name in ranked(results) if name in seen]
-    return picture([(name, results, name) for name in names], [seen[name] for name in names])
-
-
-def of_several(names: Sequence[str], found: dict[str, Results]) -> Figure:
-    """Draw comparisons of one variant each."""
-    rows = of_group(names, found)
-    return picture(rows, [p is not None and p <= ALPHA for p in tested(rows, METRICS[0])])
+    rows = [(name, results, name) for name in ranked(results) if name != results.settings.baseline]
+    return picture(rows)
 
 
 def draw(axis: Axes, paired: statistics.Paired, place: int, seen: bool) -> None:
@@ -282,5 +250,5 @@ def pictures_of(shown: str, found: dict[str, Results]) -> dict[str, Figure]:
         names = place[2].split(" + ")
         name = names[0] if len(names) == 1 else group(names[0])[0]
         if f"(evidence-{name}.png)" in shown and name not in made:
-            made[name] = of_one(found[name]) if len(names) == 1 else of_several(names, found)
+            made[name] = of_one(found[name]) if len(names) == 1 else picture(of_group(names, found))
     return made

@@ -16,6 +16,8 @@ from .files import read_json, write_json
 from .jobs import CURVE, PROGRESS, Job
 
 PREDICTIONS = "predictions"
+SECONDS = "comparison_seconds"
+"""In a checkpoint: time of the training so far."""
 CHECK_EVERY = 50
 """Iterations between two looks at the loss."""
 
@@ -54,8 +56,9 @@ class Recorder(Hook):
 
     def __init__(self, job: Job, resumed: bool) -> None:
         self.job = job
+        self.resumed = resumed
         self.curve: list[dict[str, float]] = (read_json(job.file(CURVE)) or []) if resumed else []
-        self.before = 0.0
+        self.before = self.saved = 0.0
         self.predicted = False
         self.start = self.shown = time.perf_counter()
 
@@ -68,9 +71,15 @@ class Recorder(Hook):
         for metric in coco_metrics(runner):
             metric.outfile_prefix = str(self.job.file(PREDICTIONS))
         self.curve = [entry for entry in self.curve if entry["iter"] <= runner.iter]
-        self.before = self.curve[-1]["seconds"] if self.curve else 0.0
+        self.before = max(self.saved, self.curve[-1]["seconds"] if self.curve else 0.0)
         if runner.epoch and self.due(runner) and not self.evaluated(runner):
             runner.val_loop.run()
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        checkpoint[SECONDS] = self.seconds
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict[str, Any]) -> None:
+        self.saved = checkpoint.get(SECONDS, 0.0) if self.resumed else 0.0
 
     def due(self, runner: Runner) -> bool:
         """Return whether MMEngine would have evaluated after the epoch that has just ended."""

@@ -20,7 +20,7 @@ from .results import METRICS, Results, Run, Settings
 from .results import read as read_results
 from .variants import Variants, check_keys
 
-PLAN, RESULTS, COMMANDS, LOCK = "plan.json", "results.json", "commands.txt", ".lock"
+PLAN, RESULTS, COMMANDS, LOCK, VARIANTS = "plan.json", "results.json", "commands.txt", ".lock", "variants"
 VERSION = 1
 SEED = "randomness.seed"
 
@@ -91,7 +91,7 @@ class Plan:
 
     def config_file(self, name: str) -> Path:
         """Return where the complete config of a variant is written."""
-        return self.folder.absolute() / "variants" / f"{folder_name(name)}.py"
+        return self.folder.absolute() / VARIANTS / f"{folder_name(name)}.py"
 
     def job(self, name: str, seed: int) -> Job:
         """Return a run."""
@@ -123,7 +123,8 @@ class Plan:
             raise ToolError(f"--work-dir {self.folder}: expected a folder, got a file")
         before = read_json(self.folder / PLAN)
         if before is None:
-            if any(path.name != LOCK for path in self.folder.iterdir()):
+            # what a call that was killed at its beginning leaves is this comparison's
+            if any(path.name not in (LOCK, VARIANTS) and path.suffix != ".part" for path in self.folder.iterdir()):
                 raise ToolError(
                     f"--work-dir {self.folder} holds files that are no comparison's; use an empty or a new folder"
                 )
@@ -147,6 +148,15 @@ class Plan:
                     f"{self.variants[name]} now; give it another name, or use another folder"
                 )
 
+    def check_planned(self) -> None:
+        """Stop where the directory holds no comparison yet.
+
+        Raises:
+            ToolError: With the directory.
+        """
+        if read_json(self.folder / PLAN) is None:
+            raise ToolError(f"--report: {self.folder} holds no comparison yet; without --report it is trained")
+
     def check_files(self) -> None:
         """Stop where a file of results is none, or holds what this comparison would lose.
 
@@ -169,14 +179,24 @@ class Plan:
             return []
         return [run for run in read_results(self.kept).runs if run.status == "done"]
 
+    def elsewhere(self) -> dict[tuple[str, int], Run]:
+        """Return the complete runs of other files, by digest of the config and seed."""
+        others = [run for file in self.reused for run in read_results(file).runs if run.status == "done"]
+        return {(run.config_sha256, run.seed): run for run in [*others, *self.kept_runs()]}
+
     def restore(self) -> None:
         """Give each run that is done elsewhere its folder, where it has none."""
-        others = [run for file in self.reused for run in read_results(file).runs if run.status == "done"]
-        found = {(run.config_sha256, run.seed): run for run in [*others, *self.kept_runs()]}
+        found = self.elsewhere()
         for job in self.jobs():
             run = found.get((job.digest, job.seed))
             if run is not None and job.result() is None:
+                job.save()
                 write_json(job.file(RESULT), asdict(replace(run, variant=job.variant)))
+
+    def to_train(self) -> set[str]:
+        """Return the variants of which a run is not done yet."""
+        found = self.elsewhere()
+        return {job.variant for job in self.jobs() if job.result() is None and (job.digest, job.seed) not in found}
 
     @property
     def results_file(self) -> Path:

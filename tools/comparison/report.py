@@ -29,12 +29,3 @@ def write(found: Results, folder: str | Path) -> list[Path]:
     files[1].write_text(markdown.render(title, sections), encoding="utf-8")
     results.write(found, files[2])
     return files
-
-
-def again(file: str | Path, folder: str | Path) -> list[Path]:
-    """Write the report of a JSON that :func:`write` wrote; arguments and return as there.
-
-    Raises:
-        ToolError: Where the file is missing or something else.
-    """
-    return write(results.read(file), folder)

@@ -6,8 +6,7 @@ import concurrent.futures
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 
 from filelock import FileLock, Timeout
 from tool_runtime.errors import ToolError
@@ -27,18 +26,23 @@ BAR = "{desc}{percentage:3.0f}%|{bar}| {n:.1f} of {total_fmt} runs, {elapsed} so
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Hold the directory of a comparison, so that one process alone does its runs.
+def held(plan: Plan) -> Iterator[None]:
+    """Hold the directory of a comparison and its file of results, so that one process alone does its runs.
 
     Raises:
-        ToolError: Where another one holds it.
+        ToolError: Where another one holds one of them.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(folder / LOCK, timeout=0):
-            yield
-    except Timeout:
-        raise ToolError(f"--work-dir {folder}: another process runs this comparison; wait for it, or stop it") from None
+    locks = {f"--work-dir {plan.folder}": plan.folder / LOCK}
+    if plan.kept is not None:
+        locks[f"--results {plan.kept}"] = plan.kept.with_name(f".{plan.kept.name}{LOCK}")
+    with ExitStack() as stack:
+        for what, file in locks.items():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(FileLock(file, timeout=0))
+            except Timeout:
+                raise ToolError(f"{what}: another process runs this comparison; wait for it, or stop it") from None
+        yield
 
 
 def open_jobs(jobs: Sequence[Job]) -> list[Job]:

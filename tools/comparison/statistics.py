@@ -6,7 +6,7 @@ drops out. Only the metric of the settings is tested.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, inf, log2
 
@@ -252,21 +252,26 @@ def before(seeds: int, variants: int) -> str:
 
 
 def judge(results: Results) -> list[Verdict]:
-    """Return what can be said of each variant beside the baseline.
+    """Return what can be said of each variant beside the baseline."""
+    pick = metric_of(results.settings.metric)
+    return verdicts({variant: pair(results, variant, pick) for variant in results.others})
+
+
+def verdicts(pairs: Mapping[str, Paired]) -> list[Verdict]:
+    """Return what can be said of each of several differences, by name, which are tested together.
 
     Whether there is a test depends on the numbers of pairs alone, never on what was measured.
     """
-    pairs = {variant: pair(results, variant, metric_of(results.settings.metric)) for variant in results.others}
     able = [variant for variant, paired in pairs.items() if smallest_p(len(paired.values)) <= ALPHA]
     best = dict(zip(able, holm([smallest_p(len(pairs[variant].values)) for variant in able]), strict=True))
     raw = {variant: exact_p(pairs[variant].values) for variant in able}
     corrected = dict(zip(able, holm(list(raw.values())), strict=True))
-    verdicts = []
+    found = []
     for variant, paired in pairs.items():
         least = best.get(variant, min(1.0, len(pairs) * smallest_p(len(paired.values))))
         tested = least <= ALPHA
         count, std = len(able) if tested else len(pairs), paired.summary.std
-        verdicts.append(
+        found.append(
             Verdict(
                 variant,
                 paired,
@@ -277,7 +282,7 @@ def judge(results: Results) -> list[Verdict]:
                 count,
             )
         )
-    return verdicts
+    return found
 
 
 def curve(results: Results, variant: str, metric: str) -> dict[float, Summary]:

@@ -32,17 +32,24 @@ def signed(value: float | None, digits: int = 4) -> str:
 
 def interval(low: float | None, high: float | None, digits: int = 4) -> str:
     """Return an interval of differences."""
-    return NONE if low is None or high is None else f"{signed(low, digits)} to {signed(high, digits)}"
+    return NONE if low is None or high is None else f"{bound(low, digits)} to {bound(high, digits)}"
 
 
-def amount(value: float) -> str:
-    """Return the size of a difference: 0.011, 0.0042."""
+def bound(value: float, digits: int) -> str:
+    """Return an end of an interval, with another digit where its sign would be lost."""
+    return signed(value, digits + (value != 0 and round(value, digits) == 0))
+
+
+def amount(value: float | None) -> str:
+    """Return the size of a difference, 0.011 or 0.0042, a word where there is none."""
+    if value is None:
+        return NONE
     return f"{value:.3f}" if value >= 0.01 else f"{value:.2g}"
 
 
 def p_value(value: float | None) -> str:
-    """Return a p-value with two digits."""
-    return NONE if value is None else f"{value:.2g}"
+    """Return a p-value with two digits, words where there was no test."""
+    return "no test" if value is None else f"{value:.2g}"
 
 
 def percent(share: float) -> str:

@@ -3,12 +3,12 @@
 
 namespace {
 
-// Without the last bit, which the instructions do not promise either.
-inline float short_of_a_bit(float x) { return __uint_as_float(__float_as_uint(x) & 0xfffffffeu); }
-inline float approximate_inverse(float x) { return short_of_a_bit(1.0f / x); }
+// With another last bit, which the instructions do not promise either.
+inline float off_by_a_bit(float x) { return __uint_as_float(__float_as_uint(x) ^ 1u); }
+inline float approximate_inverse(float x) { return off_by_a_bit(1.0f / x); }
 inline float approximate_exp2(float x) {
   const float y = static_cast<float>(std::exp2(static_cast<double>(x)));
-  return std::fabs(y) < 1.17549435e-38f ? 0.0f : short_of_a_bit(y);
+  return std::fabs(y) < 1.17549435e-38f ? 0.0f : off_by_a_bit(y);
 }
 inline float least_or_nan(float x, float y) { return x > y ? y : x; }
 

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Mapping
 
 from ..files import write_json
-from ..jobs import LOG, PARENT, PROGRESS, Job, python_path
+from ..jobs import FAILURE, LOG, PARENT, PROGRESS, Job, python_path
 
 
 def start(job: Job, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -19,6 +19,7 @@ def start(job: Job, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
         variables: Changes of the environment.
     """
     job.save()
+    job.file(FAILURE).unlink(missing_ok=True)
     # what is behind it is known when the worker has found its checkpoint
     write_json(job.file(PROGRESS), {})
     environment = {**os.environ, **variables, "PYTHONPATH": python_path(), PARENT: str(os.getpid())}

@@ -71,7 +71,7 @@ struct Elements {
     float y[WIDE], w[WIDE];
     const int columns = static_cast<int>(call.columns);
     const bool inside = BY_ROWS && place.column <= columns - WIDE;  // of one row
-    const unsigned long long steps = block.row.label - place.column;
+    const unsigned long long steps = inside ? block.row.label - place.column : 0;
 #pragma unroll
     for (int i = 0; i < WIDE; ++i) {
       y[i] = LABEL == DENSE ? to_float(block.y.at[i]) : 0.0f;
