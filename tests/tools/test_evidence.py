@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from statistics import stdev
 
@@ -122,9 +124,23 @@ def test_pages_are_what_the_results_say(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert evidence.filled(text, KEPT) == text, "tools/write_evidence.py writes it"
     shown = {name for found in evidence.MARKED.finditer(text) for name in found[2].split(" + ")}
-    assert shown or page.name == "comparison.md"
+    assert shown
     for name in shown:
         assert f"--results tools/evidence/{name}.json" in text, f"{name} lacks its command"
+
+
+def test_first_iterations_are_those_that_are_kept() -> None:
+    page = (ROOT / "docs" / "comparison.md").read_text(encoding="utf-8").partition("## The first iterations")[2]
+    rows = re.findall(r"^\| (\w+) \| ([\d.e-]+) \| ([\d.e-]+) \|$", page, re.MULTILINE)
+    kept = json.loads((ROOT / "docs" / "comparison-iterations.json").read_text())
+    assert len(rows) == len(kept) == 4
+    for (head, first, largest), pair in zip(rows, kept, strict=True):
+        assert pair["config"] == f"{head.lower()}_r18_fpn_giou_1xb4-4e_shapes"
+        ours, stock = (pair[side]["losses"] for side in ("ours", "stock"))
+        apart = [max(abs(a[key] / b[key] - 1) for key in a) for a, b in zip(ours, stock, strict=True)]
+        assert len(apart) == 30
+        assert float(first) == pytest.approx(apart[0], abs=6e-9)
+        assert float(largest) == pytest.approx(max(apart), rel=0.02)
 
 
 @pytest.mark.parametrize("name", KEPT)
