@@ -26,9 +26,6 @@ MEASURED = {
 def documented() -> dict[str, list[float]]:
     """Box AP and AP50 in percent, by config."""
     found = {}
-    for pair in json.loads((ROOT / "docs" / "comparison.json").read_text()):
-        last = pair["ours"]["metrics"][-1]
-        found[pair["config"]] = [100 * last["coco/bbox_mAP"], 100 * last["coco/bbox_mAP_50"]]
     evidence = ROOT / "tools" / "evidence"
     for file in (*evidence.glob("stock-*.json"), *evidence.glob("photos-*.json")):
         kept = json.loads(file.read_text())
