@@ -123,7 +123,7 @@ class BalancedL1Loss(CoordinateLoss):
     Args:
         alpha: Slope of the inliers; 0.5 as the paper and mmdet.
         gamma: Slope of the outliers; 1.5 as the paper and mmdet.
-        beta: Where outliers begin, in the unit of the inputs; 1.0 as mmdet.
+        beta: Where outliers begin, in the unit of the inputs; 1.0 as mmdet (mmdet's Libra RetinaNet: 0.11).
         reduction: See :class:`~mmdet_losses.modules.base.Loss`; default as mmdet.
         loss_weight: Multiplies the loss; default as mmdet.
         debug: Names the first row with a value that is not finite.
