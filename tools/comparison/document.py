@@ -9,7 +9,7 @@ from typing import Any
 
 from . import statistics, words
 from .results import KINDS, METRICS, Results, Run
-from .statistics import ALPHA, CONFIDENCE, FEW, POWER, Paired, Pick, Summary, Verdict
+from .statistics import ALPHA, CONFIDENCE, FEW, MANY, POWER, Paired, Pick, Summary, Verdict
 
 LONG = 40
 """Letters from which on a cell of words may have several lines."""
@@ -386,7 +386,8 @@ def methods(results: Results) -> Section:
                 f"{ALPHA} after correction.",
                 f"What would have been seen, and the seeds that are needed: power of the paired t test, two-sided at "
                 f"{ALPHA} over the number of variants, with the measured standard deviation of the differences. With "
-                "so few seeds that only the one or two most extreme changes of signs count, power of the test itself.",
+                f"so few seeds that fewer than {2 * MANY} changes of signs count, power of the exact test itself: of "
+                "drawn differences that are normally distributed.",
                 "Kinds of error: TIDE, Bolya et al. 2020 (arXiv 2008.08115), with IoU thresholds of 0.5 and 0.1.",
                 f"Computed with {versions}.",
             ]
