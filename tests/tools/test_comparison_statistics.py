@@ -211,6 +211,8 @@ def test_with_many_extreme_changes_of_signs_the_t_test_says_what_would_be_seen()
     """From 25 on; below, the draws are within their own noise of it."""
     assert statistics.power(1.0, 10, 0.05) == pytest.approx(TTestPower().power(1.0, 10, 0.05))
     assert statistics.power(1.0, 10, 0.045) == pytest.approx(TTestPower().power(1.0, 10, 0.045), abs=0.02)
+    # Of 65,536 drawn changes of signs 16 on each side count.
+    assert statistics.power(0.7, 40, 0.05 / 200) == pytest.approx(TTestPower().power(0.7, 40, 0.05 / 200))
 
 
 @pytest.mark.parametrize(

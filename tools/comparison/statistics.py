@@ -163,8 +163,9 @@ def holm(ps: Sequence[float]) -> list[float]:
 def power(effect: float, pairs: int, alpha: float) -> float:
     """Return the probability that the exact test sees a difference, where the differences are normally distributed.
 
-    Where many changes of signs are extreme enough it is that of the paired t test, within two hundredths of the effect.
-    The fewer there are, the further it is below: the share of drawn pairs, and with one or two the exact value.
+    Where many changes of signs are extreme enough, or are drawn, it is that of the paired t test, within two hundredths
+    of the effect. The fewer there are, the further it is below: the share of drawn differences, and with one or two the
+    exact value.
 
     Args:
         effect: The difference in standard deviations of the paired differences.
@@ -172,7 +173,7 @@ def power(effect: float, pairs: int, alpha: float) -> float:
         alpha: Level of the test, two-sided.
     """
     extreme = int(alpha * 2.0 ** min(pairs - 1, EXACT) + SAME)
-    if extreme >= MANY:
+    if extreme >= MANY or (extreme > 2 and pairs > EXACT):
         return float(ncf.sf(t.isf(alpha / 2, pairs - 1) ** 2, 1, pairs - 1, pairs * effect**2))
     if extreme > 2:
         drawn, shares = drawn_changes(pairs)
