@@ -100,6 +100,7 @@ def test_missing_runs_are_said() -> None:
     found = results({"a": plus(0), "b": plus(0.1)}, without=[Run("b", 3, "failed", "out of memory")])
     said = evidence.cost(found)
     assert said.startswith("19 runs with 10 seeds, 1 missing; ") and said.endswith("commit 0123456789ab.")
+    assert [Run("a", 0, commit=commit).short_commit for commit in ("0123456789abcdef+", "")] == ["0123456789ab+", ""]
 
 
 def test_a_picture_of_every_difference() -> None:

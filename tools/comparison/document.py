@@ -352,7 +352,7 @@ def runs(results: Results) -> Section:
             seconds = words.NONE if run.seconds is None else f"{run.seconds:.1f}"
             memory = words.NONE if run.peak_memory_mb is None else f"{run.peak_memory_mb:.0f}"
             state = f"{run.status}: {run.error}" if run.error else run.status
-            origin = [run.commit[:12] or words.NONE, run.config_sha256[:12] or words.NONE]
+            origin = [run.short_commit or words.NONE, run.config_sha256[:12] or words.NONE]
             rows.append([name, str(seed), value, seconds, memory, *origin, state])
             for package, number in run.versions.items():
                 packages.setdefault(package, {}).setdefault(number, 0)

@@ -168,7 +168,7 @@ def cost(results: Results) -> str:
     """Return how many runs there are, and what they took."""
     done = [run for name in results.variants for run in results.done(name).values()]
     seconds = [run.seconds for run in done if run.seconds is not None]
-    commits = sorted({run.commit[:12] + "+" * run.commit.endswith("+") for run in done})
+    commits = sorted({run.short_commit for run in done})
     text = f"{words.counted(len(done), 'run')} with {words.counted(len(results.settings.seeds), 'seed')}"
     if absent := len(results.absent()):
         text += f", {absent} missing"

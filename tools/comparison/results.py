@@ -58,7 +58,7 @@ class Run:
         seconds: Time of the training.
         peak_memory_mb: Largest memory, in MiB.
         versions: Version of Python and of each package that matters.
-        commit: Commit of the code.
+        commit: Commit of the code, with a ``+`` where files were not committed.
         config_sha256: Digest of the complete config.
     """
 
@@ -85,6 +85,11 @@ class Run:
         ]
         self.errors = {name: finite(value) for name, value in self.errors.items()}
         self.seconds, self.peak_memory_mb = finite(self.seconds), finite(self.peak_memory_mb)
+
+    @property
+    def short_commit(self) -> str:
+        """The commit's first twelve letters, and its ``+``."""
+        return self.commit[:12] + "+" * self.commit.endswith("+")
 
 
 @dataclass
